@@ -1,0 +1,14 @@
+"""Pictures of garments: outlines in one fixed colour per category, name tags, a legend, truth beside prediction.
+
+    instances = [Instance.from_runs(10, runs, (512, 512), score=0.93)]
+    write_png(Path("dress.png"), outline(photo, instances))
+
+Everything is drawn from the arguments alone, with the font that matplotlib ships, so the same photo and
+instances give the same bytes.
+"""
+
+from fashionseg.visualize.colours import category_colour
+from fashionseg.visualize.instance import Instance
+from fashionseg.visualize.panels import jpeg_bytes, outline, side_by_side, write_png
+
+__all__ = ["Instance", "category_colour", "jpeg_bytes", "outline", "side_by_side", "write_png"]

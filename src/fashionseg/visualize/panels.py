@@ -1,0 +1,113 @@
+"""Finished pictures: one outlined photo with its legend, or photo, truth and prediction side by side."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from fashionseg.files import atomic_write
+from fashionseg.visualize.colours import category_colour
+from fashionseg.visualize.drawing import display_size, paint, resize_photo
+from fashionseg.visualize.instance import Instance, in_drawing_order
+from fashionseg.visualize.legend import PAGE, TEXT, legend
+from fashionseg.visualize.tags import Tag, draw_tags
+from fashionseg.visualize.text import fitted, font, short_name
+
+LEAST_HEIGHT = 640  # pixels; smaller photos are shown enlarged
+LONGEST_SIDE = 2048  # of one outlined photo
+LONGEST_PANEL_SIDE = 800
+
+
+def outline(photo: np.ndarray, instances: list[Instance], with_legend: bool = True) -> np.ndarray:
+    """The photo with every instance outlined, filled lightly and named, and a legend below.
+
+    Args:
+        photo: uint8 [H, W, 3], RGB.
+        instances: drawn large before small, parts above their garments; may be empty.
+
+    Returns:
+        uint8 [H', W', 3]: at least 640 high where a longest side of 2048 allows it.
+    """
+    picture = draw_instances(photo, instances, *_size(photo, LONGEST_SIDE))
+    if not with_legend:
+        return picture
+    return np.concatenate([picture, legend(instances, picture.shape[1])])
+
+
+def side_by_side(
+    photo: np.ndarray, truths: list[Instance], predictions: list[Instance], title: str = ""
+) -> np.ndarray:
+    """Photo | truth | prediction under captions and a title, one legend for both.
+
+    Args: as for `outline`.
+
+    Returns:
+        uint8 [H', W', 3].
+    """
+    size = _size(photo, LONGEST_PANEL_SIDE)
+    columns = [
+        ("photo", resize_photo(photo, *size)),
+        (_caption("truth", truths), draw_instances(photo, truths, *size)),
+        (_caption("prediction", predictions), draw_instances(photo, predictions, *size)),
+    ]
+    gap = 12
+    panels = [np.concatenate([_text_row(caption, 17, size[1]), panel]) for caption, panel in columns]
+    air = np.full((panels[0].shape[0], gap, 3), PAGE, np.uint8)
+    row = np.concatenate([air, panels[0], air, panels[1], air, panels[2], air], axis=1)
+    width = row.shape[1]
+    below = legend([*truths, *predictions], width)
+    above = [_text_row(title, 20, width, bold=True, margin=gap)] if title else []
+    return np.concatenate([*above, row, below])
+
+
+def draw_instances(photo: np.ndarray, instances: list[Instance], height: int, width: int) -> np.ndarray:
+    """The photo at `height` x `width` pixels with its instances and their tags, uint8 [height, width, 3]."""
+    picture = resize_photo(photo, height, width)
+    # Stairs of a mask enlarged k times are k pixels high: half of that rounds them, and keeps a one-pixel strap.
+    enlarged = height / photo.shape[0]
+    smoothing = 0.5 * enlarged if enlarged > 1.5 else 0.0
+    unit = max(1, round(min(height, width) / 600))
+    tags = []
+    for instance in in_drawing_order(instances):
+        crop, top, left = instance.raster(height, width, smoothing)
+        paint(picture, crop, top, left, instance.category, instance.is_part, unit)
+        tags.append(Tag(_tag_text(instance), category_colour(instance.category), crop, top, left))
+    return draw_tags(picture, tags, text_height=max(11, round(min(height, 1.4 * width) / 50)))
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Writes uint8 [H, W, 3] as a PNG without metadata: same pixels, same bytes."""
+    with atomic_write(path) as temporary:
+        Image.fromarray(picture).save(temporary, format="PNG", compress_level=7)
+
+
+def jpeg_bytes(picture: np.ndarray, quality: int = 85) -> bytes:
+    """The picture as a JPEG in memory, for a page that embeds it."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="JPEG", quality=quality, optimize=True)
+    return buffer.getvalue()
+
+
+def _size(photo: np.ndarray, longest_side: int) -> tuple[int, int]:
+    return display_size(photo.shape[0], photo.shape[1], LEAST_HEIGHT, longest_side)
+
+
+def _tag_text(instance: Instance) -> str:
+    name = short_name(instance.category)
+    return name if instance.score is None else f"{name} {instance.score:.2f}"
+
+
+def _caption(word: str, instances: list[Instance]) -> str:
+    return f"{word} · {len(instances)} {'instance' if len(instances) == 1 else 'instances'}"
+
+
+def _text_row(text: str, pixels: int, width: int, bold: bool = False, margin: int = 2) -> np.ndarray:
+    image = Image.new("RGB", (width, round(1.9 * pixels)), PAGE)
+    draw = ImageDraw.Draw(image)
+    face = font(pixels, bold)
+    text = fitted(draw, text, face, width - 2 * margin)
+    draw.text((margin, image.height / 2), text, fill=TEXT, font=face, anchor="lm")
+    return np.asarray(image)

@@ -1,0 +1,131 @@
+"""Name tags beside their instances, placed so that they cover neither each other nor small garments.
+
+Each tag is tried at places on rings around the instance's innermost point; the cheapest place wins, where the
+cost counts covered tags, covered instances (each weighs 1 in all, so a shoe is dearer per pixel than a coat)
+and the distance. Small instances choose first: a coat has room for its tag anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from fashionseg.visualize.colours import INK, PAPER, Colour, ink_on
+from fashionseg.visualize.text import font
+
+Rectangle = tuple[int, int, int, int]  # left, top, right, bottom in pixels, half-open
+
+_MOST_TAG_OVERLAP = 0.35  # of a tag; above it the tag is left out, the legend still names the category
+
+
+@dataclass(frozen=True, eq=False)
+class Tag:
+    """What to write, on which colour, and the mask it belongs to (`crop` bool at row `top`, column `left`)."""
+
+    text: str
+    colour: Colour
+    crop: np.ndarray
+    top: int
+    left: int
+
+
+def draw_tags(picture: np.ndarray, tags: list[Tag], text_height: int) -> np.ndarray:
+    """`picture` uint8 [H, W, 3] with the tags drawn; `text_height` in pixels."""
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    face = font(text_height, bold=True)
+    weights = _weights(picture.shape[:2], tags)
+    placed: list[tuple[Tag, Rectangle, tuple[int, int]]] = []
+    for tag in sorted(tags, key=lambda tag: int(tag.crop.sum())):
+        size = (round(draw.textlength(tag.text, font=face)) + text_height, round(1.45 * text_height))
+        anchor = _innermost(tag)
+        rectangle = _best_place(size, anchor, weights, [other for _, other, _ in placed], text_height)
+        if rectangle is not None:
+            placed.append((tag, rectangle, anchor))
+    for tag, rectangle, anchor in placed:
+        _draw_leader(draw, tag.colour, rectangle, anchor, text_height)
+    for tag, rectangle, _ in placed:
+        draw.rounded_rectangle(_inclusive(rectangle), text_height // 3, fill=tag.colour, outline=INK, width=1)
+        middle = ((rectangle[0] + rectangle[2]) / 2, (rectangle[1] + rectangle[3]) / 2)
+        draw.text(middle, tag.text, fill=ink_on(tag.colour), font=face, anchor="mm")
+    return np.asarray(image).copy()
+
+
+def _weights(shape: tuple[int, ...], tags: list[Tag]) -> np.ndarray:
+    """Integral image float64 [H + 1, W + 1] of what a pixel costs to cover: each instance sums to 1."""
+    cost = np.zeros(shape, np.float64)
+    for tag in tags:
+        height, width = tag.crop.shape
+        cost[tag.top : tag.top + height, tag.left : tag.left + width] += tag.crop / tag.crop.sum()
+    return np.pad(cost.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+
+
+def _innermost(tag: Tag) -> tuple[int, int]:
+    """(x, y) of the mask's pixel farthest from its border: on the garment even if it is a ring or a pair."""
+    distance = cv2.distanceTransform(np.pad(tag.crop, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(distance.argmax()), distance.shape)
+    return tag.left + int(x), tag.top + int(y)
+
+
+def _best_place(
+    size: tuple[int, int], anchor: tuple[int, int], weights: np.ndarray, taken: list[Rectangle], step: int
+) -> Rectangle | None:
+    """The cheapest rectangle of `size` (width, height) around `anchor`; None where tags leave no room."""
+    picture_height, picture_width = weights.shape[0] - 1, weights.shape[1] - 1
+    width, height = size
+    best: tuple[float, Rectangle] | None = None
+    for dx, dy in _RING_STEPS:
+        left = round(anchor[0] + dx * (width / 2 + step * abs(dx)) - width / 2)
+        top = round(anchor[1] + dy * 1.6 * step - height / 2)
+        left, top = max(0, min(left, picture_width - width)), max(0, min(top, picture_height - height))
+        place = (left, top, left + width, top + height)
+        overlap = max((_overlap(place, other) for other in taken), default=0.0)
+        if overlap > _MOST_TAG_OVERLAP:
+            continue
+        away = float(np.hypot(dx * 1.5, dy))
+        cost = 5 * overlap + 2 * _covered(weights, place) + 0.12 * away
+        if best is None or cost < best[0]:
+            best = (cost, place)
+    return None if best is None else best[1]
+
+
+# Steps around the anchor, nearest first: 9 rows and 9 columns.
+_RING_STEPS = sorted(
+    ((dx / 2, dy) for dx in range(-4, 5) for dy in range(-6, 7)),
+    key=lambda step: (np.hypot(step[0] * 1.5, step[1]), step),
+)
+
+
+def _covered(weights: np.ndarray, place: Rectangle) -> float:
+    left, top, right, bottom = place
+    bottom, right = min(bottom, weights.shape[0] - 1), min(right, weights.shape[1] - 1)
+    return float(weights[bottom, right] - weights[top, right] - weights[bottom, left] + weights[top, left])
+
+
+def _overlap(a: Rectangle, b: Rectangle) -> float:
+    """Shared area as a fraction of the smaller rectangle, each with a pixel of air around it."""
+    width = min(a[2], b[2]) - max(a[0], b[0]) + 2
+    height = min(a[3], b[3]) - max(a[1], b[1]) + 2
+    smaller = min((r[2] - r[0]) * (r[3] - r[1]) for r in (a, b))
+    return max(width, 0) * max(height, 0) / smaller if width > 0 and height > 0 else 0.0
+
+
+def _draw_leader(
+    draw: ImageDraw.ImageDraw, colour: Colour, place: Rectangle, anchor: tuple[int, int], text_height: int
+) -> None:
+    """A line from the tag to its instance, where the tag does not lie on the anchor itself."""
+    x, y = anchor
+    if place[0] <= x < place[2] and place[1] <= y < place[3]:
+        return
+    start = (min(max(x, place[0]), place[2] - 1), min(max(y, place[1]), place[3] - 1))
+    width, radius = max(1, text_height // 9), max(2, text_height // 5)
+    draw.line([start, anchor], fill=INK, width=width + 2)
+    draw.line([start, anchor], fill=PAPER, width=width)
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=INK, width=1)
+
+
+def _inclusive(place: Rectangle) -> Rectangle:
+    return place[0], place[1], place[2] - 1, place[3] - 1
