@@ -205,6 +205,19 @@ def parse_params(values: dict[str, Any], path: Path) -> Params:
     return params
 
 
+def parse_model(values: dict[str, Any], path: Path) -> Model:
+    """The `model` section alone, as stored beside weights."""
+    try:
+        return TypeAdapter(Model).validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise UserError(f"{path}: model.{_describe(error)}") from None
+
+
+def model_to_dict(model: Model) -> dict[str, Any]:
+    """Inverse of `parse_model`."""
+    return TypeAdapter(Model).dump_python(model, mode="json")
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML 1.2 mapping (there `1e-05` is a number, unlike in YAML 1.1)."""
     try:

@@ -1,0 +1,55 @@
+"""ResNet-50 and -101 (He et al. 2015, table 1), the stride in the first 1 x 1 convolution of a stage."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+from fashionseg.model.layers import BatchNorm, conv, relu
+from fashionseg.ops.boxes import Tensor
+
+BLOCKS_PER_STAGE = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
+FIRST_STAGE = 2
+
+
+def build_backbone(backbone: str, image_side: int, width: int, batch_norm: BatchNorm) -> keras.Model:
+    """Image minus the mean pixel [B, S, S, 3] -> maps C2 to C5, [B, S / stride, S / stride, channels].
+
+    Args:
+        backbone: `resnet50` or `resnet101`.
+        image_side: S in pixels, a multiple of 32.
+        width: channels of the stem (64 in the paper); C2 has 4 x, C5 32 x as many.
+        batch_norm: makes the normalisations.
+    """
+    images = keras.Input((image_side, image_side, 3), name="input_image")
+    x = layers.ZeroPadding2D(3)(images)
+    x = conv(x, width, 7, "conv1", strides=2, padding="valid")
+    x = relu(batch_norm(x, "bn_conv1"))
+    x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
+    maps = []
+    for stage, num_blocks in enumerate(BLOCKS_PER_STAGE[backbone], start=FIRST_STAGE):
+        channels = width * 2 ** (stage - FIRST_STAGE)
+        for block in range(num_blocks):
+            strides = 2 if block == 0 and stage > FIRST_STAGE else 1
+            x = _bottleneck(x, f"{stage}{chr(ord('a') + block)}", channels, strides, block == 0, batch_norm)
+        maps.append(x)
+    return keras.Model(images, maps, name="backbone")
+
+
+def _bottleneck(
+    x: Tensor, place: str, channels: int, strides: int, is_first: bool, batch_norm: BatchNorm
+) -> Tensor:
+    """1 x 1, 3 x 3, 1 x 1 convolutions beside a shortcut; the first block of a stage projects its shortcut."""
+
+    def branch(
+        x: Tensor, name: str, channels: int, size: int, strides: int = 1, gamma: str = "ones"
+    ) -> Tensor:
+        x = conv(x, channels, size, f"res{place}_branch{name}", strides=strides)
+        return batch_norm(x, f"bn{place}_branch{name}", gamma=gamma)
+
+    y = relu(branch(x, "2a", channels, 1, strides))
+    y = relu(branch(y, "2b", channels, 3))
+    # From scratch each block starts as the identity (Goyal et al. 2017, section 5.1); loaded weights replace it.
+    y = branch(y, "2c", 4 * channels, 1, gamma="zeros")
+    shortcut = branch(x, "1", 4 * channels, 1, strides) if is_first else x
+    return relu(layers.Add()([y, shortcut]), name=f"res{place}_out")

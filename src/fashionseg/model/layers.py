@@ -1,0 +1,43 @@
+"""The convolution and batch norm that all parts are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keras import layers
+
+from fashionseg.ops.boxes import Tensor
+
+BATCH_NORM_EPSILON = 1e-3
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Makes batch normalisations; `is_trained=False` uses the moving statistics in training too.
+
+    gamma and beta are trained either way, as in Matterport's code.
+    """
+
+    is_trained: bool
+    momentum: float
+
+    def __call__(self, x: Tensor, name: str, mask: Tensor | None = None, gamma: str = "ones") -> Tensor:
+        layer = layers.BatchNormalization(
+            epsilon=BATCH_NORM_EPSILON, momentum=self.momentum, gamma_initializer=gamma, name=name
+        )
+        if not self.is_trained:
+            return layer(x, training=False)
+        return layer(x, mask=mask) if mask is not None else layer(x)
+
+
+def conv(
+    x: Tensor, channels: int, size: int, name: str, strides: int = 1, padding: str = "same", **options: object
+) -> Tensor:
+    """A convolution with He initialisation for the ReLU behind it."""
+    options.setdefault("kernel_initializer", "he_normal")
+    return layers.Conv2D(channels, size, strides=strides, padding=padding, name=name, **options)(x)
+
+
+def relu(x: Tensor, name: str | None = None) -> Tensor:
+    """ReLU."""
+    return layers.Activation("relu", name=name)(x)

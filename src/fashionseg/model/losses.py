@@ -1,0 +1,77 @@
+"""The five losses of Mask R-CNN (section 3), each a scalar, averaged as Matterport averages them."""
+
+from __future__ import annotations
+
+from keras import ops
+
+from fashionseg.ops.boxes import Tensor
+
+LOSS_NAMES = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss")
+
+
+def smooth_l1(targets: Tensor, predictions: Tensor) -> Tensor:
+    """Huber loss with its corner at 1, elementwise (Fast R-CNN, equation 3)."""
+    error = ops.abs(targets - predictions)
+    return ops.where(error < 1.0, 0.5 * ops.square(error), error - 0.5)
+
+
+def cross_entropy(classes: Tensor, logits: Tensor) -> Tensor:
+    """Of int classes [...] under logits [..., K]: [...]."""
+    log_scores = ops.log_softmax(logits, axis=-1)
+    return -ops.take_along_axis(log_scores, ops.cast(classes, "int32")[..., None], axis=-1)[..., 0]
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `values` where `mask` (same shape, bool or 0/1) holds; 0 where it never does."""
+    mask = ops.cast(mask, "float32")
+    return ops.sum(values * mask) / ops.maximum(ops.sum(mask), 1.0)
+
+
+def rpn_class_loss(match: Tensor, logits: Tensor) -> Tensor:
+    """Cross-entropy of object against background over the anchors in use.
+
+    Args:
+        match: int [B, A]: 1 object, -1 background, 0 not used.
+        logits: [B, A, 2].
+    """
+    return masked_mean(cross_entropy(ops.cast(match == 1, "int32"), logits), match != 0)
+
+
+def rpn_bbox_loss(match: Tensor, target_deltas: Tensor, deltas: Tensor) -> Tensor:
+    """Smooth L1 over the coordinates of the positive anchors: match [B, A], deltas [B, A, 4]."""
+    return masked_mean(ops.mean(smooth_l1(target_deltas, deltas), axis=-1), match == 1)
+
+
+def mrcnn_class_loss(target_classes: Tensor, logits: Tensor, is_real: Tensor) -> Tensor:
+    """Cross-entropy over the RoIs that count: classes int [B, R], logits [B, R, K], is_real bool [B, R].
+
+    Matterport counts padding rows too, as background; pass all ones for that.
+    """
+    return masked_mean(cross_entropy(target_classes, logits), is_real)
+
+
+def mrcnn_bbox_loss(target_classes: Tensor, target_deltas: Tensor, deltas: Tensor) -> Tensor:
+    """Smooth L1 over the positive RoIs, for the deltas of their own class only.
+
+    Args:
+        target_classes: int [B, R].
+        target_deltas: [B, R, 4].
+        deltas: [B, R, K, 4].
+    """
+    own = ops.take_along_axis(deltas, target_classes[..., None, None], axis=2)[:, :, 0]
+    return masked_mean(ops.mean(smooth_l1(target_deltas, own), axis=-1), target_classes > 0)
+
+
+def mrcnn_mask_loss(target_classes: Tensor, target_masks: Tensor, mask_logits: Tensor) -> Tensor:
+    """Binary cross-entropy over the pixels of the positive RoIs, for the mask of their own class only.
+
+    From logits, so saturated pixels keep their gradient (Matterport clips probabilities at 1e-7).
+
+    Args:
+        target_classes: int [B, M].
+        target_masks: 0/1 [B, M, 28, 28].
+        mask_logits: [B, M, 28, 28, K].
+    """
+    own = ops.take_along_axis(mask_logits, target_classes[..., None, None, None], axis=4)[..., 0]
+    entropy = ops.relu(own) - own * target_masks + ops.log1p(ops.exp(-ops.abs(own)))
+    return masked_mean(ops.mean(entropy, axis=(-2, -1)), target_classes > 0)

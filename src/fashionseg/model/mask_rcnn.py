@@ -1,0 +1,180 @@
+"""Mask R-CNN (He et al. 2017) on a feature pyramid, put together.
+
+images -> backbone -> pyramid -> RPN -> proposals -+-> sampled RoIs -> heads -> five losses   (training)
+                                                   +-> box head -> detections -> mask head    (inference)
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+from fashionseg.model.box_head import run_head
+from fashionseg.model.detections import Detections
+from fashionseg.model.losses import (
+    mrcnn_bbox_loss,
+    mrcnn_class_loss,
+    mrcnn_mask_loss,
+    rpn_bbox_loss,
+    rpn_class_loss,
+)
+from fashionseg.model.roi_targets import RoiSampler
+from fashionseg.model.rpn import Proposals
+from fashionseg.model.rpn_targets import rpn_targets
+from fashionseg.ops.boxes import Tensor, is_real, normalise
+from fashionseg.ops.roi_align import multilevel_roi_align
+
+
+class MaskRCNN(keras.Model):
+    """The network; its parts are handed in (see `build.py`).
+
+    Args:
+        backbone, fpn, rpn_head, box_head, mask_head: the layers with weights.
+        proposals, detections: the steps between them.
+        roi_sampler: chooses RoIs in training.
+        anchors: [A, 4] in pixels.
+        image_side: S, side of the square input in pixels.
+        mean_pixel: RGB, subtracted from the images.
+        pool_size, mask_pool_size: bins per side for the two heads.
+        proposals_training, proposals_inference: P, proposals per image.
+        rpn_anchors_per_image: anchors in the RPN's losses.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: keras.Model,
+        fpn: keras.Model,
+        rpn_head: keras.Model,
+        box_head: keras.Model,
+        mask_head: keras.Model,
+        proposals: Proposals,
+        detections: Detections,
+        roi_sampler: RoiSampler,
+        anchors: np.ndarray,
+        image_side: int,
+        mean_pixel: tuple[float, ...],
+        pool_size: int,
+        mask_pool_size: int,
+        proposals_training: int,
+        proposals_inference: int,
+        rpn_anchors_per_image: int,
+        rpn_bbox_std_dev: tuple[float, ...],
+        seed: int,
+    ) -> None:
+        super().__init__(name="mask_rcnn")
+        self.backbone, self.fpn = backbone, fpn
+        self.rpn_head, self.box_head, self.mask_head = rpn_head, box_head, mask_head
+        self.proposals, self.detections, self.roi_sampler = proposals, detections, roi_sampler
+        self.image_side = image_side
+        self.mean_pixel = np.array(mean_pixel, np.float32)
+        self.pool_size, self.mask_pool_size = pool_size, mask_pool_size
+        self.proposals_training, self.proposals_inference = proposals_training, proposals_inference
+        self.rpn_anchors_per_image = rpn_anchors_per_image
+        self.rpn_bbox_std_dev = rpn_bbox_std_dev
+        self.anchors = anchors
+        self.anchors_norm = np.asarray(_normalise(anchors, image_side))
+        self.seeds = keras.random.SeedGenerator(seed)
+        self.built = True  # every part with weights was built when it was handed in
+
+    def losses_of(self, batch: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
+        """The five losses on a batch.
+
+        Args:
+            batch: `images` uint8 [B, S, S, 3] RGB, `gt_classes` int [B, G] (0 = padding), `gt_boxes` [B, G, 4]
+                in pixels, `gt_masks` 0/1 [B, G, m, m] in their boxes.
+            training: whether batch statistics and dropout-like behaviour are those of training.
+        """
+        pyramid = self.pyramid(batch["images"], training)
+        rpn_logits, rpn_deltas = self.rpn(pyramid, training)
+        proposals = self.propose(rpn_logits, rpn_deltas, self.proposals_training)
+        num_images = ops.shape(rpn_logits)[0]
+
+        match, target_rpn_deltas = rpn_targets(
+            self.anchors,
+            batch["gt_classes"],
+            batch["gt_boxes"],
+            self._noise(num_images, len(self.anchors)),
+            self.rpn_anchors_per_image,
+            self.rpn_bbox_std_dev,
+        )
+        num_candidates = self.roi_sampler.num_candidates(proposals.shape[1], batch["gt_classes"].shape[1])
+        targets = self.roi_sampler(
+            proposals,
+            batch["gt_classes"],
+            normalise(batch["gt_boxes"], self.image_side, self.image_side),
+            batch["gt_masks"],
+            self._noise(num_images, num_candidates),
+        )
+        class_logits, deltas = self.classify(pyramid, targets.rois_norm, training, targets.is_real)
+        # Only positives have a mask to learn, and they come first.
+        first = self.roi_sampler.max_positives
+        positive_classes = targets.classes[:, :first]
+        mask_logits = self.segment(pyramid, targets.rois_norm[:, :first], training, positive_classes > 0)
+        return {
+            "rpn_class_loss": rpn_class_loss(match, rpn_logits),
+            "rpn_bbox_loss": rpn_bbox_loss(match, target_rpn_deltas, rpn_deltas),
+            "mrcnn_class_loss": mrcnn_class_loss(targets.classes, class_logits, targets.is_real),
+            "mrcnn_bbox_loss": mrcnn_bbox_loss(targets.classes, targets.deltas, deltas),
+            "mrcnn_mask_loss": mrcnn_mask_loss(positive_classes, targets.masks, mask_logits),
+        }
+
+    def call(self, inputs: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
+        """Inference: `images` uint8 [B, S, S, 3] RGB, `windows` [B, 4] in pixels.
+
+        Returns:
+            `detections` [B, D, 6] (normalised box, class, score; zero-padded) and `masks` [B, D, 28, 28], the
+            probabilities for the detected class in its box.
+        """
+        pyramid = self.pyramid(inputs["images"], training)
+        rpn_logits, rpn_deltas = self.rpn(pyramid, training)
+        rois = self.propose(rpn_logits, rpn_deltas, self.proposals_inference)
+        class_logits, deltas = self.classify(pyramid, rois, training)
+        windows_norm = normalise(inputs["windows"], self.image_side, self.image_side)
+        detections = self.detections(rois, ops.softmax(class_logits), deltas, windows_norm)
+        mask_logits = self.segment(pyramid, detections[..., :4], training)
+        classes = ops.cast(detections[..., 4], "int32")[..., None, None, None]
+        masks = ops.sigmoid(ops.take_along_axis(mask_logits, classes, axis=4)[..., 0])
+        return {"detections": detections, "masks": masks}
+
+    def pyramid(self, images: Tensor, training: bool = False) -> list[Tensor]:
+        """Images uint8 [B, S, S, 3] -> P2 to P6."""
+        centred = ops.cast(images, "float32") - self.mean_pixel
+        return self.fpn(self.backbone(centred, training=training), training=training)
+
+    def rpn(self, pyramid: list[Tensor], training: bool = False) -> tuple[Tensor, Tensor]:
+        """P2 to P6 -> class logits [B, A, 2], deltas [B, A, 4]."""
+        logits, deltas = zip(*(self.rpn_head(level, training=training) for level in pyramid), strict=True)
+        return ops.concatenate(logits, axis=1), ops.concatenate(deltas, axis=1)
+
+    def propose(self, rpn_logits: Tensor, rpn_deltas: Tensor, count: int) -> Tensor:
+        """-> proposals_norm [B, count, 4], without gradient."""
+        scores = ops.softmax(ops.stop_gradient(rpn_logits))[..., 1]
+        return self.proposals(
+            scores, ops.stop_gradient(rpn_deltas), ops.convert_to_tensor(self.anchors_norm), count
+        )
+
+    def classify(
+        self, pyramid: list[Tensor], rois_norm: Tensor, training: bool = False, real: Tensor | None = None
+    ) -> list[Tensor]:
+        """RoIs [B, R, 4] -> class logits [B, R, K], deltas [B, R, K, 4]."""
+        shape = (self.image_side, self.image_side)
+        pooled = multilevel_roi_align(pyramid[:4], rois_norm, shape, self.pool_size)
+        return run_head(self.box_head, pooled, is_real(rois_norm) if real is None else real, training)
+
+    def segment(
+        self, pyramid: list[Tensor], rois_norm: Tensor, training: bool = False, real: Tensor | None = None
+    ) -> Tensor:
+        """RoIs [B, R, 4] -> mask logits [B, R, 28, 28, K]."""
+        shape = (self.image_side, self.image_side)
+        pooled = multilevel_roi_align(pyramid[:4], rois_norm, shape, self.mask_pool_size)
+        return run_head(self.mask_head, pooled, is_real(rois_norm) if real is None else real, training)[0]
+
+    def _noise(self, rows: Tensor, columns: int) -> Tensor:
+        return keras.random.uniform((rows, columns), seed=self.seeds)
+
+
+def _normalise(anchors: np.ndarray, side: int) -> np.ndarray:
+    """As `ops.boxes.normalise`, in float64 as Matterport computes its anchors, then float32."""
+    return ((anchors - [0, 0, 1, 1]) / (side - 1)).astype(np.float32)

@@ -1,0 +1,148 @@
+"""Sampling of RoIs for the second stage and what its heads should have said (Fast R-CNN, section 2.3)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from keras import ops
+
+from fashionseg.ops.boxes import Tensor, encode_deltas, iou_matrix, is_real
+from fashionseg.ops.masks import crop_masks, relative_boxes
+from fashionseg.ops.matching import best_match, touches_crowd
+from fashionseg.ops.sampling import limit
+
+POSITIVE_IOU = 0.5
+
+
+class RoiTargets(NamedTuple):
+    """The sampled RoIs, positives first, and their targets; R = RoIs per image, M = most positives per image.
+
+    Attributes:
+        rois_norm: [B, R, 4], zero rows where there were too few.
+        is_real: bool [B, R].
+        classes: int32 [B, R], 0 for negatives and padding.
+        deltas: [B, R, 4], 0 where the class is 0.
+        masks: float32 0/1 [B, M, 28, 28], for the first M RoIs, 0 where the class is 0.
+    """
+
+    rois_norm: Tensor
+    is_real: Tensor
+    classes: Tensor
+    deltas: Tensor
+    masks: Tensor
+
+
+class RoiSampler(NamedTuple):
+    """How RoIs are sampled.
+
+    Attributes:
+        rois_per_image: R.
+        positive_ratio: share of R that positives may take.
+        bbox_std_dev: what the deltas are divided by.
+        mask_size: side of the mask targets.
+        includes_gt: the ground-truth boxes are candidates too, so that a poor RPN does not starve the heads.
+        fills_negatives: negatives take all the room that is left. False is Matterport's rule: 1 : 2 to
+            the positives found, hence none at all in an image without positives.
+    """
+
+    rois_per_image: int
+    positive_ratio: float
+    bbox_std_dev: tuple[float, ...]
+    mask_size: int
+    includes_gt: bool
+    fills_negatives: bool
+
+    @property
+    def max_positives(self) -> int:
+        """M."""
+        return int(self.rois_per_image * self.positive_ratio)
+
+    def num_candidates(self, num_proposals: int, num_instances: int) -> int:
+        """N, the rows that `priorities` must have."""
+        return num_proposals + (num_instances if self.includes_gt else 0)
+
+    def __call__(
+        self,
+        proposals_norm: Tensor,
+        gt_classes: Tensor,
+        gt_boxes_norm: Tensor,
+        gt_masks: Tensor,
+        priorities: Tensor,
+    ) -> RoiTargets:
+        """Positives have an IoU of 0.5 or more with an instance, negatives less with all of them.
+
+        Args:
+            proposals_norm: [B, P, 4], zero rows are padding.
+            gt_classes: int [B, G]; 0 is padding, negative a crowd.
+            gt_boxes_norm: [B, G, 4].
+            gt_masks: [B, G, m, m], each the instance's mask in its box.
+            priorities: [B, N] in [0, 1); which candidates stay when there are too many.
+        """
+        candidates = proposals_norm
+        is_instance = gt_classes > 0
+        if self.includes_gt:
+            own = ops.where(is_instance[..., None], gt_boxes_norm, 0.0)
+            candidates = ops.concatenate([candidates, own], axis=1)
+        # The box targets depend on the proposals; without the cut their loss would train the RPN's boxes.
+        candidates = ops.stop_gradient(candidates)
+        iou = iou_matrix(candidates, gt_boxes_norm)
+        best_iou, best = best_match(iou, is_instance)
+        real = is_real(candidates)
+        positive = ops.logical_and(real, best_iou >= POSITIVE_IOU)
+        negative = ops.logical_and(
+            best_iou < POSITIVE_IOU, ops.logical_not(touches_crowd(iou, gt_classes < 0))
+        )
+        negative = ops.logical_and(real, negative)
+        positive = limit(positive, priorities, self.max_positives)
+
+        # Positives above all negatives, those above nothing: one top-k puts positives first.
+        keys = ops.where(positive, 2.0 + priorities, ops.where(negative, priorities, -1.0))
+        keys, chosen = ops.top_k(keys, k=min(self.rois_per_image, keys.shape[1]))
+        is_positive = keys >= 2.0
+        is_chosen = keys >= 0.0
+        if not self.fills_negatives:
+            is_chosen = ops.logical_and(is_chosen, self._within_ratio(is_positive))
+        return self._targets(
+            candidates, best, chosen, is_chosen, is_positive, gt_classes, gt_boxes_norm, gt_masks
+        )
+
+    def _within_ratio(self, is_positive: Tensor) -> Tensor:
+        """bool [B, R]: the first `int(positives / ratio)` rows, computed in float32 as Matterport does."""
+        num_positive = ops.sum(ops.cast(is_positive, "float32"), axis=1, keepdims=True)
+        num_rows = ops.floor(np.float32(1.0 / self.positive_ratio) * num_positive)
+        return ops.cast(ops.arange(is_positive.shape[1])[None], "float32") < num_rows
+
+    def _targets(
+        self,
+        candidates: Tensor,
+        best: Tensor,
+        chosen: Tensor,
+        is_chosen: Tensor,
+        is_positive: Tensor,
+        gt_classes: Tensor,
+        gt_boxes_norm: Tensor,
+        gt_masks: Tensor,
+    ) -> RoiTargets:
+        rois = ops.where(
+            is_chosen[..., None], ops.take_along_axis(candidates, chosen[..., None], axis=1), 0.0
+        )
+        matched = ops.take_along_axis(best, chosen, axis=1)
+        matched_boxes = ops.take_along_axis(gt_boxes_norm, matched[..., None], axis=1)
+        classes = ops.where(is_positive, ops.take_along_axis(gt_classes, matched, axis=1), 0)
+        deltas = encode_deltas(rois, matched_boxes) / np.array(self.bbox_std_dev, np.float32)
+        deltas = ops.where(is_positive[..., None], deltas, 0.0)
+
+        first = self.max_positives
+        masks = _take_masks(gt_masks, matched[:, :first])
+        masks = crop_masks(masks, relative_boxes(rois[:, :first], matched_boxes[:, :first]), self.mask_size)
+        masks = ops.where(is_positive[:, :first, None, None], ops.round(masks), 0.0)
+        return RoiTargets(rois, is_chosen, ops.cast(classes, "int32"), deltas, masks)
+
+
+def _take_masks(gt_masks: Tensor, indices: Tensor) -> Tensor:
+    """[B, G, m, m], int [B, M] -> [B, M, m, m]."""
+    num, side = gt_masks.shape[1], gt_masks.shape[2:]
+    offsets = ops.arange(ops.shape(gt_masks)[0], dtype="int32")[:, None] * num
+    flat = ops.take(ops.reshape(gt_masks, (-1, *side)), ops.reshape(indices + offsets, (-1,)), axis=0)
+    return ops.reshape(flat, (-1, indices.shape[1], *side))
