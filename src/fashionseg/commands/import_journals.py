@@ -1,0 +1,36 @@
+"""`fashionseg import-journals`: brings MLflow up to date with the journals of all runs in this checkout."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from fashionseg.console import say
+from fashionseg.errors import UserError
+from fashionseg.params import load_params
+from fashionseg.tracking.identity import journal_folder
+from fashionseg.tracking.journal import stored_journals
+from fashionseg.tracking.mirror import is_listening, public_uri, send, tracking_uri
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--uri", help="MLflow's tracking URI (default: as while training)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    uri = arguments.uri or tracking_uri(load_params().tracking.uri)
+    journals = stored_journals(journal_folder())
+    if not is_listening(uri):
+        raise UserError(f"MLflow: expected a server at {public_uri(uri)}, but nothing listens there")
+    sent = faults = 0
+    for journal in journals:
+        with journal.exclusive() as is_ours:
+            if not is_ours:
+                say(f"{journal.folder.name}: left alone, a stage is sending it just now")
+            elif send(journal, uri):
+                sent += 1
+            else:
+                faults += 1
+                print(f"error: {journal.folder.name}: not sent, see above", file=sys.stderr)
+    say(f"MLflow: {public_uri(uri)} is up to date with {sent} of {len(journals)} journals")
+    return 1 if faults else 0

@@ -1,0 +1,165 @@
+"""A second process that sends a journal to MLflow while its stage runs.
+
+The stage holds one end of a pipe and writes nothing: when the pipe closes, at the stage's end or at its death, the
+mirror sends the rest and ends. MLflow's import (seconds) and its waiting for a slow server happen there, at a low
+priority. A server that failed is left alone for a minute; what did not arrive is sent by the next stage of the run,
+or by `fashionseg import-journals`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fashionseg.console import say
+from fashionseg.tracking.identity import STATE_FOLDER, project_root
+from fashionseg.tracking.journal import Journal
+
+POLL_SECONDS = 2.0
+PAUSE_AFTER_FAILURE_SECONDS = 60.0
+DRAIN_SECONDS = 30.0  # how long a stage waits at its end for a mirror that is still sending
+CONNECT_SECONDS = 3.0
+EXIT_ALL_SENT = 0
+EXIT_NOT_REACHED = 3
+
+SWITCH = "FASHIONSEG_TRACKING"  # `off`: the journal is written, nothing is sent
+
+
+def tracking_uri(configured: str | None) -> str:
+    """MLFLOW_TRACKING_URI, else `tracking.uri`, else the store in this checkout; files made absolute.
+
+    Absolute, because queued and temporary experiments run in another folder.
+    """
+    root = project_root().resolve()
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or configured
+    if not uri:
+        return f"sqlite:///{root / STATE_FOLDER / 'mlflow.db'}"
+    relative = uri.removeprefix("sqlite:///")
+    if relative != uri and not relative.startswith("/"):
+        return f"sqlite:///{root / relative}"
+    return uri
+
+
+@contextmanager
+def start_mirror(journal: Journal, name: str, configured_uri: str | None) -> Iterator[None]:
+    """Mirrors `journal` while the block runs; says in one line where the run is seen, or that it was not sent."""
+    if os.environ.get(SWITCH) == "off":
+        yield
+        return
+    uri = tracking_uri(configured_uri)
+    say(f"MLflow: {public_uri(uri)}, run {name}")
+    with (journal.folder / "mirror.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fashionseg.tracking.mirror", str(journal.folder), uri],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for the stage; the mirror then sends what is left
+        )
+    try:
+        yield
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            is_sent = process.wait(DRAIN_SECONDS) == EXIT_ALL_SENT
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            is_sent = False
+        if not is_sent:
+            say(
+                f"MLflow: not reached; all is in {journal.folder}, `fashionseg import-journals` sends it later"
+            )
+
+
+def public_uri(uri: str) -> str:
+    """`uri` without a password."""
+    parts = urlsplit(uri)
+    if parts.password is None:
+        return uri
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def is_listening(uri: str) -> bool:
+    """Whether something accepts connections there; quick, and before the seconds that MLflow's import takes."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https"):
+        return True
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "", port), CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def send(journal: Journal, uri: str) -> bool:
+    """Sends what `uri` lacks of `journal`; False where that did not succeed. Reasons go to standard error."""
+    if not is_listening(uri):
+        print(f"nothing listens at {public_uri(uri)}", file=sys.stderr, flush=True)
+        return False
+    try:
+        # At the earliest here: MLflow reads its settings from the environment when imported.
+        from fashionseg.tracking.mlflow_store import replay
+
+        replay(journal, uri)
+    except Exception:  # whatever MLflow, its database or its server can think of: the journal has it all
+        traceback.print_exc()
+        return False
+    return True
+
+
+def mirror(journal: Journal, uri: str, until_closed: int) -> bool:
+    """Sends `journal` bit by bit until the file descriptor `until_closed` is closed at its other end."""
+    failed_at = -PAUSE_AFTER_FAILURE_SECONDS
+    is_open = True
+    sent_bytes = 0
+    while is_open:
+        readable, _, _ = select.select([until_closed], [], [], POLL_SECONDS)
+        is_open = not (readable and os.read(until_closed, 1024) == b"")
+        if not is_open:
+            note_killed_stage(journal)
+        is_paused = time.monotonic() - failed_at < PAUSE_AFTER_FAILURE_SECONDS
+        written_bytes = journal.path.stat().st_size
+        if is_paused or written_bytes == sent_bytes:
+            continue
+        if send(journal, uri):
+            sent_bytes = written_bytes
+        else:
+            failed_at = time.monotonic()
+    return sent_bytes == journal.path.stat().st_size
+
+
+def note_killed_stage(journal: Journal) -> None:
+    """A stage that died without a word (kill -9, out of memory) ends as KILLED, instead of running for ever."""
+    steps = [record for record in journal.records() if record["kind"] in ("begin", "end")]
+    if steps and steps[-1]["kind"] == "begin":
+        journal.append("end", stage=steps[-1]["stage"], status="KILLED")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Send a journal to MLflow until standard input closes.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("uri")
+    arguments = parser.parse_args()
+    os.nice(10)
+    journal = Journal(arguments.folder)
+    with journal.exclusive() as is_ours:
+        if not is_ours:
+            return EXIT_NOT_REACHED
+        return EXIT_ALL_SENT if mirror(journal, arguments.uri, sys.stdin.fileno()) else EXIT_NOT_REACHED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""The part of tracking that stages call."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fashionseg.console import say
+from fashionseg.params import Params
+from fashionseg.tracking.identity import data_tags, identify, journal_folder, tracked_params
+from fashionseg.tracking.journal import Journal
+from fashionseg.tracking.mirror import start_mirror
+
+FROM_CACHE_TAG = "history.from_cache"
+
+
+class StageRun:
+    """What one stage logs into its pipeline run. No method raises: a full disk must not end a training."""
+
+    def __init__(self, stage: str, journal: Journal, heads_epochs: int) -> None:
+        self._stage = stage
+        self._journal = journal
+        self._heads_epochs = heads_epochs
+        self._logged = {
+            (key, record["step"], value)
+            for record in journal.records()
+            if record["kind"] == "metrics"
+            for key, value in record["values"].items()
+        }
+
+    def log_metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
+        """Numbers of one step; anything else in `values` is left out, and so is what this run already has.
+
+        A resumed training repeats an epoch; its points must not appear twice.
+        """
+        named = {metric_name(key): float(value) for key, value in values.items() if _is_number(value)}
+        new = {key: value for key, value in named.items() if (key, step, value) not in self._logged}
+        if new:
+            self._logged |= {(key, step, value) for key, value in new.items()}
+            self._append("metrics", stage=self._stage, step=step, values=new)
+
+    def log_epoch(self, epoch: int, values: Mapping[str, Any]) -> None:
+        """Losses and metrics of a training epoch, counted from 1 within its stage; the curves of both stages join."""
+        offset = self._heads_epochs if self._stage == "finetune" else 0
+        self.log_metrics(values, step=epoch + offset)
+
+    def log_histories(self, heads: Path, finetuned: Path) -> None:
+        """Curves from the `history.csv` of both training stages, so far as they were not logged while training.
+
+        A stage that DVC took from its cache logged nothing in this run; the tag `history.from_cache` names it.
+        """
+        live = {record["stage"] for record in self._journal.records() if record["kind"] == "metrics"}
+        from_cache = []
+        for name, stage, path in (("heads", "train_heads", heads), ("finetune", "finetune", finetuned)):
+            for row in _read_history(path):
+                epoch = int(row.pop("epoch"))
+                is_counted_on = name == "finetune" and epoch <= self._heads_epochs
+                self.log_metrics(row, step=epoch + (self._heads_epochs if is_counted_on else 0))
+            if stage not in live and path.exists():
+                from_cache.append(name)
+        if from_cache:
+            self.set_tags({FROM_CACHE_TAG: ",".join(from_cache)})
+
+    def log_artifacts(self, path: Path, folder: str = "") -> None:
+        """A file, or all files below a folder, as artifacts below `folder`."""
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        for file in files:
+            below = file.relative_to(path) if path.is_dir() else Path(file.name)
+            try:
+                self._journal.add_file(file, (Path(folder) / below).as_posix())
+            except OSError as error:
+                say(f"tracking: {file} not logged: {error}")
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        self._append("tags", values={key: str(value) for key, value in tags.items()})
+
+    def begin(self) -> None:
+        self._append("begin", stage=self._stage)
+
+    def end(self, status: str) -> None:
+        self._append("end", stage=self._stage, status=status)
+
+    def _append(self, kind: str, **fields: Any) -> None:
+        try:
+            self._journal.append(kind, **fields)
+        except OSError as error:
+            say(f"tracking: not logged: {error}")
+
+
+@contextmanager
+def stage_run(stage: str, params: Params) -> Iterator[StageRun]:
+    """Logs `stage` into the MLflow run of the present pipeline run while the block runs."""
+    flat = tracked_params(params)
+    identity = identify(flat)
+    journal = _choose_journal(journal_folder(), identity.key, stage)
+    name = identity.name + journal.folder.name.removeprefix(identity.key)
+    run = StageRun(stage, journal, params.train.heads.epochs)
+    if not journal.path.exists():
+        run._append(
+            "run",
+            key=journal.folder.name,
+            name=name,
+            experiment=params.tracking.experiment,
+            params=flat,
+            tags=identity.tags,
+        )
+    run.begin()
+    run.set_tags({"stage": stage, **data_tags()})
+    with start_mirror(journal, name, params.tracking.uri):
+        try:
+            yield run
+        except BaseException as error:
+            run.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            raise
+        else:
+            run.end("FINISHED")
+
+
+def metric_name(name: str) -> str:
+    """MLflow allows letters, digits and `_-. /:` only."""
+    return re.sub(r"[^\w\-. /:]", "_", name, flags=re.ASCII)
+
+
+def _choose_journal(folder: Path, key: str, stage: str) -> Journal:
+    """The latest journal of `key`, or the next one (`key.2`, ...) where `stage` has already ended well.
+
+    A stage that runs again although the parameters and the commit are the same (`--force`, changed code) is another
+    run; one that goes on after a kill is not.
+    """
+    for attempt in range(1, sys.maxsize):
+        suffix = f".{attempt}" if attempt > 1 else ""
+        journal = Journal(folder / f"{key}{suffix}")
+        following = Journal(folder / f"{key}.{attempt + 1}")
+        if not following.path.exists() and not _has_finished(journal, stage):
+            return journal
+    raise AssertionError("unreachable")
+
+
+def _has_finished(journal: Journal, stage: str) -> bool:
+    return any(
+        record["kind"] == "end" and record["stage"] == stage and record["status"] == "FINISHED"
+        for record in journal.records()
+    )
+
+
+def _read_history(path: Path) -> list[dict[str, Any]]:
+    """Rows of a `history.csv`: `epoch` and every column that holds numbers."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {key: float(value) for key, value in row.items() if key and _is_number_text(value)} for row in rows
+    ]
+
+
+def _is_number(value: Any) -> bool:
+    return hasattr(value, "__float__") and not isinstance(value, bool)
+
+
+def _is_number_text(text: str | None) -> bool:
+    try:
+        float(text or "")
+    except ValueError:
+        return False
+    return True
