@@ -8,9 +8,10 @@ import sys
 from fashionseg.console import say
 from fashionseg.errors import UserError
 from fashionseg.params import load_params
+from fashionseg.tracking.address import is_listening, public_uri, tracking_uri
 from fashionseg.tracking.identity import journal_folder
 from fashionseg.tracking.journal import stored_journals
-from fashionseg.tracking.mirror import is_listening, public_uri, send, tracking_uri
+from fashionseg.tracking.mirror import send
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -8,46 +8,26 @@ or by `fashionseg import-journals`.
 
 from __future__ import annotations
 
-import argparse
 import os
 import select
-import socket
 import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import urlsplit
 
 from fashionseg.console import say
-from fashionseg.tracking.identity import STATE_FOLDER, project_root
+from fashionseg.tracking.address import is_listening, public_uri, tracking_uri
 from fashionseg.tracking.journal import Journal
 
 POLL_SECONDS = 2.0
 PAUSE_AFTER_FAILURE_SECONDS = 60.0
 DRAIN_SECONDS = 30.0  # how long a stage waits at its end for a mirror that is still sending
-CONNECT_SECONDS = 3.0
 EXIT_ALL_SENT = 0
 EXIT_NOT_REACHED = 3
 
 SWITCH = "FASHIONSEG_TRACKING"  # `off`: the journal is written, nothing is sent
-
-
-def tracking_uri(configured: str | None) -> str:
-    """MLFLOW_TRACKING_URI, else `tracking.uri`, else the store in this checkout; files made absolute.
-
-    Absolute, because queued and temporary experiments run in another folder.
-    """
-    root = project_root().resolve()
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or configured
-    if not uri:
-        return f"sqlite:///{root / STATE_FOLDER / 'mlflow.db'}"
-    relative = uri.removeprefix("sqlite:///")
-    if relative != uri and not relative.startswith("/"):
-        return f"sqlite:///{root / relative}"
-    return uri
 
 
 @contextmanager
@@ -60,7 +40,7 @@ def start_mirror(journal: Journal, name: str, configured_uri: str | None) -> Ite
     say(f"MLflow: {public_uri(uri)}, run {name}")
     with (journal.folder / "mirror.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fashionseg.tracking.mirror", str(journal.folder), uri],
+            [sys.executable, "-m", "fashionseg.tracking", str(journal.folder), uri],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -81,27 +61,6 @@ def start_mirror(journal: Journal, name: str, configured_uri: str | None) -> Ite
             say(
                 f"MLflow: not reached; all is in {journal.folder}, `fashionseg import-journals` sends it later"
             )
-
-
-def public_uri(uri: str) -> str:
-    """`uri` without a password."""
-    parts = urlsplit(uri)
-    if parts.password is None:
-        return uri
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def is_listening(uri: str) -> bool:
-    """Whether something accepts connections there; quick, and before the seconds that MLflow's import takes."""
-    parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https"):
-        return True
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        socket.create_connection((parts.hostname or "", port), CONNECT_SECONDS).close()
-    except OSError:
-        return False
-    return True
 
 
 def send(journal: Journal, uri: str) -> bool:
@@ -146,20 +105,3 @@ def note_killed_stage(journal: Journal) -> None:
     steps = [record for record in journal.records() if record["kind"] in ("begin", "end")]
     if steps and steps[-1]["kind"] == "begin":
         journal.append("end", stage=steps[-1]["stage"], status="KILLED")
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Send a journal to MLflow until standard input closes.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("uri")
-    arguments = parser.parse_args()
-    os.nice(10)
-    journal = Journal(arguments.folder)
-    with journal.exclusive() as is_ours:
-        if not is_ours:
-            return EXIT_NOT_REACHED
-        return EXIT_ALL_SENT if mirror(journal, arguments.uri, sys.stdin.fileno()) else EXIT_NOT_REACHED
-
-
-if __name__ == "__main__":
-    sys.exit(main())

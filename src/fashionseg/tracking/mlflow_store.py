@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 # Read when MLflow is imported. Without them one call to a dead server blocks for four minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -27,6 +26,7 @@ from mlflow.tracking import MlflowClient
 
 from fashionseg.errors import UserError
 from fashionseg.files import atomic_write
+from fashionseg.tracking.address import sqlite_file
 from fashionseg.tracking.journal import Journal, Record
 
 KEY_TAG = "fashionseg.run_key"
@@ -117,9 +117,8 @@ def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
 
 def _local_artifacts(uri: str) -> str | None:
     """Where runs of a local SQLite store keep their files: beside it. A server knows its own place."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    return (Path(urlsplit(uri).path).parent / "mlartifacts").as_uri()
+    database = sqlite_file(uri)
+    return None if database is None else (database.parent / "mlartifacts").as_uri()
 
 
 def _send_metrics(client: MlflowClient, run_id: str, records: list[Record]) -> None:
@@ -184,10 +183,10 @@ class _Cursors:
 @contextmanager
 def _store_lock(uri: str) -> Iterator[None]:
     """One process at a time opens a SQLite store: two that create its tables together both fail."""
-    if not uri.startswith("sqlite:///"):
+    database = sqlite_file(uri)
+    if database is None:
         yield
         return
-    database = Path(urlsplit(uri).path)
     database.parent.mkdir(parents=True, exist_ok=True)
     with database.with_name(f".{database.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
