@@ -43,7 +43,7 @@ def paint(
     contours, _ = cv2.findContours(
         np.pad(crop, 1).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left - 1, top - 1)
     )
-    _lines(picture, contours, INK, 3 * unit + 1)
+    _lines(picture, contours, INK, 3 * unit)
     _lines(picture, contours, mixed(colour, PAPER, 0.35), 2 * unit)
 
 

@@ -1,0 +1,12 @@
+"""What a run leaves for people: pictures of truth beside prediction, and one page that opens without a network.
+
+    pictures = write_pictures(reports / "pictures", comparisons)
+    write_report(reports / "report.html", Report(source="sample", metrics=..., pictures=pictures, ...))
+
+Both are functions of their arguments alone (no date, no host), so the same run gives the same bytes.
+"""
+
+from fashionseg.report.page import Report, write_report
+from fashionseg.report.pictures import Comparison, Picture, write_pictures
+
+__all__ = ["Comparison", "Picture", "Report", "write_pictures", "write_report"]

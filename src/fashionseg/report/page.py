@@ -1,0 +1,172 @@
+"""The report: one HTML file with everything in it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from fashionseg.files import atomic_write
+from fashionseg.report.charts import Line, line_chart
+from fashionseg.report.history import LOSSES, History, read_history
+from fashionseg.report.pictures import Picture
+from fashionseg.report.style import STYLE
+from fashionseg.report.tables import category_table, figure, figure_table, flattened
+
+_SOURCES = {
+    "sample": "<b>The photos are drawn by code, not real.</b> The embedded sample shows that every part of the "
+    "pipeline works; its scores say nothing about real photos.",
+    "folder": "The photos come from a folder in the layout of the Kaggle competition.",
+    "kaggle": "The photos are those of the Kaggle competition iMaterialist (Fashion) 2019.",
+}
+
+# The figures worth a tile, by the ending of their key in metrics.json, in this order.
+_TILES = {
+    "competition_score": "competition score",
+    "coco.mask.ap": "mask AP",
+    "coco.mask.ap50": "mask AP50",
+    "coco.box.ap": "box AP",
+    "coco.box.ap50": "box AP50",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What the page shows.
+
+    Attributes:
+        source: `download.source`: sample, folder or kaggle.
+        metrics: metrics.json, nested or flat; every figure appears.
+        thresholds: thresholds.json, those fitted on all validation photos.
+        categories: one row per category, shown with all its columns; `category` (0-based id) gives the colour.
+        heads, finetuned: folders with history.csv and summary.json.
+        decode_report: data/decoded/report.json.
+        pictures: from `write_pictures`.
+    """
+
+    source: str
+    metrics: Mapping[str, object]
+    thresholds: Mapping[str, object]
+    categories: pd.DataFrame
+    heads: Path
+    finetuned: Path
+    decode_report: Mapping[str, object]
+    pictures: Sequence[Picture]
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Writes the page: no resource from outside, light and dark, readable on a phone.
+
+    Raises:
+        UserError: a history.csv is missing.
+    """
+    history = read_history(report.heads, report.finetuned)
+    sections = [
+        _head(report),
+        _tiles(report.metrics),
+        _section("Truth beside prediction", _gallery(report.pictures)),
+        _section("Losses", _losses(history)),
+        _section("Scores", _scores(report)),
+        _section("Categories", category_table(report.categories)),
+        _section("What decoding kept and dropped", _decoded(report.decode_report)),
+        _section("Files", _FILES),
+    ]
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>fashionseg report</title><style>{STYLE}</style></head><body><main>"
+        + "".join(sections)
+        + "</main></body></html>\n"
+    )
+    with atomic_write(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+
+
+def _head(report: Report) -> str:
+    told = _SOURCES.get(report.source, escape(report.source))
+    kind = "warning" if report.source == "sample" else "lead"
+    return (
+        "<header><h1>fashionseg</h1><p class=lead>Mask R-CNN on clothing, scored on the validation photos "
+        f"of this run.</p><p class={kind}>{told}</p></header>"
+    )
+
+
+def _tiles(metrics: Mapping[str, object]) -> str:
+    flat = flattened(metrics)
+    tiles = [
+        f"<div class=tile><b>{figure(flat[key])}</b><span>{name}</span></div>"
+        for key, name in _TILES.items()
+        if key in flat
+    ]
+    return f"<div class=tiles>{''.join(tiles)}</div>"
+
+
+def _gallery(pictures: Sequence[Picture]) -> str:
+    if not pictures:
+        return '<p class="quiet">no pictures asked for</p>'
+    return "".join(
+        f'<figure><img loading="lazy" alt="{escape(picture.title, quote=True)}: photo, truth, prediction" '
+        f'src="data:image/jpeg;base64,{base64.b64encode(picture.jpeg).decode("ascii")}"></figure>'
+        for picture in pictures
+    )
+
+
+def _losses(history: History) -> str:
+    charts = []
+    for name in LOSSES:
+        lines = [
+            Line(f"{prefix}{name}", history.values[f"{prefix}{name}"], style)
+            for prefix, style in (("", "training"), ("val_", "validation"))
+            if f"{prefix}{name}" in history.values
+        ]
+        chart = line_chart(lines, f"{name} over epochs", stages=history.stages, best=history.best_epoch)
+        charts.append(f"<figure class=chart><figcaption>{name}</figcaption>{chart}</figure>")
+    if "learning_rate" in history.values:
+        lines = [Line("learning_rate", history.values["learning_rate"], "training")]
+        chart = line_chart(lines, "learning rate over epochs", stages=history.stages)
+        charts.append(f"<figure class=chart><figcaption>learning_rate</figcaption>{chart}</figure>")
+    stages = ", then ".join(f"{escape(name)} up to epoch {last}" for name, last in history.stages)
+    best = "" if history.best_epoch is None else f' <i class="key best"></i>best epoch {history.best_epoch}.'
+    return (
+        f'<p class="quiet"><i class="key training"></i>training <i class="key validation"></i>validation'
+        f' <i class="key stage"></i>stage border.{best} Stages: {stages}.</p>'
+        f"<div class=charts>{''.join(charts)}</div>"
+    )
+
+
+def _scores(report: Report) -> str:
+    return (
+        '<p class="quiet">The competition score is the mean over IoU 0.50 to 0.95 of TP / (TP + FP + FN). It is '
+        "out-of-fold: each photo is scored with thresholds fitted on the other photos. COCO AP takes all stored "
+        "detections.</p><div class=columns>"
+        f"<div><h3>All figures</h3>{figure_table(report.metrics)}</div>"
+        f"<div><h3>Thresholds for a submission</h3>{figure_table(report.thresholds)}</div></div>"
+    )
+
+
+def _decoded(decode_report: Mapping[str, object]) -> str:
+    """The counts; of lists of rows or photos, how many there are."""
+    counts = {
+        key: len(value) if isinstance(value, list) else value
+        for key, value in flattened(decode_report).items()
+    }
+    return figure_table(counts)
+
+
+_FILES = """<table class=figures>
+<tr><th>reports/metrics.json</th><td>every figure above</td></tr>
+<tr><th>reports/thresholds.json</th><td>the thresholds that <code>submit</code> and <code>predict</code> use</td></tr>
+<tr><th>reports/pictures/</th><td>the pictures above as PNG</td></tr>
+<tr><th>reports/plots/</th><td>tables behind the plots, shown by <code>dvc plots show</code></td></tr>
+<tr><th>reports/submission.csv</th><td>the checked submission, written by the next stage</td></tr>
+<tr><th>models/finetuned/</th><td>the weights of the best epoch</td></tr>
+<tr><th>data/decoded/report.json</th><td>every dropped row or photo with its reason</td></tr>
+</table>"""
