@@ -1,0 +1,152 @@
+"""`fashionseg preset NAME [key=value ...]`: merges a preset and single changes into params.yaml.
+
+1. read params.yaml and presets/NAME.yaml, keeping comments and number formats;
+2. put the preset's values in, then the changes, each key checked to exist;
+3. check types and ranges of the whole before a byte is written;
+4. write params.yaml at once or not at all, and say what changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import io
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from fashionseg.console import say
+from fashionseg.errors import UserError
+from fashionseg.files import atomic_write
+from fashionseg.params import PARAMS_FILE, flatten, parse_params, read_yaml
+
+PRESETS = "presets"
+COMMENT_COLUMN = 32  # of params.yaml
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="a file of presets/; without it they are listed"
+    )
+    parser.add_argument("changes", nargs="*", metavar="key=value", help="such as train.heads.epochs=3")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    root = find_root()
+    if arguments.name is None:
+        say(_list_presets(root))
+        return 0
+    # `preset key=value` without a preset is allowed: single changes, checked in the same way.
+    has_preset = "=" not in arguments.name
+    changes = arguments.changes if has_preset else [arguments.name, *arguments.changes]
+    differences = _read_preset(root, arguments.name) if has_preset else {}
+    for change in changes:
+        key, value = parse_change(change)
+        differences[key] = value
+    changed = merge(root / PARAMS_FILE, differences)
+    for line in changed:
+        say(line)
+    say(f"{PARAMS_FILE}: {len(changed)} values changed" if changed else f"{PARAMS_FILE}: already so")
+    return 0
+
+
+def find_root() -> Path:
+    """The folder of params.yaml: here or above."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / PARAMS_FILE).is_file():
+            return folder
+    raise UserError(f"{PARAMS_FILE}: expected it in {here} or above; run this in a clone of the project")
+
+
+def merge(path: Path, differences: dict[str, Any]) -> list[str]:
+    """Writes `differences` (dotted key to value) into the params file; returns `key: old -> new` lines.
+
+    Raises:
+        UserError: unknown key, wrong type or value; the file is then as before.
+    """
+    yaml = _round_trip_yaml()
+    values = yaml.load(path.read_text(encoding="utf-8")) if read_yaml(path) else CommentedMap()
+    before = flatten(values)
+    for key, value in differences.items():
+        if key not in before:
+            raise UserError(_unknown_key(key, list(before), path))
+        _set(values, key.split("."), value)
+    parse_params(values, Path(path.name))
+    changed = [
+        f"{key}: {_show(before[key])} -> {_show(value)}"
+        for key, value in flatten(values).items()
+        if value != before[key]
+    ]
+    if changed:
+        text = io.StringIO()
+        yaml.dump(values, text)
+        with atomic_write(path) as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8")
+    return changed
+
+
+def parse_change(change: str) -> tuple[str, Any]:
+    """`"train.heads.epochs=3"` -> `("train.heads.epochs", 3)`; the value is read as YAML."""
+    key, equals, text = change.partition("=")
+    if not equals or not key:
+        raise UserError(f"{change!r}: expected key=value, such as train.heads.epochs=3")
+    try:
+        return key, _round_trip_yaml().load(text)
+    except YAMLError:
+        raise UserError(f"{change!r}: the value is not readable as YAML") from None
+
+
+def _read_preset(root: Path, name: str) -> dict[str, Any]:
+    path = root / PRESETS / f"{name}.yaml"
+    if not path.is_file():
+        raise UserError(f"preset {name!r}: there is no such preset. {_list_presets(root)}")
+    read_yaml(path)  # for its clear errors
+    return flatten(_round_trip_yaml().load(path.read_text(encoding="utf-8")))
+
+
+def _list_presets(root: Path) -> str:
+    names = sorted(path.stem for path in (root / PRESETS).glob("*.yaml"))
+    return f"Presets: {', '.join(names)}"
+
+
+def _unknown_key(key: str, known: list[str], path: Path) -> str:
+    inside = [other for other in known if other.startswith(f"{key}.")]
+    if inside:
+        return f"{key}: expected a single value, but this is a section; its keys: {', '.join(inside)}"
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.75) or [
+        other for other in known if other.endswith(f".{key.rpartition('.')[2]}")
+    ]
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{key}: no such key in {path.name}{hint}"
+
+
+def _set(values: CommentedMap, keys: list[str], value: Any) -> None:
+    """Puts one value in; a comment beside it goes back to its column, which a longer value may have pushed on."""
+    *sections, last = keys
+    for section in sections:
+        values = values[section]
+    values[last] = value
+    beside = values.ca.items.get(last, [None, None, None])[2]
+    if beside is not None and beside.value.startswith("#"):
+        beside.column = COMMENT_COLUMN
+
+
+def _show(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _round_trip_yaml() -> YAML:
+    yaml = YAML()  # keeps comments, order, flow style and how numbers are written
+    yaml.width = 4096
+    yaml.preserve_quotes = True
+    yaml.representer.add_representer(type(None), _write_null)
+    return yaml
+
+
+def _write_null(representer: Any, _: None) -> Any:
+    """`null` rather than ruamel's empty value."""
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
