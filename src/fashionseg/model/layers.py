@@ -11,6 +11,13 @@ from fashionseg.ops.boxes import Tensor
 BATCH_NORM_EPSILON = 1e-3
 
 
+class RowsBatchNormalization(layers.BatchNormalization):
+    """Batch normalisation whose statistics take in the rows of `mask` only; the mask goes no further."""
+
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> None:
+        return None
+
+
 @dataclass(frozen=True)
 class BatchNorm:
     """Makes batch normalisations; `is_trained=False` uses the moving statistics in training too.
@@ -22,7 +29,7 @@ class BatchNorm:
     momentum: float
 
     def __call__(self, x: Tensor, name: str, mask: Tensor | None = None, gamma: str = "ones") -> Tensor:
-        layer = layers.BatchNormalization(
+        layer = RowsBatchNormalization(
             epsilon=BATCH_NORM_EPSILON, momentum=self.momentum, gamma_initializer=gamma, name=name
         )
         if not self.is_trained:

@@ -152,7 +152,7 @@ class MaskRCNN(keras.Model):
         """-> proposals_norm [B, count, 4], without gradient."""
         scores = ops.softmax(ops.stop_gradient(rpn_logits))[..., 1]
         return self.proposals(
-            scores, ops.stop_gradient(rpn_deltas), ops.convert_to_tensor(self.anchors_norm), count
+            scores, ops.stop_gradient(rpn_deltas), ops.convert_to_tensor(self.anchors_norm), count=count
         )
 
     def classify(
