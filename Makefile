@@ -1,3 +1,64 @@
-PYTHON ?= python3.11
+# `make` lists the targets. Needed beforehand: Python 3.11, Git and make; everything else goes into .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PORT ?= 5000
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# Named after the contents it was made from: another lock is another file, an unchanged one is done in no time.
+LOCK := requirements/cpu.lock
+STAMP := .venv/ready-$(shell cat $(LOCK) requirements/uv.lock pyproject.toml | cksum | cut -d' ' -f1)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test lint format lock ui clean
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
+		do printf '  %-14s %s\n' "make $$name" "$$text"; done
+
+setup: $(STAMP)  ## create .venv from the hashed lock
+
+repro: $(STAMP)  ## run the pipeline (only what is stale), then show scores and where the results lie
+	@git rev-parse --git-dir >/dev/null 2>&1 || { dvc config --local core.no_scm true; dvc config --local core.autostage false; }
+	dvc repro
+	@fashionseg summary
+
+test: $(STAMP)  ## run the whole test suite
+	pytest
+
+lint: $(STAMP)  ## check style and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: $(STAMP)  ## put the code into shape
+	ruff check --fix-only .
+	ruff format .
+
+ui: $(STAMP)  ## show the runs in MLflow; PORT=5000
+	@mkdir -p .fashionseg/mlartifacts
+	@echo "MLflow: http://127.0.0.1:$(PORT) in some ten seconds; Ctrl-C ends it"
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true mlflow server \
+		--backend-store-uri "sqlite:///$(CURDIR)/.fashionseg/mlflow.db" \
+		--artifacts-destination "$(CURDIR)/.fashionseg/mlartifacts" \
+		--host 127.0.0.1 --port $(PORT) --workers 1
+
+lock: $(STAMP)  ## resolve requirements/*.in anew into the hashed locks
+	for variant in uv cpu gpu; do \
+		uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
+			--override requirements/overrides.txt requirements/$$variant.in -o requirements/$$variant.lock || exit; \
+	done
+
+clean:  ## remove the environment and caches; data, models and experiments stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist dvc_plots
+	find src tests remote -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP):
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "error: expected Python 3.11; name it by make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(BIN)/python && $(BIN)/python -c 'import pip' || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes $(LOCK) requirements/uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@rm -f .venv/ready-*
+	@touch $@
