@@ -7,7 +7,8 @@ import sys
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
-from fashionseg.params import load_params
+from fashionseg.params import PARAMS_FILE, load_params
+from fashionseg.project import find_root
 from fashionseg.tracking.address import is_listening, public_uri, tracking_uri
 from fashionseg.tracking.identity import journal_folder
 from fashionseg.tracking.journal import stored_journals
@@ -19,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    uri = arguments.uri or tracking_uri(load_params().tracking.uri)
+    uri = arguments.uri or tracking_uri(load_params(find_root() / PARAMS_FILE).tracking.uri)
     journals = stored_journals(journal_folder())
     if not is_listening(uri):
         raise UserError(f"MLflow: expected a server at {public_uri(uri)}, but nothing listens there")

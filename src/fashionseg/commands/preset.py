@@ -22,6 +22,7 @@ from fashionseg.console import say
 from fashionseg.errors import UserError
 from fashionseg.files import atomic_write
 from fashionseg.params import PARAMS_FILE, flatten, parse_params, read_yaml
+from fashionseg.project import find_root
 
 PRESETS = "presets"
 COMMENT_COLUMN = 32  # of params.yaml
@@ -51,15 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
         say(line)
     say(f"{PARAMS_FILE}: {len(changed)} values changed" if changed else f"{PARAMS_FILE}: already so")
     return 0
-
-
-def find_root() -> Path:
-    """The folder of params.yaml: here or above."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / PARAMS_FILE).is_file():
-            return folder
-    raise UserError(f"{PARAMS_FILE}: expected it in {here} or above; run this in a clone of the project")
 
 
 def merge(path: Path, differences: dict[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """Tracking: what a stage tells about itself goes to a journal first, and from there to MLflow.
 
     with tracking.stage_run("finetune", params) as run:
-        run.log_epoch(epoch, {"loss": ..., "val_loss": ...})
+        run.log_metrics({"loss": ..., "val_loss": ...}, step=epoch)
 
 All stages of one pipeline run (`dvc repro`, `dvc exp run`, queued and temporary experiments) land in one MLflow run
 (`identity`). The stage only ever appends lines to a local file (`journal`); a second process reads them and sends

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fashionseg.tracking.identity import STATE_FOLDER, project_root
+from fashionseg.project import STATE_FOLDER, checkout_root
 
 CONNECT_SECONDS = 3.0
 SQLITE = "sqlite:///"
@@ -18,7 +18,7 @@ def tracking_uri(configured: str | None) -> str:
 
     Absolute, because queued and temporary experiments run in another folder.
     """
-    root = project_root().resolve()
+    root = checkout_root().resolve()
     uri = os.environ.get("MLFLOW_TRACKING_URI") or configured
     if not uri:
         return f"{SQLITE}{root / STATE_FOLDER / 'mlflow.db'}"

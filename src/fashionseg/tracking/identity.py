@@ -19,8 +19,7 @@ from pydantic import TypeAdapter
 
 from fashionseg.errors import UserError
 from fashionseg.params import Params, flatten, read_yaml
-
-STATE_FOLDER = ".fashionseg"
+from fashionseg.project import STATE_FOLDER, checkout_root
 
 
 @dataclass(frozen=True)
@@ -32,16 +31,8 @@ class RunIdentity:
     tags: dict[str, str]
 
 
-def project_root() -> Path:
-    """The real checkout, also from inside the throw-away copy that queued and temporary experiments run in."""
-    if root := os.environ.get("DVC_ROOT"):
-        return Path(root)
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
-
-
 def journal_folder() -> Path:
-    return project_root() / STATE_FOLDER / "journal"
+    return checkout_root() / STATE_FOLDER / "journal"
 
 
 def tracked_params(params: Params) -> dict[str, Any]:

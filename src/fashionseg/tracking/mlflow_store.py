@@ -9,10 +9,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 # Read when MLflow is imported. Without them one call to a dead server blocks for four minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -30,6 +32,7 @@ from fashionseg.tracking.address import sqlite_file
 from fashionseg.tracking.journal import Journal, Record
 
 KEY_TAG = "fashionseg.run_key"
+PROXIED = "mlflow-artifacts:/"  # artifacts that a server keeps and hands out
 MAX_METRICS = 1000  # limits of one log_batch call
 MAX_PARAMS = 100
 MAX_VALUE = 6000  # characters of a parameter or tag
@@ -55,11 +58,9 @@ def replay(journal: Journal, uri: str) -> None:
     records, end = journal.read(cursors.offset)
     _send_metrics(client, run_id, records)
     _send_tags(client, run_id, records)
-    for record in records:
-        if record["kind"] == "file":
-            folder = PurePosixPath(record["path"]).parent.as_posix()
-            source = journal.files / record["path"]
-            client.log_artifact(run_id, str(source), None if folder == "." else folder)
+    _send_files(
+        client, run_id, journal, [record["path"] for record in records if record["kind"] == "file"], uri
+    )
     _send_status(client, run_id, records)
     cursors.save(end, run_id)
 
@@ -98,7 +99,8 @@ def _create_run(client: MlflowClient, experiment_id: str, first: Record) -> Run:
 
 
 def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
-    artifacts = _local_artifacts(uri)
+    database = sqlite_file(uri)
+    artifacts = None if database is None else _local_artifacts(database).as_uri()
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
@@ -107,7 +109,7 @@ def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
-    if artifacts and found.artifact_location != artifacts:
+    if artifacts and found.artifact_location not in (artifacts, f"{PROXIED}{found.experiment_id}"):
         raise UserError(
             f"{uri}: this store was made in another folder, its artifacts lie in {found.artifact_location}; "
             "delete it, then `fashionseg import-journals`"
@@ -115,10 +117,13 @@ def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
     return found.experiment_id
 
 
-def _local_artifacts(uri: str) -> str | None:
-    """Where runs of a local SQLite store keep their files: beside it. A server knows its own place."""
-    database = sqlite_file(uri)
-    return None if database is None else (database.parent / "mlartifacts").as_uri()
+def _local_artifacts(database: Path) -> Path:
+    """Where runs of a local SQLite store keep their files. A server knows its own place."""
+    return database.parent / "mlartifacts"
+
+
+def _local_path(file_uri: str) -> Path:
+    return Path(unquote(urlsplit(file_uri).path))
 
 
 def _send_metrics(client: MlflowClient, run_id: str, records: list[Record]) -> None:
@@ -139,6 +144,26 @@ def _send_tags(client: MlflowClient, run_id: str, records: list[Record]) -> None
             tags |= {key: _text(value) for key, value in record["values"].items()}
     if tags:
         client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def _send_files(client: MlflowClient, run_id: str, journal: Journal, paths: list[str], uri: str) -> None:
+    """Each path once, however often it was logged since the last time."""
+    if not paths:
+        return
+    place = client.get_run(run_id).info.artifact_uri
+    database = sqlite_file(uri)
+    if place.startswith("file:") and database is None and not _local_path(place).parents[1].is_dir():
+        return  # a server keeps them on its own machine, out of reach from here: its import brings them in
+    for path in dict.fromkeys(paths):
+        source = journal.files / path
+        folder = PurePosixPath(path).parent.as_posix()
+        if place.startswith(PROXIED) and database is not None:
+            # The experiment was made through a server (`make ui`) that hands out this folder.
+            target = _local_artifacts(database) / place.removeprefix(PROXIED).lstrip("/") / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        else:
+            client.log_artifact(run_id, str(source), None if folder == "." else folder)
 
 
 def _send_status(client: MlflowClient, run_id: str, records: list[Record]) -> None:

@@ -22,10 +22,9 @@ FROM_CACHE_TAG = "history.from_cache"
 class StageRun:
     """What one stage logs into its pipeline run. No method raises: a full disk must not end a training."""
 
-    def __init__(self, stage: str, journal: Journal, heads_epochs: int) -> None:
+    def __init__(self, stage: str, journal: Journal) -> None:
         self._stage = stage
         self._journal = journal
-        self._heads_epochs = heads_epochs
         self._logged = {
             (key, record["step"], value)
             for record in journal.records()
@@ -36,6 +35,7 @@ class StageRun:
     def log_metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
         """Numbers of one step; anything else in `values` is left out, and so is what this run already has.
 
+        Steps are epochs counted over both training stages, as in history.csv; scores of the whole run have step 0.
         A resumed training repeats an epoch; its points must not appear twice.
         """
         named = {metric_name(key): float(value) for key, value in values.items() if _is_number(value)}
@@ -43,11 +43,6 @@ class StageRun:
         if new:
             self._logged |= {(key, step, value) for key, value in new.items()}
             self._append("metrics", stage=self._stage, step=step, values=new)
-
-    def log_epoch(self, epoch: int, values: Mapping[str, Any]) -> None:
-        """Losses and metrics of a training epoch, counted from 1 within its stage; the curves of both stages join."""
-        offset = self._heads_epochs if self._stage == "finetune" else 0
-        self.log_metrics(values, step=epoch + offset)
 
     def log_histories(self, heads: Path, finetuned: Path) -> None:
         """Curves from the `history.csv` of both training stages, so far as they were not logged while training.
@@ -58,9 +53,10 @@ class StageRun:
         from_cache = []
         for name, stage, path in (("heads", "train_heads", heads), ("finetune", "finetune", finetuned)):
             for row in _read_history(path):
-                epoch = int(row.pop("epoch"))
-                is_counted_on = name == "finetune" and epoch <= self._heads_epochs
-                self.log_metrics(row, step=epoch + (self._heads_epochs if is_counted_on else 0))
+                step = int(row.pop("epoch"))
+                # By name and step alone: the file may hold a rounded value of what was logged live.
+                known = {key for key, known_step, _ in self._logged if known_step == step}
+                self.log_metrics({key: value for key, value in row.items() if key not in known}, step)
             if stage not in live and path.exists():
                 from_cache.append(name)
         if from_cache:
@@ -99,7 +95,7 @@ def stage_run(stage: str, params: Params) -> Iterator[StageRun]:
     identity = identify(flat)
     journal = _choose_journal(journal_folder(), identity.key, stage)
     name = identity.name + journal.folder.name.removeprefix(identity.key)
-    run = StageRun(stage, journal, params.train.heads.epochs)
+    run = StageRun(stage, journal)
     if not journal.path.exists():
         run._append(
             "run",
