@@ -213,6 +213,11 @@ def parse_model(values: dict[str, Any], path: Path) -> Model:
         raise UserError(f"{path}: model.{_describe(error)}") from None
 
 
+def params_to_dict(params: Params) -> dict[str, Any]:
+    """Inverse of `parse_params`: plain mappings, lists and scalars."""
+    return TypeAdapter(Params).dump_python(params, mode="json")
+
+
 def model_to_dict(model: Model) -> dict[str, Any]:
     """Inverse of `parse_model`."""
     return TypeAdapter(Model).dump_python(model, mode="json")

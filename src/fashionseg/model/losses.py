@@ -75,3 +75,12 @@ def mrcnn_mask_loss(target_classes: Tensor, target_masks: Tensor, mask_logits: T
     own = ops.take_along_axis(mask_logits, target_classes[..., None, None, None], axis=4)[..., 0]
     entropy = ops.relu(own) - own * target_masks + ops.log1p(ops.exp(-ops.abs(own)))
     return masked_mean(ops.mean(entropy, axis=(-2, -1)), target_classes > 0)
+
+
+def l2_loss(variables: list, weight_decay: float) -> Tensor:
+    """Matterport's weight decay: `weight_decay * mean(w^2)` of each array, gamma and beta left out.
+
+    The mean (not the sum) makes it tiny, 1e-5 to 1e-4 in all.
+    """
+    decayed = [v for v in variables if v.name not in ("gamma", "beta")]
+    return weight_decay * sum(ops.mean(ops.square(ops.cast(v, "float32"))) for v in decayed)

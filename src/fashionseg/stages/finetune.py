@@ -1,0 +1,55 @@
+"""Stage `finetune`: train all layers on from the heads, at a lower rate.
+
+1. Build the network and load the weights of `train_heads`.
+2. Train all layers, choosing the best epoch on the validation photos.
+3. Write weights, architecture, history and summary.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from fashionseg.console import exit_code
+from fashionseg.params import PARAMS_FILE, load_params
+from fashionseg.reproducibility import make_reproducible
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train all layers on from the heads.")
+    parser.add_argument("--decoded", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, required=True)
+    parser.add_argument("--heads", type=Path, required=True)
+    parser.add_argument("--finetuned", type=Path, required=True)
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    arguments = parser.parse_args()
+    params = load_params(arguments.params)
+    make_reproducible(params.seed + 1, params.train.deterministic)
+
+    from fashionseg.model.build import WEIGHTS_FILE, build_mask_rcnn, load_weights
+    from fashionseg.stages.training_stage import read_history_length, run_training
+    from fashionseg.taxonomy import competition_taxonomy
+    from fashionseg.training.devices import shared_between
+    from fashionseg.training.network import set_compute_type, set_trainable
+
+    set_compute_type(params.train.mixed_precision)
+    with shared_between(params.train.gpu_count):
+        network = build_mask_rcnn(params.model, competition_taxonomy().num_categories, params.seed + 1)
+        load_weights(network, arguments.heads / WEIGHTS_FILE)
+        set_trainable(network, "all")
+        run_training(
+            "finetune",
+            params,
+            params.train.finetune,
+            network,
+            first_epoch=read_history_length(arguments.heads),
+            decoded=arguments.decoded,
+            splits=arguments.splits,
+            inputs=[arguments.decoded, arguments.splits, arguments.heads],
+            out=arguments.finetuned,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,57 @@
+"""Stage `train_heads`: train the heads on a frozen backbone.
+
+1. Build the network of the `model` section, seeded.
+2. Load the pretrained weights, if any were asked for.
+3. Freeze the backbone; train pyramid, RPN and heads, choosing the best epoch on the validation photos.
+4. Write weights, architecture, history and summary.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from fashionseg.console import exit_code
+from fashionseg.params import PARAMS_FILE, load_params
+from fashionseg.reproducibility import make_reproducible
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the heads on a frozen backbone.")
+    parser.add_argument("--decoded", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, required=True)
+    parser.add_argument("--pretrained", type=Path, required=True)
+    parser.add_argument("--heads", type=Path, required=True)
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    arguments = parser.parse_args()
+    params = load_params(arguments.params)
+    make_reproducible(params.seed, params.train.deterministic)
+
+    from fashionseg.model.build import build_mask_rcnn
+    from fashionseg.model.weights import load_pretrained
+    from fashionseg.stages.training_stage import run_training
+    from fashionseg.taxonomy import competition_taxonomy
+    from fashionseg.training.devices import shared_between
+    from fashionseg.training.network import set_compute_type, set_trainable
+
+    set_compute_type(params.train.mixed_precision)
+    with shared_between(params.train.gpu_count):
+        network = build_mask_rcnn(params.model, competition_taxonomy().num_categories, params.seed)
+        load_pretrained(network, arguments.pretrained)
+        set_trainable(network, "heads")
+        run_training(
+            "train_heads",
+            params,
+            params.train.heads,
+            network,
+            first_epoch=0,
+            decoded=arguments.decoded,
+            splits=arguments.splits,
+            inputs=[arguments.decoded, arguments.splits, arguments.pretrained],
+            out=arguments.heads,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,50 @@
+"""How a batch is shared between devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+
+from fashionseg.console import say
+from fashionseg.errors import UserError
+
+
+@contextmanager
+def shared_between(gpu_count: int) -> Iterator[None]:
+    """Models made and trained inside use `gpu_count` GPUs, or the CPU where there is no GPU and one is asked for.
+
+    Raises:
+        UserError: several are asked for and there are fewer.
+    """
+    gpus = _gpus()
+    if gpu_count > max(len(gpus), 1):
+        raise UserError(
+            f"params.yaml: train.gpu_count: expected at most {len(gpus)} (the GPUs here), got {gpu_count}"
+        )
+    say(f"devices: {gpu_count} of {len(gpus)} GPUs" if gpus else "devices: CPU")
+    if gpu_count == 1:
+        yield
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.distribute.MirroredStrategy(gpus[:gpu_count]).scope():
+            yield
+    else:
+        previous = keras.distribution.distribution()
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=gpus[:gpu_count]))
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(previous)
+
+
+def _gpus() -> list[str]:
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return [
+            device.name.replace("/physical_device:", "") for device in tf.config.list_physical_devices("GPU")
+        ]
+    return [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]

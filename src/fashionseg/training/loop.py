@@ -1,0 +1,145 @@
+"""One training stage: epochs of `fit`, validation after each, state on disk, the best epoch's weights at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from fashionseg.console import say
+from fashionseg.model.losses import LOSS_NAMES
+from fashionseg.model.mask_rcnn import MaskRCNN
+from fashionseg.params import Train
+from fashionseg.training.network import TrainingNetwork
+from fashionseg.training.optimizer import make_optimizer, uses_l2_loss
+from fashionseg.training.progress import EpochProgress
+from fashionseg.training.state import TrainingState
+
+Batch = dict[str, np.ndarray]
+MODEL_INPUTS = ("images", "gt_classes", "gt_boxes", "gt_masks")
+
+
+class Batches(Protocol):
+    """Training batches without end, from a given epoch on; see `fashionseg.data.loader.TrainingBatches`."""
+
+    steps_per_epoch: int
+
+    def __iter__(self) -> Iterator[Batch]: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """`history`: a row per epoch, epochs counted over both stages; `best_epoch` by validation loss."""
+
+    history: list[dict[str, Any]]
+    best_epoch: int
+    best_loss: float
+
+
+def train(
+    network: MaskRCNN,
+    stage: str,
+    settings: Train,
+    epochs: int,
+    learning_rate: float,
+    first_epoch: int,
+    make_batches: Callable[[int], Batches],
+    validation: Callable[[], Iterable[Batch]],
+    state: TrainingState,
+    on_epoch: Callable[[dict[str, Any]], None],
+) -> TrainingResult:
+    """Trains the trainable weights of `network` in place and leaves those of the best epoch in it.
+
+    Args:
+        network: with the wanted layers trainable.
+        stage: its name, for the history and the terminal.
+        settings: the `train` section of params.yaml.
+        epochs, learning_rate: of this stage.
+        first_epoch: epochs of the stages before, so that numbers go on.
+        make_batches: the training batches from epoch n (of this stage, from 0) on.
+        validation: the validation batches, each time anew.
+        state: where an interrupted training is kept.
+        on_epoch: called with the row of each epoch, those before a resume too.
+
+    Raises:
+        UserError: the loss is no longer finite; the state of the last whole epoch stays.
+    """
+    training = TrainingNetwork(
+        network, vars(settings.loss_weights), settings.weight_decay if uses_l2_loss(settings) else 0.0
+    )
+    batches = make_batches(state.epochs_done)
+    steps = batches.steps_per_epoch
+    optimizer = make_optimizer(settings, learning_rate, epochs * steps)
+    training.compile(optimizer=optimizer, jit_compile=settings.jit_compile)
+    optimizer.build(training.trainable_variables)
+    if state.epochs_done:
+        say(f"{stage}: going on after epoch {state.epochs_done} of {epochs}")
+        state.load(training)
+        for row in state.history:
+            on_epoch(row)
+
+    progress = EpochProgress(stage, first_epoch, epochs, steps, settings.gpu_count * settings.images_per_gpu)
+
+    def end_of_epoch(epoch: int, logs: dict[str, float]) -> None:
+        row = {
+            "epoch": first_epoch + epoch + 1,
+            "stage": stage,
+            "learning_rate": float(optimizer.learning_rate),
+        }
+        row |= {name: float(logs[name]) for name in ("loss", *LOSS_NAMES)}
+        row |= {f"val_{name}": value for name, value in _validate(training, validation()).items()}
+        state.add_epoch(row, training, network)
+        progress.report(row, state.best_epoch == row["epoch"])
+        on_epoch(row)
+
+    try:
+        if state.epochs_done < epochs:
+            training.fit(
+                _inputs(batches),
+                epochs=epochs,
+                initial_epoch=state.epochs_done,
+                steps_per_epoch=steps,
+                callbacks=[progress, keras.callbacks.LambdaCallback(on_epoch_end=end_of_epoch)],
+                verbose=0,
+            )
+    finally:
+        progress.on_train_end()
+        batches.close()
+    state.load_best(network)
+    return TrainingResult(state.history, state.best_epoch, state.best_loss)
+
+
+def _validate(training: TrainingNetwork, batches: Iterable[Batch]) -> dict[str, float]:
+    """The losses over the validation photos, each batch counting by its photos."""
+    totals = dict.fromkeys(("loss", *LOSS_NAMES), 0.0)
+    count = 0
+    for batch in batches:
+        num_photos = int(np.sum(batch["photo_index"] >= 0))
+        losses = training.test_on_batch(_model_inputs(batch), return_dict=True)
+        training.reset_metrics()
+        for name in totals:
+            totals[name] += num_photos * float(losses[name])
+        count += num_photos
+    return {name: total / max(count, 1) for name, total in totals.items()}
+
+
+def _inputs(batches: Iterable[Batch]) -> Iterator[tuple[Batch]]:
+    for batch in batches:
+        yield (_model_inputs(batch),)
+
+
+def _model_inputs(batch: Batch) -> Batch:
+    return {name: batch[name] for name in MODEL_INPUTS}
+
+
+def write_history(history: Sequence[dict[str, Any]], path: Path) -> None:
+    """A csv with a row per epoch; the same history gives the same bytes."""
+    import pandas as pd
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(history).to_csv(path, index=False, float_format="%.6g", lineterminator="\n")

@@ -1,0 +1,57 @@
+"""Mask R-CNN as Keras's `fit` wants it: batch in, weighted losses added, each loss also a metric."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from fashionseg.model.losses import LOSS_NAMES, l2_loss
+from fashionseg.model.mask_rcnn import MaskRCNN
+from fashionseg.ops.boxes import Tensor
+
+
+class TrainingNetwork(keras.Model):
+    """The network with its training losses.
+
+    Args:
+        network: what is trained.
+        loss_weights: factor of each of the five losses in the sum.
+        l2_decay: Matterport's weight decay, a loss term (see `losses.l2_loss`); 0 for none.
+    """
+
+    def __init__(self, network: MaskRCNN, loss_weights: dict[str, float], l2_decay: float) -> None:
+        super().__init__(name="training")
+        self.network = network
+        self.loss_weights = loss_weights
+        self.l2_decay = l2_decay
+        self.loss_means = [keras.metrics.Mean(name=name) for name in LOSS_NAMES]
+        self.built = True
+
+    def call(self, batch: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
+        """A batch of `fashionseg.data.loader` -> the five losses, unweighted."""
+        losses = self.network.losses_of(batch, training)
+        for name, value in losses.items():
+            self.add_loss(self.loss_weights[name] * value)
+        if training and self.l2_decay:
+            self.add_loss(l2_loss(self.network.trainable_variables, self.l2_decay))
+        return losses
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: dict[str, Tensor], sample_weight: Any = None) -> dict:
+        for mean in self.loss_means:
+            mean.update_state(ops.stop_gradient(y_pred[mean.name]))
+        return self.get_metrics_result()
+
+
+def set_trainable(network: MaskRCNN, layers: str) -> None:
+    """Which weights the optimizer may change: `heads` (all but the backbone, the pyramid included) or `all`.
+
+    A frozen backbone's batch norm keeps its moving statistics too.
+    """
+    network.backbone.trainable = {"heads": False, "all": True}[layers]
+
+
+def set_compute_type(mixed_precision: bool) -> None:
+    """bfloat16 computation with float32 weights, or float32 throughout; before the network is built."""
+    keras.config.set_dtype_policy("mixed_bfloat16" if mixed_precision else "float32")

@@ -1,0 +1,49 @@
+"""The optimizer and its learning rate."""
+
+from __future__ import annotations
+
+import keras
+
+from fashionseg.params import Train
+
+
+def make_optimizer(train: Train, learning_rate: float, total_steps: int) -> keras.optimizers.Optimizer:
+    """SGD with momentum or AdamW, gradients clipped at their global norm.
+
+    With `sgd` the weight decay is a loss term as in Matterport's code (`uses_l2_loss`), with `adamw` it is
+    decoupled (Loshchilov & Hutter 2019) and spares biases and batch norm.
+
+    Args:
+        train: the `train` section of params.yaml.
+        learning_rate: after warm-up.
+        total_steps: of the stage, warm-up included.
+    """
+    rate = learning_rate_schedule(train, learning_rate, total_steps)
+    if train.optimizer == "sgd":
+        return keras.optimizers.SGD(
+            rate, momentum=train.learning_momentum, global_clipnorm=train.gradient_clip_norm
+        )
+    optimizer = keras.optimizers.AdamW(
+        rate, weight_decay=train.weight_decay, global_clipnorm=train.gradient_clip_norm
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def uses_l2_loss(train: Train) -> bool:
+    """Whether the weight decay is a loss term."""
+    return train.optimizer == "sgd" and train.weight_decay > 0.0
+
+
+def learning_rate_schedule(
+    train: Train, learning_rate: float, total_steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Linear warm-up from a hundredth, then constant or a cosine down to zero (Loshchilov & Hutter 2017)."""
+    warmup_steps = min(train.warmup_steps, total_steps // 2)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=learning_rate / 100 if warmup_steps else learning_rate,
+        decay_steps=max(total_steps - warmup_steps, 1),
+        alpha={"constant": 1.0, "cosine": 0.0}[train.schedule],
+        warmup_target=learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )

@@ -1,0 +1,82 @@
+"""What a terminal shows while training: photos per second, time left, current losses; and the stop at NaN."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import keras
+from rich.progress import Progress
+
+from fashionseg.console import progress_bar, say
+from fashionseg.errors import UserError
+from fashionseg.model.losses import LOSS_NAMES
+
+SHORT_NAMES = dict(zip(LOSS_NAMES, ("rpn class", "rpn box", "class", "box", "mask"), strict=True))
+
+
+class EpochProgress(keras.callbacks.Callback):
+    """One bar an epoch.
+
+    Args:
+        first_epoch: number of the stage's first epoch in the whole training, less one.
+        epochs: of the stage.
+        steps: batches an epoch.
+        batch_size: photos a batch.
+    """
+
+    def __init__(self, stage: str, first_epoch: int, epochs: int, steps: int, batch_size: int) -> None:
+        super().__init__()
+        self.stage, self.first_epoch, self.epochs = stage, first_epoch, epochs
+        self.steps, self.batch_size = steps, batch_size
+        self._context: Any = None
+        self._bar: Progress | None = None
+        self._task: Any = None
+        self._epoch = 0
+        self._started = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._epoch = epoch
+        self._started = time.monotonic()
+        self._context = progress_bar()
+        self._bar = self._context.__enter__()
+        self._task = self._bar.add_task(f"{self.stage} {epoch + 1}/{self.epochs}", total=self.steps)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        logs = logs or {}
+        if not math.isfinite(logs["loss"]):
+            shown = ", ".join(f"{name} {logs[name]:g}" for name in LOSS_NAMES)
+            raise UserError(
+                f"{self.stage}: loss is not finite in epoch {self.first_epoch + self._epoch + 1}, "
+                f"batch {batch + 1} of {self.steps} ({shown}); the last whole epoch is kept; "
+                "lower train.*.learning_rate or train.gradient_clip_norm and run again"
+            )
+        assert self._bar is not None
+        seconds = time.monotonic() - self._started
+        shown = "  ".join(f"{short} {logs[name]:.3f}" for name, short in SHORT_NAMES.items())
+        status = f"{(batch + 1) * self.batch_size / seconds:.1f} photos/s  loss {logs['loss']:.3f}  {shown}"
+        self._bar.update(self._task, advance=1, status=status)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self._close()
+        self.seconds = time.monotonic() - self._started
+
+    def report(self, row: dict[str, Any], is_best: bool) -> None:
+        """The line that stays of an epoch."""
+        shown = "  ".join(f"{short} {row[name]:.3f}" for name, short in SHORT_NAMES.items())
+        rate = self.steps * self.batch_size / self.seconds
+        left = (self.epochs - self._epoch - 1) * self.seconds
+        say(
+            f"{self.stage} epoch {self._epoch + 1}/{self.epochs}  loss {row['loss']:.3f}  "
+            f"val {row['val_loss']:.3f}{' (best)' if is_best else ''}  {shown}  "
+            f"{rate:.1f} photos/s  {left / 60:.0f} min left"
+        )
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._context is not None:
+            self._context.__exit__(None, None, None)
+            self._context = None

@@ -1,0 +1,71 @@
+"""The state of an unfinished training on disk, so that a killed one goes on from its last whole epoch.
+
+It lives outside DVC's outputs (DVC deletes those before it runs a stage), in a folder keyed by everything that
+decides the result; a changed parameter or input therefore never resumes from a stale state.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from fashionseg.files import atomic_directory
+
+STATE_FILE = "state.json"
+WEIGHTS_FILE = "training.weights.h5"
+BEST_FILE = "best.weights.h5"
+
+
+class TrainingState:
+    """What is known after each epoch: history, best epoch so far, all weights and the optimizer's variables.
+
+    Args:
+        folder: where it is kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.history: list[dict[str, Any]] = []
+        self.best_epoch = 0
+        self.best_loss = float("inf")
+        path = folder / STATE_FILE
+        if path.exists():
+            state = json.loads(path.read_text(encoding="utf-8"))
+            self.history = state["history"]
+            self.best_epoch, self.best_loss = state["best_epoch"], state["best_loss"]
+
+    @property
+    def epochs_done(self) -> int:
+        """Whole epochs behind us."""
+        return len(self.history)
+
+    def load(self, training: keras.Model) -> None:
+        """Puts the last whole epoch into a compiled model whose optimizer is built."""
+        training.load_weights(self.folder / WEIGHTS_FILE)
+
+    def add_epoch(self, row: dict[str, Any], training: keras.Model, network: keras.Model) -> None:
+        """Adds an epoch and writes the state; the folder is replaced as a whole."""
+        self.history.append(row)
+        is_best = row["val_loss"] < self.best_loss
+        if is_best:
+            self.best_epoch, self.best_loss = row["epoch"], row["val_loss"]
+        with atomic_directory(self.folder) as temporary:
+            training.save_weights(temporary / WEIGHTS_FILE)
+            if is_best:
+                network.save_weights(temporary / BEST_FILE)
+            else:
+                shutil.copyfile(self.folder / BEST_FILE, temporary / BEST_FILE)
+            state = {"history": self.history, "best_epoch": self.best_epoch, "best_loss": self.best_loss}
+            (temporary / STATE_FILE).write_text(json.dumps(state), encoding="utf-8")
+
+    def load_best(self, network: keras.Model) -> None:
+        """Puts the weights of the best epoch into the network."""
+        network.load_weights(self.folder / BEST_FILE)
+
+    def delete(self) -> None:
+        """Once the stage's outputs are written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
