@@ -1,8 +1,6 @@
-"""The strip below a picture: each category's colour, full name and count, then the attributes of garments."""
+"""The strip below a picture: the colour and full name of each category, then the attributes of garments."""
 
 from __future__ import annotations
-
-from collections import Counter
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -13,49 +11,52 @@ from fashionseg.visualize.text import attribute_names, category_name, fitted, fo
 
 PAGE: Colour = (250, 250, 250)
 TEXT: Colour = (39, 39, 42)
-_PIXELS = 15
-_LINE = 26
-_MARGIN = 12
+QUIET: Colour = (113, 113, 122)
 
 
-def legend(instances: list[Instance], width: int) -> np.ndarray:
-    """A strip uint8 [h, width, 3] that names what the picture shows; says so where it shows nothing."""
-    canvas = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    face = font(_PIXELS)
-    chips = _flow(canvas, sorted(Counter(i.category for i in instances)), width)
+def legend(instances: list[Instance], width: int, text_height: int = 15) -> np.ndarray:
+    """A strip uint8 [h, width, 3] that names what the picture shows; says so where it shows nothing.
+
+    `text_height` in pixels sets the size of everything in it.
+    """
+    face, line, margin = font(text_height), round(1.7 * text_height), round(0.8 * text_height)
+    ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    categories = sorted({instance.category for instance in instances})
+    needed = [round(ruler.textlength(category_name(c), font=face) + 2.8 * text_height) for c in categories]
+    places = _flow(needed, margin, width)
     notes = _attribute_lines(instances)
-    rows = max((row for _, row, _ in chips), default=0) + 1 + len(notes)
-    image = Image.new("RGB", (width, rows * _LINE + _MARGIN), PAGE)
+    rows = max((row for _, row in places), default=0) + 1 + len(notes)
+    image = Image.new("RGB", (width, rows * line + margin), PAGE)
     draw = ImageDraw.Draw(image)
-    if not chips:
-        draw.text((_MARGIN, _middle(0)), "no garment", fill=TEXT, font=face, anchor="lm")
-    for x, row, category in chips:
-        middle = _middle(row)
-        swatch = (x, middle - 7, x + 14, middle + 7)
-        draw.rounded_rectangle(swatch, 4, fill=category_colour(category), outline=INK, width=1)
-        draw.text((x + 20, middle), category_name(category), fill=TEXT, font=face, anchor="lm")
+
+    def middle(row: int) -> int:
+        return margin // 2 + row * line + line // 2
+
+    if not instances:
+        draw.text((margin, middle(0)), "no garment", fill=TEXT, font=face, anchor="lm")
+    half = round(0.45 * text_height)
+    for category, (x, row) in zip(categories, places, strict=True):
+        swatch = (x, middle(row) - half, x + 2 * half, middle(row) + half)
+        draw.rounded_rectangle(swatch, half // 2, fill=category_colour(category), outline=INK, width=1)
+        place = (x + round(1.3 * text_height), middle(row))
+        draw.text(place, category_name(category), fill=TEXT, font=face, anchor="lm")
     for row, note in enumerate(notes, rows - len(notes)):
-        text = fitted(draw, note, face, width - 2 * _MARGIN)
-        draw.text((_MARGIN, _middle(row)), text, fill=(113, 113, 122), font=face, anchor="lm")
+        text = fitted(draw, note, face, width - 2 * margin)
+        draw.text((margin, middle(row)), text, fill=QUIET, font=face, anchor="lm")
     return np.asarray(image)
 
 
-def _flow(draw: ImageDraw.ImageDraw, categories: list[int], width: int) -> list[tuple[int, int, int]]:
-    """(x, row, category) of each entry, from left to right and on into the next row."""
-    places, x, row = [], _MARGIN, 0
-    for category in categories:
-        needed = 20 + round(draw.textlength(category_name(category), font=font(_PIXELS))) + 22
-        if x > _MARGIN and x + needed > width:
-            x, row = _MARGIN, row + 1
-        places.append((x, row, category))
-        x += needed
+def _flow(needed: list[int], margin: int, width: int) -> list[tuple[int, int]]:
+    """(x, row) of entries of the widths `needed`, from left to right and on into the next row."""
+    places, x, row = [], margin, 0
+    for entry in needed:
+        if x > margin and x + entry > width:
+            x, row = margin, row + 1
+        places.append((x, row))
+        x += entry
     return places
 
 
 def _attribute_lines(instances: list[Instance]) -> list[str]:
     described = sorted({(i.category, i.attributes) for i in instances if i.attributes})
     return [f"{short_name(category)}: {attribute_names(attributes)}" for category, attributes in described]
-
-
-def _middle(row: int) -> int:
-    return _MARGIN // 2 + row * _LINE + _LINE // 2

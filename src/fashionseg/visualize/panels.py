@@ -34,7 +34,7 @@ def outline(photo: np.ndarray, instances: list[Instance], with_legend: bool = Tr
     picture = draw_instances(photo, instances, *_size(photo, LONGEST_SIDE))
     if not with_legend:
         return picture
-    return np.concatenate([picture, legend(instances, picture.shape[1])])
+    return np.concatenate([picture, legend(instances, picture.shape[1], _legend_height(*picture.shape[:2]))])
 
 
 def side_by_side(
@@ -58,7 +58,7 @@ def side_by_side(
     air = np.full((panels[0].shape[0], gap, 3), PAGE, np.uint8)
     row = np.concatenate([air, panels[0], air, panels[1], air, panels[2], air], axis=1)
     width = row.shape[1]
-    below = legend([*truths, *predictions], width)
+    below = legend([*truths, *predictions], width, _legend_height(*size))
     above = [_text_row(title, 20, width, bold=True, margin=gap)] if title else []
     return np.concatenate([*above, row, below])
 
@@ -75,7 +75,7 @@ def draw_instances(photo: np.ndarray, instances: list[Instance], height: int, wi
         crop, top, left = instance.raster(height, width, smoothing)
         paint(picture, crop, top, left, instance.category, instance.is_part, unit)
         tags.append(Tag(_tag_text(instance), category_colour(instance.category), crop, top, left))
-    return draw_tags(picture, tags, text_height=max(11, round(min(height, 1.4 * width) / 50)))
+    return draw_tags(picture, tags, _text_height(height, width))
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
@@ -93,6 +93,15 @@ def jpeg_bytes(picture: np.ndarray, quality: int = 85) -> bytes:
 
 def _size(photo: np.ndarray, longest_side: int) -> tuple[int, int]:
     return display_size(photo.shape[0], photo.shape[1], LEAST_HEIGHT, longest_side)
+
+
+def _text_height(height: int, width: int) -> int:
+    """Pixels of a tag's text: grows with the picture, more slowly than it."""
+    return max(11, round(5 + min(height, 1.4 * width) / 85))
+
+
+def _legend_height(height: int, width: int) -> int:
+    return max(15, round(1.1 * _text_height(height, width)))
 
 
 def _tag_text(instance: Instance) -> str:

@@ -32,26 +32,51 @@ class Tag:
     left: int
 
 
+@dataclass(frozen=True, eq=False)
+class PlacedTag:
+    """A tag with its rectangle, and the point (x, y) of its instance that it names."""
+
+    tag: Tag
+    rectangle: Rectangle
+    anchor: tuple[int, int]
+
+
 def draw_tags(picture: np.ndarray, tags: list[Tag], text_height: int) -> np.ndarray:
     """`picture` uint8 [H, W, 3] with the tags drawn; `text_height` in pixels."""
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
     face = font(text_height, bold=True)
-    weights = _weights(picture.shape[:2], tags)
-    placed: list[tuple[Tag, Rectangle, tuple[int, int]]] = []
-    for tag in sorted(tags, key=lambda tag: int(tag.crop.sum())):
-        size = (round(draw.textlength(tag.text, font=face)) + text_height, round(1.45 * text_height))
-        anchor = _innermost(tag)
-        rectangle = _best_place(size, anchor, weights, [other for _, other, _ in placed], text_height)
-        if rectangle is not None:
-            placed.append((tag, rectangle, anchor))
-    for tag, rectangle, anchor in placed:
-        _draw_leader(draw, tag.colour, rectangle, anchor, text_height)
-    for tag, rectangle, _ in placed:
-        draw.rounded_rectangle(_inclusive(rectangle), text_height // 3, fill=tag.colour, outline=INK, width=1)
-        middle = ((rectangle[0] + rectangle[2]) / 2, (rectangle[1] + rectangle[3]) / 2)
-        draw.text(middle, tag.text, fill=ink_on(tag.colour), font=face, anchor="mm")
+    sizes = [
+        (round(draw.textlength(tag.text, font=face)) + text_height, round(1.45 * text_height)) for tag in tags
+    ]
+    placed = place_tags((image.height, image.width), tags, sizes, step=text_height)
+    for one in placed:
+        _draw_leader(draw, one, text_height)
+    for one in placed:
+        left, top, right, bottom = one.rectangle
+        corners = (left, top, right - 1, bottom - 1)
+        draw.rounded_rectangle(corners, text_height // 3, fill=one.tag.colour, outline=INK, width=1)
+        middle = ((left + right) / 2, (top + bottom) / 2)
+        draw.text(middle, one.tag.text, fill=ink_on(one.tag.colour), font=face, anchor="mm")
     return np.asarray(image).copy()
+
+
+def place_tags(
+    picture_hw: tuple[int, int], tags: list[Tag], sizes: list[tuple[int, int]], step: int
+) -> list[PlacedTag]:
+    """Where the tags of `sizes` (width, height) go; `step` in pixels is the distance between places tried.
+
+    Tags that find no room are left out.
+    """
+    weights = _weights(picture_hw, tags)
+    hidden = np.zeros(picture_hw, bool)
+    placed: list[PlacedTag] = []
+    for tag, size in sorted(zip(tags, sizes, strict=True), key=lambda pair: int(pair[0].crop.sum())):
+        anchor = _innermost(tag, hidden)
+        rectangle = _best_place(size, anchor, weights, [other.rectangle for other in placed], step)
+        if rectangle is not None:
+            placed.append(PlacedTag(tag, rectangle, anchor))
+    return placed
 
 
 def _weights(shape: tuple[int, ...], tags: list[Tag]) -> np.ndarray:
@@ -63,9 +88,18 @@ def _weights(shape: tuple[int, ...], tags: list[Tag]) -> np.ndarray:
     return np.pad(cost.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
 
 
-def _innermost(tag: Tag) -> tuple[int, int]:
-    """(x, y) of the mask's pixel farthest from its border: on the garment even if it is a ring or a pair."""
-    distance = cv2.distanceTransform(np.pad(tag.crop, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+def _innermost(tag: Tag, hidden: np.ndarray) -> tuple[int, int]:
+    """(x, y) of the mask's pixel farthest from its border: on the garment even if it is a ring or a pair.
+
+    Pixels in `hidden`, which smaller instances cover, are shunned: a coat's point must not lie on its pocket. The
+    mask is added to them.
+    """
+    height, width = tag.crop.shape
+    region = hidden[tag.top : tag.top + height, tag.left : tag.left + width]
+    visible = tag.crop & ~region
+    region |= tag.crop
+    inside = visible if visible.any() else tag.crop
+    distance = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     y, x = np.unravel_index(int(distance.argmax()), distance.shape)
     return tag.left + int(x), tag.top + int(y)
 
@@ -113,19 +147,14 @@ def _overlap(a: Rectangle, b: Rectangle) -> float:
     return max(width, 0) * max(height, 0) / smaller if width > 0 and height > 0 else 0.0
 
 
-def _draw_leader(
-    draw: ImageDraw.ImageDraw, colour: Colour, place: Rectangle, anchor: tuple[int, int], text_height: int
-) -> None:
+def _draw_leader(draw: ImageDraw.ImageDraw, placed: PlacedTag, text_height: int) -> None:
     """A line from the tag to its instance, where the tag does not lie on the anchor itself."""
-    x, y = anchor
-    if place[0] <= x < place[2] and place[1] <= y < place[3]:
+    (left, top, right, bottom), (x, y) = placed.rectangle, placed.anchor
+    if left <= x < right and top <= y < bottom:
         return
-    start = (min(max(x, place[0]), place[2] - 1), min(max(y, place[1]), place[3] - 1))
+    start = (min(max(x, left), right - 1), min(max(y, top), bottom - 1))
     width, radius = max(1, text_height // 9), max(2, text_height // 5)
-    draw.line([start, anchor], fill=INK, width=width + 2)
-    draw.line([start, anchor], fill=PAPER, width=width)
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=INK, width=1)
-
-
-def _inclusive(place: Rectangle) -> Rectangle:
-    return place[0], place[1], place[2] - 1, place[3] - 1
+    draw.line([start, placed.anchor], fill=INK, width=width + 2)
+    draw.line([start, placed.anchor], fill=PAPER, width=width)
+    dot = (x - radius, y - radius, x + radius, y + radius)
+    draw.ellipse(dot, fill=placed.tag.colour, outline=INK, width=1)

@@ -1,0 +1,214 @@
+"""`fashionseg predict PHOTO... [--weights DIR] [--out DIR] [--thresholds FILE]`: any photos to outlined pictures.
+
+1. list the photos, those of folders included, and give each a picture name of its own;
+2. read them a batch at a time; a bad photo is one line on standard error, and the others go on;
+3. detect, apply the calibrated thresholds, bring each mask to its photo's size;
+4. write one outlined PNG per photo and one predictions.json for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fashionseg.console import EXIT_FAULT, say, track
+from fashionseg.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fashionseg.evaluation.instances import Thresholds
+    from fashionseg.photo_objects import PhotoObject
+
+PREDICTIONS = "predictions.json"
+THRESHOLDS = Path("reports/thresholds.json")
+
+Job = tuple[Path, str]  # a photo and the name of its picture
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo, or folder of photos")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        default=Path("models/finetuned"),
+        metavar="DIR",
+        help="model folder [%(default)s]",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("predictions"), metavar="DIR", help="where to write [%(default)s]"
+    )
+    parser.add_argument(
+        "--thresholds", type=Path, metavar="FILE", help=f"[{THRESHOLDS} if it exists, else 0.5 for all]"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from fashionseg.params import load_params
+
+    params = load_params()
+    thresholds = read_thresholds(arguments.thresholds)
+    if not arguments.weights.is_dir():
+        raise UserError(f"{arguments.weights}: no such folder; train first (`make repro`) or give --weights")
+    faults = Faults()
+    jobs = name_pictures(list_photos(arguments.photos, faults), arguments.out)
+    entries: list[dict[str, object]] = []
+    if jobs:
+        from fashionseg.inference import load_detector, predict_photos
+        from fashionseg.photo_objects import photo_objects
+
+        detector = load_detector(arguments.weights)
+        size = params.predict.batch_size
+        for batch in _batches(_read(jobs, params.decode.max_megapixels, faults), size):
+            photos = [(f"{place:08d}", photo) for place, (_, photo) in enumerate(batch)]
+            found = photo_objects(predict_photos(detector, photos, size), photos, thresholds)
+            for (job, photo), objects in zip(batch, found, strict=True):
+                entries.append(_write_photo(arguments.out, job, photo, objects))
+    _write_json(arguments.out / PREDICTIONS, arguments.weights, thresholds, entries, faults)
+    say(
+        f"{len(entries)} of {len(entries) + len(faults.lines)} photos outlined: {arguments.out}/, {PREDICTIONS}"
+    )
+    return EXIT_FAULT if faults.lines else 0
+
+
+class Faults:
+    """Photos that gave nothing, each told at once."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, str]] = []
+
+    def add(self, photo: Path, reason: str) -> None:
+        self.lines.append({"file": _text(photo), "reason": reason})
+        print(f"error: {_text(photo)}: {reason}", file=sys.stderr)
+
+
+def list_photos(paths: list[Path], faults: Faults) -> list[Path]:
+    """The photos in the order given; a folder stands for the photos in it (not below it), by name."""
+    from fashionseg.data.photos import SUFFIXES
+
+    photos: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            photos += inside
+            if not inside:
+                faults.add(path, "no photo in this folder")
+        elif path.exists():
+            photos.append(path)
+        else:
+            faults.add(path, "no such file or folder")
+    return list(dict.fromkeys(photos))
+
+
+def name_pictures(photos: list[Path], out: Path) -> list[Job]:
+    """A picture name for each photo: `dress.jpg` -> `dress.png`, the next of that name `dress_2.png`.
+
+    Names differ in more than capitals, for file systems that ignore them.
+
+    Raises:
+        UserError: the pictures would lie among the photos, where they could replace one.
+    """
+    taken: set[str] = set()
+    jobs = []
+    for photo in photos:
+        if photo.resolve().parent == out.resolve():
+            raise UserError(f"--out: expected another folder than that of the photos, got {out}")
+        names = (f"{photo.stem}{ending}.png" for ending in _endings())
+        name = next(name for name in names if name.lower() not in taken)
+        taken.add(name.lower())
+        jobs.append((photo, name))
+    return jobs
+
+
+def _endings() -> Iterator[str]:
+    return itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
+
+
+def read_thresholds(path: Path | None) -> Thresholds:
+    """`path`, or reports/thresholds.json if it is there, or the usual halves for a model never calibrated.
+
+    Raises:
+        UserError: `path` is missing or malformed.
+    """
+    from fashionseg.evaluation.instances import Thresholds
+
+    if path is None and not THRESHOLDS.exists():
+        say(f"no {THRESHOLDS}: detections of score 0.5 and above are shown")
+        return Thresholds(score=0.5, nms=0.5, mask=0.5, min_area=1)
+    path = THRESHOLDS if path is None else path
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Thresholds(
+            float(values["score"]), float(values["nms"]), float(values["mask"]), int(values["min_area"])
+        )
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: expected score, nms, mask and min_area: {error!r}") from None
+
+
+def _read(jobs: list[Job], max_megapixels: float, faults: Faults) -> Iterator[tuple[Job, np.ndarray]]:
+    from fashionseg.data.photos import PhotoError, read_photo
+
+    for job in track(jobs, "predict"):
+        try:
+            yield job, read_photo(job[0], max_megapixels)
+        except PhotoError as error:
+            faults.add(job[0], str(error))
+
+
+def _batches(items: Iterator[tuple[Job, np.ndarray]], size: int) -> Iterator[list[tuple[Job, np.ndarray]]]:
+    while batch := list(itertools.islice(items, size)):
+        yield batch
+
+
+def _write_photo(out: Path, job: Job, photo: np.ndarray, objects: list[PhotoObject]) -> dict[str, object]:
+    """Writes the picture; returns the photo's entry in predictions.json."""
+    from fashionseg.data.rle import format_rle, runs_area
+    from fashionseg.taxonomy import competition_taxonomy
+    from fashionseg.visualize import Instance, outline, write_png
+
+    path, picture = job
+    height, width = photo.shape[:2]
+    drawn = [Instance.from_runs(o.category, o.runs, (height, width), o.score) for o in objects]
+    write_png(out / picture, outline(photo, drawn))
+    names = competition_taxonomy().category_names
+    instances = [
+        {
+            "category_id": o.category,
+            "category": names[o.category],
+            "score": round(o.score, 4),
+            "box": [round(edge, 2) for edge in o.box],
+            "area": runs_area(o.runs),
+            "rle": format_rle(o.runs),
+        }
+        for o in objects
+    ]
+    return {"file": _text(path), "picture": _text(Path(picture)), "height": height, "width": width, "instances": instances}
+
+
+def _write_json(
+    path: Path, weights: Path, thresholds: Thresholds, entries: list[dict[str, object]], faults: Faults
+) -> None:
+    from dataclasses import asdict
+
+    from fashionseg.files import atomic_write
+
+    content = {
+        "weights": _text(weights),
+        "thresholds": asdict(thresholds),
+        "photos": entries,
+        "failed": faults.lines,
+    }
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _text(path: Path) -> str:
+    """A path as text, whatever bytes a file system put into its name."""
+    return str(path).encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,69 @@
+"""From detections to objects at the full size of their photos: what `fashionseg predict` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fashionseg.data.rle import Runs, mask_to_runs, runs_to_mask
+from fashionseg.evaluation.instances import Thresholds, find_instances
+from fashionseg.evaluation.paste import paste_runs
+from fashionseg.evaluation.photos import PhotoDetections, cut_detections
+from fashionseg.evaluation.predictions import Detections
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoObject:
+    """One object in a photo.
+
+    Attributes:
+        category: 0-based id.
+        box: y1, x1, y2, x2 as detected, in pixels of the photo, half-open, fractions kept.
+        runs: the mask at the photo's size; shares no pixel with another object of its category.
+    """
+
+    category: int
+    score: float
+    box: tuple[float, float, float, float]
+    runs: Runs
+
+
+def photo_objects(
+    detections: Detections, photos: Sequence[tuple[str, np.ndarray]], thresholds: Thresholds
+) -> list[list[PhotoObject]]:
+    """The objects of each photo, in the order of `photos`, by falling score.
+
+    Args:
+        detections: of these photos.
+        photos: (id in `detections`, uint8 [H, W, 3]).
+        thresholds: choose the same detections as for a submission, in its 512 x 512 frame.
+    """
+    of_photo = dict(zip(detections.photos, cut_detections(detections), strict=True))
+    return [_objects(of_photo[image_id], thresholds, photo.shape[:2]) for image_id, photo in photos]
+
+
+def _objects(detections: PhotoDetections, thresholds: Thresholds, hw: tuple[int, ...]) -> list[PhotoObject]:
+    height, width = hw
+    objects: list[PhotoObject] = []
+    for instance in find_instances(detections, thresholds):
+        box = detections.boxes_norm[instance.row]
+        runs = paste_runs(detections.mask_probs[instance.row], box, (height, width), thresholds.mask)
+        rivals = [other.runs for other in objects if other.category == instance.category]
+        runs = _without(runs, rivals, (height, width))
+        # A mask of a few pixels at 512 x 512 may hold no pixel of a smaller photo.
+        if len(runs):
+            y1, x1, y2, x2 = (float(edge) for edge in box * np.array([height, width, height, width]))
+            objects.append(PhotoObject(instance.category, instance.score, (y1, x1, y2, x2), runs))
+    return objects
+
+
+def _without(runs: Runs, rivals: list[Runs], hw: tuple[int, int]) -> Runs:
+    """`runs` less the pixels of `rivals`."""
+    if not rivals or not len(runs):
+        return runs
+    mask = runs_to_mask(runs, hw)
+    for rival in rivals:
+        mask &= ~runs_to_mask(rival, hw)
+    return mask_to_runs(mask)
