@@ -1,0 +1,92 @@
+"""The presets: each is valid, all state the same keys, and going between them leaves nothing behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fashionseg.cli import main
+from fashionseg.params import Params, flatten, load_params, read_yaml
+
+PRESETS = ("sample", "folder", "kaggle-dgx")
+
+
+def values_of(repo: Path, name: str) -> dict:
+    return flatten(read_yaml(repo / "presets" / f"{name}.yaml"))
+
+
+def apply(project: Path, name: str) -> Params:
+    merge(
+        project / "params.yaml",
+        values_of(project, name) | {"download.folder": "x" if name == "folder" else None},
+    )
+    return load_params()
+
+
+def test_these_are_the_presets(repo: Path) -> None:
+    assert {path.stem for path in (repo / "presets").iterdir()} == set(PRESETS)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_preset_is_valid(project: Path, name: str) -> None:
+    assert apply(name).download.source == name.removesuffix("-dgx")
+
+
+def test_all_presets_state_the_same_keys_in_the_same_order(repo: Path) -> None:
+    assert list(values_of(repo, "folder")) == list(values_of(repo, "sample"))
+    assert list(values_of(repo, "kaggle-dgx")) == list(values_of(repo, "sample"))
+
+
+def test_every_key_of_the_presets_differs_somewhere(repo: Path) -> None:
+    """What is the same everywhere belongs into params.yaml alone."""
+    all_values = [values_of(repo, name) for name in PRESETS]
+    same = [key for key in all_values[0] if all(values[key] == all_values[0][key] for values in all_values)]
+    # `folder` is null in each, but given on the command line; another preset must not leave that behind.
+    assert same == ["download.folder"]
+
+
+def test_the_sample_preset_is_what_is_committed(project: Path) -> None:
+    committed = (project / "params.yaml").read_bytes()
+    shared = values_of(project, "sample")
+    assert {
+        key: value for key, value in flatten(read_yaml(project / "params.yaml")).items() if key in shared
+    } == shared
+    apply("sample")
+    assert (project / "params.yaml").read_bytes() == committed
+
+
+@pytest.mark.parametrize("name", ["folder", "kaggle-dgx"])
+def test_going_there_and_back_restores_every_byte(project: Path, name: str) -> None:
+    committed = (project / "params.yaml").read_bytes()
+    apply(name)
+    assert (project / "params.yaml").read_bytes() != committed
+    apply("sample")
+    assert (project / "params.yaml").read_bytes() == committed
+
+
+def test_kaggle_dgx_is_the_original_training(project: Path) -> None:
+    """The user's own settings of 2019, and Matterport's defaults where they exist."""
+    params = apply("kaggle-dgx")
+    model, train = params.model, params.train
+    assert (model.backbone, model.backbone_width, model.pretrained, model.image_max_dim) == (
+        "resnet101",
+        64,
+        "coco",
+        512,
+    )
+    assert (train.gpu_count, train.images_per_gpu) == (4, 6)
+    assert (train.heads.epochs, train.heads.learning_rate) == (10, 2e-4)
+    assert (train.finetune.epochs, train.finetune.learning_rate) == (15, 2e-5)
+    assert (train.optimizer, train.learning_momentum, train.weight_decay) == ("sgd", 0.9, 1e-4)
+    assert (train.gradient_clip_norm, model.train_bn, train.deterministic) == (5.0, False, False)
+    assert params.split.validation_fraction == 0.2
+    assert params.augment.flip_probability == 0.5
+    assert model.rpn_anchor_scales == (32, 64, 128, 256, 512)
+    assert (model.top_down_pyramid_size, model.fpn_classif_fc_layers_size) == (256, 1024)
+    assert (model.pre_nms_limit, model.post_nms_rois_training, model.post_nms_rois_inference) == (
+        6000,
+        2000,
+        1000,
+    )
+    assert (model.train_rois_per_image, model.roi_positive_ratio, model.max_gt_instances) == (200, 0.33, 100)
