@@ -1,0 +1,98 @@
+"""What the thresholds come to, photo by photo: matches at every level of the metric and confusions of categories.
+
+This goes through the same `find_instances` and `match_photo` as a submission and its score, not through the search's
+short cuts, so the reported score is that of the file that would be submitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fashionseg.evaluation.bit_masks import BitMask, intersections
+from fashionseg.evaluation.competition_metric import PhotoMatches, match_photo
+from fashionseg.evaluation.instances import Instance, Thresholds, find_instances
+from fashionseg.evaluation.parallel import map_photos
+from fashionseg.evaluation.photos import Photo
+
+NOTHING = -1  # the other side of a truth that was missed or of an instance that is none
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """One photo.
+
+    Attributes:
+        out_of_fold: matches with the thresholds fitted on other photos, label the category.
+        out_of_fold_class_id: the same, label the whole ClassId.
+        final: matches with the final thresholds, label the category.
+        confusions: (true category, predicted category) at IoU > 0.5 with the final thresholds, NOTHING for none.
+    """
+
+    out_of_fold: PhotoMatches
+    out_of_fold_class_id: PhotoMatches
+    final: PhotoMatches
+    confusions: list[tuple[int, int]]
+
+
+def judge_photos(
+    photos: Sequence[Photo], fold_thresholds: Sequence[Thresholds], final: Thresholds
+) -> list[Outcome]:
+    """An outcome for each photo; `fold_thresholds` holds one for each photo."""
+    work = [(photo, thresholds, final) for photo, thresholds in zip(photos, fold_thresholds, strict=True)]
+    return map_photos(_judge, work, "score")
+
+
+def _judge(work: list[tuple[Photo, Thresholds, Thresholds]]) -> list[Outcome]:
+    outcomes = []
+    for (detections, truths), out_of_fold, final in work:
+        truth_masks = truths.masks()
+        categories = truths.categories.tolist()
+        fold_instances = find_instances(detections, out_of_fold)
+        final_instances = fold_instances if final == out_of_fold else find_instances(detections, final)
+        fold_masks = [instance.mask for instance in fold_instances]
+        fold_categories = [instance.category for instance in fold_instances]
+        # The model tells no attributes, so its ClassId is the category alone.
+        class_ids = [str(category) for category in fold_categories]
+        outcomes.append(
+            Outcome(
+                out_of_fold=match_photo(fold_categories, fold_masks, categories, truth_masks),
+                out_of_fold_class_id=match_photo(class_ids, fold_masks, truths.class_ids, truth_masks),
+                final=match_photo(
+                    [instance.category for instance in final_instances],
+                    [instance.mask for instance in final_instances],
+                    categories,
+                    truth_masks,
+                ),
+                confusions=find_confusions(final_instances, categories, truth_masks),
+            )
+        )
+    return outcomes
+
+
+def find_confusions(
+    instances: list[Instance], categories: list[int], truth_masks: list[BitMask]
+) -> list[tuple[int, int]]:
+    """Pairs (true, predicted) one to one: first those of equal category, then by falling IoU, all with IoU > 0.5.
+
+    Truths and instances left over are paired with NOTHING.
+    """
+    overlaps = intersections([instance.mask for instance in instances], truth_masks)
+    areas = np.array([instance.mask.area for instance in instances], np.int64)
+    truth_areas = np.array([mask.area for mask in truth_masks], np.int64)
+    ious = overlaps / np.maximum(areas[:, None] + truth_areas[None, :] - overlaps, 1)
+    found = [instance.category for instance in instances]
+    candidates = sorted(
+        (found[row] != categories[column], -ious[row, column], row, column)
+        for row, column in np.argwhere(ious > 0.5).tolist()
+    )
+    pairs = []
+    rows_left, columns_left = dict.fromkeys(range(len(found))), dict.fromkeys(range(len(categories)))
+    for _, _, row, column in candidates:
+        if row in rows_left and column in columns_left:
+            del rows_left[row], columns_left[column]
+            pairs.append((categories[column], found[row]))
+    missed = [(categories[column], NOTHING) for column in columns_left]
+    return pairs + missed + [(NOTHING, found[row]) for row in rows_left]
