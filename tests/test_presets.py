@@ -16,11 +16,8 @@ def values_of(repo: Path, name: str) -> dict:
     return flatten(read_yaml(repo / "presets" / f"{name}.yaml"))
 
 
-def apply(project: Path, name: str) -> Params:
-    merge(
-        project / "params.yaml",
-        values_of(project, name) | {"download.folder": "x" if name == "folder" else None},
-    )
+def apply(name: str) -> Params:
+    assert main(["preset", name, *(["download.folder=../photos"] if name == "folder" else [])]) == 0
     return load_params()
 
 
