@@ -120,7 +120,7 @@ def _poster(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, 
         x, y = rng.uniform(0, _aspect(image)), rng.uniform(0.02, 0.75)
         _disc(image, x, y, rng.uniform(0.008, 0.025), mix(accent, ground, rng.uniform(0.2, 0.7)))
     _box(image, 0, FLOOR + 0.06, 2, 1, darker(accent, 0.15))
-    return (ground, accent), 0.8
+    return (ground, accent), 1.5
 
 
 def _bricks(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, ...], float]:

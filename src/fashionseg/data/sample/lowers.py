@@ -84,8 +84,13 @@ def draw_pants(canvas: Canvas, body: Body, cut: LowerCut) -> None:
 def draw_shorts(canvas: Canvas, body: Body, cut: LowerCut) -> None:
     """Shorts to above the knee, some with cargo pockets."""
     shorts = canvas.add(SHORTS, cut.attributes(ABOVE_THE_KNEE, FLY, REGULAR_FIT, NORMAL_WAIST))
-    reach = (cut.hem - CROTCH_Y) / (ANKLE_Y - CROTCH_Y)
-    patch = _draw_legs(canvas, body, cut.fabric, (shorts,), (0.014, 0.026, 0.026), reach)
+    outer, inner = body.hip + 0.03, 0.014  # the gap between the legs tells shorts from a skirt
+    half = [
+        *[(body.waist + 0.004, WAIST_Y - 0.008), (body.waist + 0.004, WAIST_Y - 0.008)],
+        *[(body.hip + 0.016, HIP_Y), (outer, cut.hem - 0.006), (outer, cut.hem - 0.006)],
+        *[(inner, cut.hem), (inner, cut.hem), (0.004, CROTCH_Y + 0.035)],
+    ]
+    patch = canvas.fill([body.torso(half)], cut.fabric, (shorts,))
     _crotch(canvas, body, patch)
     for side in SIDES:
         x = body.legs[side][0][0]

@@ -68,7 +68,8 @@ def choose_outfit(
     def trim() -> Texture:
         return choose_fabric(rng, ("plain",), seen[-3:])
 
-    is_open = upper == "jacket" or (upper == "coat" and rng.random() < 0.4)
+    # Without trousers below, a coat stays closed.
+    is_open = upper == "jacket" or (upper == "coat" and lower_kind != "skirt" and rng.random() < 0.5)
     cut = _upper_cut(rng, upper, fabric, trim)
     under = None
     if is_open:
@@ -180,8 +181,10 @@ def _lower_cut(rng: np.random.Generator, upper: str, kind: str, fabric):  # type
     """The garment below; under a dress none, under a coat trousers, or none that would show."""
     if upper == "dress":
         return None, None
-    if upper == "coat" and kind != "pants":
+    if upper == "coat" and kind == "skirt":
         return None, None
+    if upper == "coat":
+        kind = "pants"
     is_annotated = bool(rng.random() < ANNOTATED_SHARE)
     has_pockets = bool(rng.random() < 0.35)
     if kind == "skirt":

@@ -75,7 +75,7 @@ def draw_photo(seed: int, subset: str, number: int) -> Photo:
 def _choose_size(rng: np.random.Generator) -> tuple[int, int]:
     """Portrait sizes; a few photos are larger."""
     height = int(rng.integers(400, 900)) if rng.random() > 0.03 else int(rng.integers(1200, 1600))
-    return height, round(height * rng.uniform(0.6, 0.78))
+    return height, round(height * rng.uniform(0.62, 0.78))
 
 
 def _choose_frame(rng: np.random.Generator, height: int, width: int, has_hat: bool) -> Frame:

@@ -72,6 +72,10 @@ class Texture:
         change = darker if amount > 0 else lighter
         return replace(self, base=change(self.base, abs(amount)), accent=change(self.accent, abs(amount)))
 
+    def unpatterned(self, amount: float) -> Texture:
+        """Plain cloth in a darker tone of the fabric: parts stay visible on busy patterns."""
+        return replace(self.shade(amount), kind="plain")
+
     def at(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Colour at figure coordinates `u` (across), `v` (down), broadcastable: float32 [h, w, 3]."""
         c, s = math.cos(self.angle), math.sin(self.angle)

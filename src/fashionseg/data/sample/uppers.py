@@ -246,7 +246,7 @@ def _draw_collar(
     """Both wings are one collar."""
     collar = canvas.add(COLLAR)
     for wing in wings:
-        canvas.fill([wing], texture or cut.fabric.shade(0.16), (collar, garment), relief=0.6, ink=1.3)
+        canvas.fill([wing], texture or cut.fabric.unpatterned(0.16), (collar, garment), relief=0.6, ink=1.3)
 
 
 def _draw_pocket(
@@ -268,11 +268,13 @@ def draw_pocket(
     x1, y1, x2, y2 = box
     pocket = canvas.add(POCKET)
     shape = body.place(rounded_box(x1, y1, x2, y2, 0.012))
-    cloth = canvas.fill([shape], fabric.shade(0.24), (pocket, garment), within=patch, relief=0.6, ink=1.3)
+    cloth = canvas.fill(
+        [shape], fabric.unpatterned(0.24), (pocket, garment), within=patch, relief=0.6, ink=1.3
+    )
     flap = body.place(
         np.array([(x1, y1), (x2, y1), (x2, y1 + 0.02), ((x1 + x2) / 2, y1 + 0.03), (x1, y1 + 0.02)])
     )
-    canvas.fill([flap], fabric.shade(0.12), None, within=cloth, relief=0.3, ink=1.2)
+    canvas.fill([flap], fabric.unpatterned(0.1), None, within=cloth, relief=0.3, ink=1.2)
 
 
 def _buttons(
