@@ -8,6 +8,7 @@ from pycocotools import mask as coco_mask
 from fashionseg.data.rle import (
     format_rle,
     mask_to_runs,
+    overlap_when_shifted,
     parse_rle,
     repair_rle,
     resize_runs,
@@ -108,6 +109,15 @@ def test_no_runs_and_full_mask():
 def test_box_of_hand_made_mask():
     assert runs_box(mask_to_runs(PICTURE), 4) == (0, 0, 4, 3)
     assert runs_box(parse_rle("7 1 10 2", 4, 3), 4) == (1, 1, 3, 3)  # rows 2 | 1,2 of columns 1 | 2
+
+
+def test_overlap_with_the_next_column():
+    """Of PICTURE's 1,2,3,4 | 10,11 (from 0), only 10 - 9 = 1 and 11 - 9 = 2 are inside when shifted by 9."""
+    runs = mask_to_runs(PICTURE)
+    assert overlap_when_shifted(runs, 9) == 2
+    assert overlap_when_shifted(runs, 1) == 3 + 1
+    assert overlap_when_shifted(runs, 12) == 0
+    assert overlap_when_shifted(runs[:0], 1) == 0
 
 
 def test_inverses_and_boxes_on_random_masks():

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Runs = NDArray[np.int32]
 
+COMPETITION_SIDE = 512  # masks are compared at 512 x 512, whatever the photo's shape
+
 _NUMBERS_AND_SPACES = b"0123456789 "
 _FROM_ONE = np.array([1, 0])  # added to a run: the text counts pixels from 1
 
@@ -89,6 +91,17 @@ def runs_box(runs: Runs, height: int) -> tuple[int, int, int, int]:
     if np.any(first_column != last_column):  # the run passes a bottom edge and goes on at the top
         return 0, x1, height, x2
     return int(top.min()), x1, int(bottom.max()) + 1, x2
+
+
+def overlap_when_shifted(runs: Runs, shift: int) -> int:
+    """Pixels p of the mask for which p - `shift` (in column-major order) is in the mask as well."""
+    if len(runs) == 0:
+        return 0
+    starts, lengths = runs[:, 0].astype(np.int64), runs[:, 1].astype(np.int64)
+    edges = np.stack((starts, starts + lengths), axis=1).ravel()
+    inside_before = np.stack((np.cumsum(lengths) - lengths, np.cumsum(lengths)), axis=1).ravel()
+    counts = np.interp(edges - shift, edges, inside_before)
+    return round(float((counts[1::2] - counts[0::2]).sum()))
 
 
 def resize_runs(runs: Runs, src_hw: tuple[int, int], dst_hw: tuple[int, int], centre: bool) -> Runs:

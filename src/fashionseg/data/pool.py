@@ -1,0 +1,65 @@
+"""`map` over worker processes: results in order, memory flat."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+import cv2
+
+from fashionseg.errors import UserError
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+_PENDING_PER_WORKER = 8
+
+
+def available_cores() -> int:
+    """Cores that this process may use (fewer than the machine's in a container)."""
+    return len(os.sched_getaffinity(0))
+
+
+def ordered_map(function: Callable[[A], B], items: Iterable[A], workers: int) -> Iterator[B]:
+    """`map(function, items)` over worker processes: results in order, only a few items under way at a time.
+
+    Raises:
+        UserError: a worker process was killed from outside.
+    """
+    if workers == 1:
+        yield from map(function, items)
+        return
+    # Not forked: the parent has threads (Arrow's), and a forked child may wait for one that it does not have.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (function,)) as pool:
+        pending: deque[Future[Any]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(_run_in_worker, item))
+                if len(pending) >= workers * _PENDING_PER_WORKER:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except BrokenProcessPool:
+            raise UserError(
+                "a worker process was killed; if memory ran out, set decode.workers lower"
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+_worker_function: Callable[[Any], Any]
+
+
+def _start_worker(function: Callable[[Any], Any]) -> None:
+    global _worker_function
+    _worker_function = function
+    cv2.setNumThreads(1)  # the cores are taken by the other workers
+
+
+def _run_in_worker(item: Any) -> Any:
+    return _worker_function(item)

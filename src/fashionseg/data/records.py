@@ -1,0 +1,135 @@
+"""Photos with their masks in sharded record files, as the stage `decode` leaves them and the loader reads them.
+
+A record is a msgpack map (no pickle: reading one runs no code). Shards are ArrayRecord files, one record a group, so
+that any photo can be read on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionseg.data.rle import Runs
+from fashionseg.errors import UserError
+
+# JPEGs do not shrink further, and reading a photo at random should not have to unpack it.
+_OPTIONS = "group_size:1,uncompressed"
+
+
+@dataclass(frozen=True)
+class PhotoRecord:
+    """A photo at the stored size with the masks of its instances, all in the frame of the upright photo.
+
+    `jpeg` is the RGB photo; `height` and `width` its pixels; `categories` int16 [n]; `runs` n masks in reading order
+    of `fashionseg.data.rle` at height x width. Test photos have n = 0.
+    """
+
+    image_id: str
+    jpeg: bytes
+    height: int
+    width: int
+    categories: NDArray[np.int16]
+    runs: tuple[Runs, ...]
+
+    def to_bytes(self) -> bytes:
+        return msgpack.packb(
+            {
+                "image_id": self.image_id,
+                "jpeg": self.jpeg,
+                "height": self.height,
+                "width": self.width,
+                "categories": self.categories.astype("<i2").tobytes(),
+                "runs": [runs.astype("<i4").tobytes() for runs in self.runs],
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PhotoRecord:
+        """The inverse of `to_bytes`.
+
+        Raises:
+            ValueError: not such a record.
+        """
+        try:
+            values = msgpack.unpackb(data)
+            return cls(
+                image_id=values["image_id"],
+                jpeg=values["jpeg"],
+                height=values["height"],
+                width=values["width"],
+                categories=np.frombuffer(values["categories"], "<i2"),
+                runs=tuple(np.frombuffer(runs, "<i4").reshape(-1, 2) for runs in values["runs"]),
+            )
+        except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
+            raise ValueError(f"expected a photo record, got other bytes: {error}") from None
+
+
+class ShardWriter:
+    """Writes the records of one subset in order, `per_shard` to a file; files get their names when all are known."""
+
+    def __init__(self, folder: Path, subset: str, per_shard: int) -> None:
+        self.folder = folder
+        self.subset = subset
+        self.per_shard = per_shard
+        self.num_records = 0
+        self._parts: list[Path] = []
+        self._writer: Any = None
+
+    def write(self, record: PhotoRecord) -> int:
+        """Appends a record; returns its index over all shards of the subset."""
+        from array_record.python.array_record_module import ArrayRecordWriter
+
+        if self.num_records % self.per_shard == 0:
+            self._finish_shard()
+            self._parts.append(self.folder / f".{self.subset}-{len(self._parts):05d}.part")
+            self._writer = ArrayRecordWriter(str(self._parts[-1]), _OPTIONS)
+        self._writer.write(record.to_bytes())
+        self.num_records += 1
+        return self.num_records - 1
+
+    def close(self) -> None:
+        self._finish_shard()
+        for number, part in enumerate(self._parts):
+            part.rename(self.folder / f"{self.subset}-{number:05d}-of-{len(self._parts):05d}.arrayrecord")
+
+    def _finish_shard(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+class PhotoSource:
+    """Random access to some photos of a subset; a Grain data source, small to send to worker processes."""
+
+    def __init__(self, decoded: Path, subset: str, records: Sequence[int] | NDArray[np.integer]) -> None:
+        """`records` are indices over the subset's shards, in the order in which item 0, 1, ... shall give them."""
+        from grain.sources import ArrayRecordDataSource
+
+        self._records = np.asarray(records, np.int64)
+        paths = shard_paths(decoded, subset) if len(self._records) else []
+        self._shards = ArrayRecordDataSource([str(path) for path in paths]) if paths else None
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> PhotoRecord:
+        assert self._shards is not None
+        return PhotoRecord.from_bytes(self._shards[int(self._records[index])])
+
+
+def shard_paths(decoded: Path, subset: str) -> list[Path]:
+    """The shards of a subset in order.
+
+    Raises:
+        UserError: there is none.
+    """
+    paths = sorted(decoded.glob(f"{subset}-*.arrayrecord"))
+    if not paths:
+        raise UserError(f"{decoded}: expected {subset}-*.arrayrecord of the stage decode, found none")
+    return paths

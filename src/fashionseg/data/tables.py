@@ -1,0 +1,136 @@
+"""The two Parquet tables of the stage `decode`: photos and instances, written in row groups, read as data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from fashionseg.data.instances import Instance
+from fashionseg.data.rle import COMPETITION_SIDE, format_rle, runs_area, runs_box
+from fashionseg.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PHOTOS_TABLE = "photos.parquet"
+INSTANCES_TABLE = "instances.parquet"
+
+_PHOTOS = pa.schema(
+    {
+        "subset": pa.string(),
+        "image_id": pa.string(),
+        "height": pa.int32(),
+        "width": pa.int32(),
+        "stored_height": pa.int32(),
+        "stored_width": pa.int32(),
+        "record": pa.int32(),
+        "dhash": pa.uint64(),
+    }
+)
+_INSTANCES = pa.schema(
+    {
+        "image_id": pa.string(),
+        "instance": pa.int16(),
+        "category": pa.int16(),
+        "class_id": pa.string(),
+        "attributes": pa.list_(pa.int16()),
+        "in_training": pa.bool_(),
+        "area_512": pa.int32(),
+        "y1": pa.int16(),
+        "x1": pa.int16(),
+        "y2": pa.int16(),
+        "x2": pa.int16(),
+        "rle_512": pa.string(),
+    }
+)
+_ROW_GROUP = 16384
+
+
+class InstanceTable:
+    """Writes the instance table; at most one row group is in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._writer = parquet.ParquetWriter(folder / INSTANCES_TABLE, _INSTANCES, compression="zstd")
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, image_id: str, number: int, instance: Instance) -> None:
+        y1, x1, y2, x2 = runs_box(instance.runs_512, COMPETITION_SIDE)
+        self._rows.append(
+            {
+                "image_id": image_id,
+                "instance": number,
+                "category": instance.category,
+                "class_id": instance.class_id,
+                "attributes": list(instance.attributes),
+                "in_training": instance.runs is not None,
+                "area_512": runs_area(instance.runs_512),
+                "y1": y1,
+                "x1": x1,
+                "y2": y2,
+                "x2": x2,
+                "rle_512": format_rle(instance.runs_512),
+            }
+        )
+        if len(self._rows) == _ROW_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, _INSTANCES))
+            self._rows.clear()
+
+
+def write_photos(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """The photo table; keys as `read_photos` gives them, and `subset` ("train" or "test")."""
+    parquet.write_table(pa.Table.from_pylist(rows, _PHOTOS), folder / PHOTOS_TABLE, compression="zstd")
+
+
+def read_photos(decoded: Path, subset: str) -> pd.DataFrame:
+    """The photo table of a subset: image_id, height, width (original, upright), stored_height, stored_width,
+    record (index over the subset's shards), dhash (uint64); sorted by image_id.
+    """
+    photos = _read_table(decoded / PHOTOS_TABLE)
+    return photos[photos["subset"] == subset].drop(columns="subset").reset_index(drop=True)
+
+
+def read_instances(decoded: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The instance table, or some of its columns; sorted by image_id and instance.
+
+    image_id, instance, category, class_id, attributes (lists), in_training (false: too small at the stored size), and
+    in the 512 x 512 frame of the competition area_512, the half-open box y1, x1, y2, x2 and rle_512.
+    """
+    return _read_table(decoded / INSTANCES_TABLE, columns)
+
+
+def record_indices(decoded: Path, subset: str, image_ids: Sequence[str]) -> NDArray[np.int64]:
+    """Where the photos lie in the subset's shards.
+
+    Raises:
+        UserError: a photo was not decoded.
+    """
+    photos = read_photos(decoded, subset)
+    by_id = dict(zip(photos["image_id"], photos["record"], strict=True))
+    if missing := [image_id for image_id in image_ids if image_id not in by_id]:
+        raise UserError(
+            f"{decoded / PHOTOS_TABLE}: no {subset} photo {missing[0]!r} ({len(missing)} such ids)"
+        )
+    return np.array([by_id[image_id] for image_id in image_ids], np.int64)
+
+
+def _read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the stage decode") from None

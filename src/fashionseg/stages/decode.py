@@ -1,0 +1,37 @@
+"""Stage `decode`: raw photos and train.csv to records at training resolution.
+
+1. Index train.csv: where each photo's rows lie.
+2. On all cores, photo by photo: read rows and file, bring the photo upright and to `decode.long_side`, the masks to its
+   size for training and to 512 x 512 for scoring.
+3. Write sharded records, photos.parquet, instances.parquet, and report.json with every dropped or mended row or photo.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from fashionseg.console import exit_code, say
+from fashionseg.data.decode import decode_folder
+from fashionseg.params import PARAMS_FILE, load_params
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--raw", type=Path, required=True, help="folder in Kaggle's layout")
+    parser.add_argument("--decoded", type=Path, required=True, help="folder to write")
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    arguments = parser.parse_args()
+    counts = decode_folder(arguments.raw, arguments.decoded, load_params(arguments.params).decode)
+    say(
+        f"decode: {counts['train_photos']} train photos with {counts['instances']} instances, "
+        f"{counts['test_photos']} test photos; {counts.get('dropped', 0)} dropped and "
+        f"{counts.get('repaired', 0)} repaired, see {arguments.decoded / 'report.json'}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
