@@ -1,0 +1,91 @@
+"""What dvc.yaml and dvc.lock say: which outputs a run has, which objects of DVC's cache hold them. Reads files only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+GIGABYTE = 1e9
+MODELS = "models/"
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of dvc.lock. `md5` ends with `.dir` for a folder; `size` in bytes."""
+
+    stage: str
+    path: str
+    md5: str
+    size: int
+    is_cached: bool
+
+
+def stage_names(pipeline: Mapping[str, Any]) -> list[str]:
+    """The stages of a parsed dvc.yaml."""
+    return list(pipeline.get("stages") or {})
+
+
+def outputs(pipeline: Mapping[str, Any]) -> dict[str, bool]:
+    """Path of every output, metric and plot of a parsed dvc.yaml, and whether DVC's cache holds it."""
+    found: dict[str, bool] = {}
+    for stage in (pipeline.get("stages") or {}).values():
+        for kind in ("outs", "metrics", "plots"):
+            for entry in stage.get(kind) or []:
+                if isinstance(entry, Mapping):
+                    [(path, options)] = entry.items()
+                    found[path] = (options or {}).get("cache", True)
+                else:
+                    found[entry] = True
+    return found
+
+
+def locked_outputs(lock: Mapping[str, Any], pipeline: Mapping[str, Any]) -> list[Output]:
+    """The outputs in a parsed dvc.lock, in its order."""
+    cached = outputs(pipeline)
+    return [
+        Output(name, out["path"], out["md5"], out.get("size", 0), cached.get(out["path"], True))
+        for name, stage in (lock.get("stages") or {}).items()
+        for out in stage.get("outs") or []
+        if "md5" in out
+    ]
+
+
+def choose(found: Iterable[Output], max_gb: float, *, models: bool) -> tuple[list[Output], list[Output]]:
+    """Outputs to bring and those to leave on the host: models as asked, anything else up to `max_gb`."""
+    brought: list[Output] = []
+    left: list[Output] = []
+    for output in found:
+        if output.is_cached and output.path.startswith(MODELS):
+            is_wanted = models
+        else:
+            is_wanted = not output.is_cached or output.size <= max_gb * GIGABYTE
+        (brought if is_wanted else left).append(output)
+    return brought, left
+
+
+def object_path(md5: str) -> str:
+    """Where an object lies below the cache folder."""
+    return f"files/md5/{md5[:2]}/{md5[2:]}"
+
+
+def folder_objects(cache: Path, md5: str) -> list[str]:
+    """Hashes of the files in the folder object `md5` (ends with `.dir`); none where `cache` lacks it."""
+    try:
+        listing = json.loads((cache / object_path(md5)).read_text())
+    except FileNotFoundError:
+        return []
+    return sorted({entry["md5"] for entry in listing})
+
+
+def needed_objects(cache: Path, found: Iterable[Output]) -> list[str]:
+    """Cache paths of all objects behind the cached outputs in `found`, as far as the listings in `cache` tell."""
+    hashes: set[str] = set()
+    for output in found:
+        if output.is_cached:
+            hashes.add(output.md5)
+            if output.md5.endswith(".dir"):
+                hashes.update(folder_objects(cache, output.md5))
+    return [object_path(md5) for md5 in sorted(hashes)]

@@ -1,0 +1,150 @@
+"""From the host: dvc.lock, metrics, plots, models and the other outputs, the journals; as if run here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from fashionseg.console import say
+from fashionseg.files import atomic_write
+from fashionseg.params import read_yaml
+from remote import dvc_files, local
+from remote.dvc_files import GIGABYTE, Output
+from remote.runner import Host
+from remote.sync import JOURNAL, LOCK, OWN_OF_JOURNAL, SENT, read_pipeline
+
+FROM_HOST = SENT / "from-host"
+PARTIAL = SENT / "partial"
+PARAMS = Path("params.yaml")
+
+
+def fetch(host: Host, *, models: bool = True, everything: bool = False) -> bool:
+    """Brings the results of the stages that have finished; returns whether local `dvc status` is clean then.
+
+    models: bring them whatever their size; False leaves them there. everything: also outputs over `max_output_gb`.
+    Needs `checkout_lock`. Stopped half-way it leaves dvc.lock as it was and goes on when called again.
+    """
+    _fetch_journals(host)
+    theirs = FROM_HOST / LOCK.name
+    for name in (LOCK.name, PARAMS.name):
+        (FROM_HOST / name).unlink(missing_ok=True)
+    _copy_here(host, "", FROM_HOST, [LOCK.name, PARAMS.name], "fetching dvc.lock")
+    if not theirs.exists():
+        say("fetch: no stage has finished yet")
+        local.import_journals()
+        return False
+    found = dvc_files.locked_outputs(read_yaml(theirs), read_pipeline())
+    max_gb = float("inf") if everything else host.settings.max_output_gb
+    brought, left = dvc_files.choose(found, max_gb, models=models)
+    cache = local.cache_folder()
+    num_objects = _fetch_objects(host, cache, brought)
+    _fetch_uncached(host, [output.path for output in brought if not output.is_cached])
+    _replace_lock(theirs)
+    here = [output.path for output in brought if output.is_cached and _is_complete(cache, output)]
+    local.checkout_outputs(here)
+    local.import_journals()
+    say(f"fetch: {len(brought)} outputs are here ({num_objects} cache objects fetched)")
+    for output in left:
+        if not (cache / dvc_files.object_path(output.md5)).exists():
+            say(
+                f"fetch: {output.path} ({output.size / GIGABYTE:.2f} GB) stays on {host.settings.host}; "
+                "`fab dgx-fetch --everything` brings it"
+            )
+    return _report(is_all_here=len(here) == sum(output.is_cached for output in found))
+
+
+def merge_lines(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
+    """The lines of `theirs` that `ours` lacks, in order: what to append so that a journal loses nothing.
+
+    Records carry their time in milliseconds, so equal lines are the same record.
+    """
+    known = set(ours)
+    return [line for line in theirs if line not in known]
+
+
+def _fetch_journals(host: Host) -> None:
+    incoming = FROM_HOST / "journal"
+    incoming.mkdir(parents=True, exist_ok=True)
+    flags = ["--recursive", "--times", *(f"--exclude={name}" for name in OWN_OF_JOURNAL)]
+    host.rsync(f":{host.settings.workspace}/{JOURNAL}", f"{incoming}/", flags, "fetching the journals")
+    for journal in sorted(incoming.glob("*/journal.jsonl")):
+        target = Path(JOURNAL) / journal.parent.name / journal.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        ours = target.read_text().splitlines(keepends=True) if target.exists() else []
+        theirs = [line for line in journal.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        files = journal.parent / "files"
+        if files.is_dir():
+            shutil.copytree(files, target.parent / "files", dirs_exist_ok=True)
+        with target.open("a") as file:
+            file.write("".join(merge_lines(ours, theirs)))
+
+
+def _fetch_objects(host: Host, cache: Path, wanted: Sequence[Output]) -> int:
+    """Listings of folders first, as they name the rest."""
+    listings = [dvc_files.object_path(output.md5) for output in wanted if output.is_cached]
+    num_objects = _fetch_missing(host, cache, listings)
+    return num_objects + _fetch_missing(host, cache, dvc_files.needed_objects(cache, wanted))
+
+
+def _fetch_missing(host: Host, cache: Path, objects: Sequence[str]) -> int:
+    missing = [path for path in objects if not (cache / path).exists()]
+    _copy_here(host, ".dvc/cache/", cache, missing, "fetching results", "--ignore-existing")
+    return sum((cache / path).exists() for path in missing)
+
+
+def _copy_here(
+    host: Host, folder: str, target: Path, files: Sequence[str], what: str, *more_flags: str
+) -> None:
+    """Copies `files` below `folder` of the workspace to `target`; those missing there are left out."""
+    if not files:
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    PARTIAL.mkdir(parents=True, exist_ok=True)
+    flags = ["--times", "--perms", "--ignore-missing-args", f"--partial-dir={PARTIAL.resolve()}", *more_flags]
+    host.rsync(f":{host.settings.workspace}/{folder}", f"{target}/", flags, what, files=files)
+
+
+def _fetch_uncached(host: Host, paths: Sequence[str]) -> None:
+    """Metrics and plots, which Git keeps; in a folder what the host does not have goes, or its hash would differ."""
+    if not paths:
+        return
+    rules = [f"--include=/{parent}/" for path in paths for parent in Path(path).parents if str(parent) != "."]
+    rules += [f"--include=/{path}{end}" for path in paths for end in ("", "/***")]
+    flags = ["--recursive", "--times", "--perms", "--delete", *dict.fromkeys(rules), "--exclude=*"]
+    host.rsync(f":{host.settings.workspace}/", "./", flags, "fetching metrics and plots")
+
+
+def _replace_lock(theirs: Path) -> None:
+    """Puts the host's dvc.lock in place; one that has changed here since it was sent is kept aside."""
+    text = theirs.read_bytes()
+    sent = SENT / LOCK.name
+    if LOCK.exists():
+        ours = LOCK.read_bytes()
+        if ours == text:
+            return
+        if not sent.exists() or sent.read_bytes() != ours:
+            kept = SENT / "dvc.lock.before-fetch"
+            kept.write_bytes(ours)
+            say(f"fetch: dvc.lock had changed here since it was sent; that one is kept as {kept}")
+    with atomic_write(LOCK) as temporary:
+        temporary.write_bytes(text)
+    shutil.copyfile(theirs, sent)
+
+
+def _is_complete(cache: Path, output: Output) -> bool:
+    return all((cache / path).exists() for path in dvc_files.needed_objects(cache, [output]))
+
+
+def _report(*, is_all_here: bool) -> bool:
+    theirs = FROM_HOST / PARAMS.name
+    if theirs.exists() and theirs.read_bytes() != PARAMS.read_bytes():
+        say(f"fetch: params.yaml has changed here since the job started; the job's is {theirs}")
+    if not is_all_here:
+        say(
+            "dvc status: not asked, as outputs are missing here; `dvc repro --allow-missing` works without them"
+        )
+        return False
+    is_clean = local.is_status_clean()
+    say("dvc status: clean" if is_clean else "dvc status: not clean, see `dvc status`")
+    return is_clean

@@ -1,0 +1,171 @@
+"""The job: a detached, labelled container that runs the stages and outlives every connection.
+
+Its name is made of the workspace's path, and an engine has one container of a name: so two commands cannot start two
+jobs in one workspace. It stays until its results have been brought back or it is removed on purpose.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from remote import commands, failures
+from remote.commands import Login
+from remote.lock import Owner
+from remote.runner import Host
+
+LABEL = "fashionseg."
+OUT_OF_MEMORY = "out of memory"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for: `fab dgx-train --preset P --set k=v --stages a,b`."""
+
+    preset: str | None = None
+    changes: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        return self == Request()
+
+    def __str__(self) -> str:
+        words = ["fab dgx-train"]
+        words += ["--preset", self.preset] if self.preset else []
+        words += [word for change in self.changes for word in ("--set", change)]
+        words += ["--stages", ",".join(self.stages)] if self.stages else []
+        return " ".join(words)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A container of the workspace, as the engine describes it. Times are the host's, UTC, to the minute."""
+
+    owner: Owner
+    request: Request
+    is_running: bool
+    started: str
+    finished: str
+    exit_code: int
+    fault: str
+
+    def describe(self) -> str:
+        """`anna@laptop (/home/anna/fashionseg): fab dgx-train, running since ...`"""
+        if self.is_running:
+            state = f"running since {self.started}"
+        else:
+            state = f"ended {self.finished} with exit code {self.exit_code}"
+            state += f" ({self.fault})" if self.fault else ""
+            state += ", results not fetched yet"
+        return f"{self.owner}: `{self.request}`, {state}"
+
+
+def labels(owner: Owner, request: Request) -> dict[str, str]:
+    """What the container says about itself, for `parse_job`."""
+    return {
+        f"{LABEL}user": owner.user,
+        f"{LABEL}checkout": owner.checkout,
+        f"{LABEL}request": json.dumps([request.preset, request.changes, request.stages]),
+    }
+
+
+def parse_job(inspected: Mapping[str, Any]) -> Job:
+    """A job from one entry of `docker inspect` (or podman's, which has the same fields)."""
+    state = inspected["State"]
+    said = inspected["Config"]["Labels"] or {}
+    preset, changes, stages = json.loads(said.get(f"{LABEL}request", "[null, [], []]"))
+    fault = state.get("Error") or (OUT_OF_MEMORY if state.get("OOMKilled") else "")
+    return Job(
+        owner=Owner(said.get(f"{LABEL}user", "somebody"), said.get(f"{LABEL}checkout", "?")),
+        request=Request(preset, tuple(changes), tuple(stages)),
+        is_running=bool(state.get("Running")),
+        started=_minutes(state.get("StartedAt", "")),
+        finished=_minutes(state.get("FinishedAt", "")),
+        exit_code=int(state.get("ExitCode", 0)),
+        fault=fault,
+    )
+
+
+def find(host: Host) -> Job | None:
+    """The workspace's job, running or ended; None when there is none.
+
+    Raises:
+        CommandFailed: no container engine there, or none that we may use.
+    """
+    settings = host.settings
+    words = [settings.engine, "container", "inspect", settings.job_name]
+    result = host.run(words, "looking for a job", check=False)
+    if result.status == 0:
+        return parse_job(json.loads(result.stdout)[0])
+    if re.search(r"no such (container|object)|no container with name", result.stderr, re.IGNORECASE):
+        return None
+    raise failures.explain_command(settings.host, "looking for a job", result.status, result.stderr)
+
+
+def start(host: Host, login: Login, owner: Owner, request: Request, commit: str) -> None:
+    """Starts the container.
+
+    Raises:
+        WorkspaceBusy: somebody was faster.
+        CommandFailed: no such image, or the engine refused.
+    """
+    settings = host.settings
+    # A socket file of an earlier connection would be in the way of the tunnel.
+    host.run(["rm", "-f", f"{settings.state}/{commands.SOCKET}"], "removing the old tunnel")
+    words = commands.job_command(settings, login, labels(owner, request), commit, request.stages)
+    result = host.run(words, "starting the job", check=False)
+    if result.status == 0:
+        return
+    if failures.is_missing_image(result.stderr):
+        raise failures.CommandFailed(
+            f"image {settings.image} is not on {settings.host}: `fab dgx-build` makes it", result.status
+        )
+    if failures.is_name_taken(result.stderr):
+        found = find(host)
+        raise busy(host, found) if found else failures.WorkspaceBusy("another job was started just now")
+    remove(host)  # docker leaves a container that could not start, and it would look like a job
+    raise failures.explain_command(settings.host, "starting the job", result.status, result.stderr)
+
+
+def busy(host: Host, found: Job) -> failures.WorkspaceBusy:
+    """The error for whoever comes second."""
+    place = f"{host.settings.host}:{host.settings.workspace}"
+    if found.is_running:
+        advice = "`fab dgx-logs` shows its log, `fab dgx-stop` stops it; or set another workspace"
+    else:
+        advice = "its owner's `fab dgx-fetch` brings them; `fab dgx-stop --remove` gives them up"
+    return failures.WorkspaceBusy(f"{place} is taken by {found.describe()}. {advice}")
+
+
+def stop(host: Host) -> None:
+    """Asks the training to save and end; kills it after `stop_seconds`."""
+    settings = host.settings
+    words = [settings.engine, "stop", "--time", str(settings.stop_seconds), settings.job_name]
+    host.run(words, "stopping the job")
+
+
+def remove(host: Host) -> None:
+    """Removes the container, and with it the lock on the workspace."""
+    words = [host.settings.engine, "rm", "--force", host.settings.job_name]
+    host.run(words, "removing the container", check=False)
+
+
+def read_log(host: Host, tail: int | None = None) -> str:
+    """What the job has printed so far, or its last lines."""
+    return host.run(log_words(host, ["--tail", str(tail)] if tail else []), "reading the log").stdout
+
+
+def log_words(host: Host, flags: Sequence[str]) -> list[str]:
+    """`docker logs`, with both streams in one."""
+    words = [host.settings.engine, "logs", *flags, host.settings.job_name]
+    return commands.script('exec "$@" 2>&1', *words)
+
+
+def _minutes(stamp: str) -> str:
+    """`2026-11-23T22:18:26.334592606Z` as `2026-11-23 22:18 UTC`; the engine's zero time as nothing."""
+    found = re.match(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)", stamp)
+    return f"{found[1]} {found[2]} UTC" if found and not stamp.startswith("0001") else ""

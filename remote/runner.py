@@ -1,0 +1,159 @@
+"""The thin sender: runs what `commands` built, over one shared connection, and turns failures into clear errors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from remote import commands, failures
+from remote.settings import HostSettings
+
+# rsync's own exit statuses (its manual page) for a broken stream, a signal and timeouts.
+RSYNC_CONNECTION = (12, 20, 30, 35)
+MAX_SOCKET_PATH = 80  # ssh appends 17 characters while it connects; 107 are allowed
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command said, and its exit status."""
+
+    stdout: str
+    stderr: str
+    status: int
+
+
+class Host:
+    """An open connection to the host; used as `with Host(settings) as host`.
+
+    Raises on entering:
+        HostUnreachable: no connection, an unknown or changed host key, or a refused login.
+    """
+
+    def __init__(self, settings: HostSettings) -> None:
+        self.settings = settings
+        self.batch = not sys.stdin.isatty()
+        self._folder = _socket_folder()
+        self._control_path = str(self._folder / "s")
+
+    def __enter__(self) -> Host:
+        # To a file, not a pipe: the background process keeps it open.
+        with (self._folder / "stderr").open("w+") as stderr:
+            command = commands.master_command(self.settings, self._control_path, batch=self.batch)
+            status = _call(command, stderr=stderr.fileno())
+            stderr.seek(0)
+            if status != 0:
+                self.__exit__(None, None, None)
+                raise failures.explain_ssh(self.settings.host, stderr.read())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        command = commands.close_command(self.settings, self._control_path)
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def run(self, words: Sequence[str], what: str, *, stdin: str = "", check: bool = True) -> Result:
+        """Runs `words` on the host; `what` names it in errors.
+
+        Raises:
+            ConnectionLost, HostUnreachable: the command may or may not have run.
+            CommandFailed: it ran and failed, and `check` is set.
+        """
+        command = commands.ssh_command(self.settings, self._control_path, words, batch=self.batch)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, errors="replace")
+        if done.returncode == failures.SSH_FAILED:
+            raise failures.explain_ssh(self.settings.host, done.stderr)
+        if check and done.returncode != 0:
+            message = done.stderr or done.stdout
+            raise failures.explain_command(self.settings.host, what, done.returncode, message)
+        return Result(done.stdout, done.stderr, done.returncode)
+
+    def start(self, words: Sequence[str]) -> subprocess.Popen[str]:
+        """Starts `words` there with pipes for standard input and output; ends when its input closes."""
+        command = commands.ssh_command(self.settings, self._control_path, words, batch=self.batch)
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def show(self, words: Sequence[str]) -> int:
+        """Runs `words` there and shows what they print, both streams; returns the exit status.
+
+        Raises:
+            ConnectionLost: the connection ended meanwhile.
+        """
+        command = commands.ssh_command(self.settings, self._control_path, words, batch=self.batch)
+        status = _call(command)
+        if status == failures.SSH_FAILED:
+            raise failures.ConnectionLost(f"{self.settings.host}: connection lost; give the command again")
+        return status
+
+    def terminal(self, words: Sequence[str]) -> int:
+        """Runs `words` on the user's terminal."""
+        return _call(
+            commands.ssh_command(self.settings, self._control_path, words, batch=self.batch, tty=True)
+        )
+
+    def follow(self, words: Sequence[str], mlflow: str | None) -> subprocess.Popen[bytes]:
+        """Starts `words` over a connection of its own, the reverse tunnel to `mlflow` beside it."""
+        command = commands.follow_command(self.settings, words, batch=self.batch, mlflow=mlflow)
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def rsync(
+        self, source: str, target: str, flags: Sequence[str], what: str, *, files: Sequence[str] | None = None
+    ) -> str:
+        """Copies; a path that begins with `:` is the host's. `files`: only these, relative to `source`.
+
+        Returns rsync's output, which lists what changed when `flags` has `--itemize-changes`.
+
+        Raises:
+            ConnectionLost: the connection ended; what has arrived stays, the same call goes on from there.
+            CommandFailed: no space, no permission, no rsync.
+        """
+        names = None
+        if files is not None:
+            flags = [*flags, "--files-from=-", "--from0"]
+            names = "".join(f"{name}\0" for name in files)
+        command = commands.rsync_command(
+            self.settings, self._control_path, source, target, flags, batch=self.batch
+        )
+        try:
+            done = subprocess.run(command, input=names, capture_output=True, text=True, errors="replace")
+        except FileNotFoundError:
+            raise failures.RemoteError("rsync: not installed on this machine") from None
+        if done.returncode == failures.SSH_FAILED:
+            raise failures.explain_ssh(self.settings.host, done.stderr)
+        # The same statuses also come from a full disk and a missing rsync on the other side.
+        has_reason = any(words in done.stderr for words in ("space left", "quota", "not found"))
+        if done.returncode in RSYNC_CONNECTION and not has_reason:
+            host = self.settings.host
+            raise failures.ConnectionLost(
+                f"{what}: connection to {host} lost ({failures.last_words(done.stderr, 1)}); "
+                "give the same command again, it goes on from there"
+            )
+        if done.returncode != 0:
+            raise failures.explain_command(self.settings.host, what, done.returncode, done.stderr)
+        return done.stdout
+
+
+def _call(command: Sequence[str], stderr: int | None = None) -> int:
+    try:
+        return subprocess.run(command, stderr=stderr).returncode
+    except FileNotFoundError:
+        raise failures.RemoteError(f"{command[0]}: not installed on this machine") from None
+
+
+def _socket_folder() -> Path:
+    """A private folder with a path short enough for a socket (on macOS the usual one is not)."""
+    folder = Path(tempfile.mkdtemp(prefix="fab-"))
+    if len(str(folder)) > MAX_SOCKET_PATH and os.access("/tmp", os.W_OK):
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="fab-", dir="/tmp"))
+    return folder

@@ -1,0 +1,98 @@
+"""The host file: which machine, which folder there, which image and flags. Checked when read.
+
+`remote/host.yaml` (not in Git; `remote/host.example.yaml` is its documented template), or the file that the
+environment variable FASHIONSEG_HOST_FILE names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from fashionseg.errors import UserError
+from fashionseg.params import read_yaml
+
+HOST_FILE = Path("remote/host.yaml")
+TEMPLATE = Path("remote/host.example.yaml")
+HOST_FILE_VARIABLE = "FASHIONSEG_HOST_FILE"
+
+# A unix socket's path has at most 107 characters, and the tunnel's lies below the workspace.
+MAX_WORKSPACE = 80
+
+# Neither may begin with a dash (ssh and docker would take it for a flag); the workspace goes through rsync and
+# `--mount`, which split at blanks, colons and commas.
+HostName = Annotated[str, StringConstraints(pattern=r"^[^\s\-@][^\s@]*(@[^\s\-@][^\s@]*)?$")]
+RemoteFolder = Annotated[str, StringConstraints(pattern=r"^(/[\w.@%+=-]+)+$", max_length=MAX_WORKSPACE)]
+ImageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-zA-Z0-9._:/@-]*$")]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid"))
+class HostSettings:
+    """One field per key of the host file; `remote/host.example.yaml` explains each."""
+
+    host: HostName
+    workspace: RemoteFolder
+    ssh_config: str | None = None
+    engine: Literal["docker", "podman"] = "docker"
+    image: ImageName = "fashionseg-gpu"
+    base_image: ImageName = "python:3.11-slim-bookworm"
+    build_target: Literal["gpu", "bare"] = "gpu"
+    gpus: Annotated[str, StringConstraints(pattern=r"^(all|none|\d+(,\d+)*)$")] = "all"
+    docker_flags: tuple[str, ...] = ("--ipc=host", "--ulimit", "memlock=-1", "--ulimit", "stack=67108864")
+    container_user: Annotated[str, StringConstraints(pattern=r"^(login|image|\d+:\d+)$")] = "login"
+    env_file: RemoteFolder | None = None
+    mlflow: Annotated[str, StringConstraints(pattern=r"^http://[\w.-]+:\d+/?$")] | None = (
+        "http://127.0.0.1:5000"
+    )
+    max_output_gb: Annotated[float, Field(gt=0)] = 2.0
+    reconnect_seconds: Annotated[int, Field(ge=0)] = 300
+    stop_seconds: Annotated[int, Field(ge=1)] = 120
+
+    @property
+    def state(self) -> str:
+        """Folder on the host with what is neither code nor a DVC output: locks, sockets, states to resume from."""
+        return f"{self.workspace}/.fashionseg"
+
+    @property
+    def job_name(self) -> str:
+        """The container's name. The engine allows one of a name, so it also keeps a second job out."""
+        folder = re.sub(r"[^A-Za-z0-9_.-]", "_", self.workspace.rsplit("/", 1)[-1])
+        return f"fashionseg-{folder}-{hashlib.sha256(self.workspace.encode()).hexdigest()[:8]}"
+
+
+def load_settings(environment: dict[str, str] | None = None) -> HostSettings:
+    """The host file in force.
+
+    Raises:
+        UserError: no such file, or a key is missing, unknown or ill-formed.
+    """
+    named = (os.environ if environment is None else environment).get(HOST_FILE_VARIABLE)
+    path = Path(named) if named else HOST_FILE
+    if not path.exists():
+        raise UserError(
+            f"{path}: no such file. Copy {TEMPLATE} to {HOST_FILE} and fill in host and workspace"
+        )
+    return parse_settings(read_yaml(path), path)
+
+
+def parse_settings(values: dict[str, Any], path: Path) -> HostSettings:
+    """`values` as read from `path` (named in errors only), checked."""
+    try:
+        settings = TypeAdapter(HostSettings).validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(str(part) for part in fault["loc"]) or "the file"
+        came = "" if fault["type"] == "missing" else f", got {fault['input']!r}"
+        raise UserError(f"{path}: {key}: {fault['msg']}{came}") from None
+    if any(part in (".", "..") for part in settings.workspace.split("/")):
+        raise UserError(
+            f"{path}: workspace: expected a path without `.` and `..`, got {settings.workspace!r}"
+        )
+    return settings
