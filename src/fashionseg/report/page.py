@@ -24,7 +24,10 @@ _SOURCES = {
     "kaggle": "The photos are those of the Kaggle competition iMaterialist (Fashion) 2019.",
 }
 
-# The figures worth a tile, by the ending of their key in metrics.json, in this order.
+_FAULT_COLUMNS = ("file", "row", "image_id", "outcome", "reason")
+_MOST_FAULTS = 50
+
+# The figures worth a tile, by their key in metrics.json, in this order.
 _TILES = {
     "competition_score": "competition score",
     "coco.mask.ap": "mask AP",
@@ -44,8 +47,9 @@ class Report:
         thresholds: thresholds.json, those fitted on all validation photos.
         categories: one row per category, shown with all its columns; `category` (0-based id) gives the colour.
         heads, finetuned: folders with history.csv and summary.json.
-        decode_report: data/decoded/report.json.
+        decode_report: data/decoded/report.json: `counts`, and `faults` with file, row, reason and outcome.
         pictures: from `write_pictures`.
+        figures: PNG files of further plots (confusion, curves, ...); the file's name is the caption.
     """
 
     source: str
@@ -56,6 +60,7 @@ class Report:
     finetuned: Path
     decode_report: Mapping[str, object]
     pictures: Sequence[Picture]
+    figures: Sequence[Path] = ()
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -72,6 +77,7 @@ def write_report(path: Path, report: Report) -> None:
         _section("Losses", _losses(history)),
         _section("Scores", _scores(report)),
         _section("Categories", category_table(report.categories)),
+        *([_section("Plots", _figures(report.figures))] if report.figures else []),
         _section("What decoding kept and dropped", _decoded(report.decode_report)),
         _section("Files", _FILES),
     ]
@@ -113,10 +119,23 @@ def _gallery(pictures: Sequence[Picture]) -> str:
     if not pictures:
         return '<p class="quiet">no pictures asked for</p>'
     return "".join(
-        f'<figure><img loading="lazy" alt="{escape(picture.title, quote=True)}: photo, truth, prediction" '
-        f'src="data:image/jpeg;base64,{base64.b64encode(picture.jpeg).decode("ascii")}"></figure>'
+        f"<figure>{_image(picture.jpeg, 'jpeg', f'{picture.title}: photo, truth, prediction')}</figure>"
         for picture in pictures
     )
+
+
+def _figures(figures: Sequence[Path]) -> str:
+    body = "".join(
+        f"<figure class=chart><figcaption>{escape(path.stem.replace('_', ' '))}</figcaption>"
+        f"{_image(path.read_bytes(), 'png', path.stem)}</figure>"
+        for path in figures
+    )
+    return f'<div class="charts wide">{body}</div>'
+
+
+def _image(data: bytes, kind: str, told: str) -> str:
+    content = base64.b64encode(data).decode("ascii")
+    return f'<img loading="lazy" alt="{escape(told, quote=True)}" src="data:image/{kind};base64,{content}">'
 
 
 def _losses(history: History) -> str:
@@ -153,12 +172,17 @@ def _scores(report: Report) -> str:
 
 
 def _decoded(decode_report: Mapping[str, object]) -> str:
-    """The counts; of lists of rows or photos, how many there are."""
-    counts = {
-        key: len(value) if isinstance(value, list) else value
-        for key, value in flattened(decode_report).items()
-    }
-    return figure_table(counts)
+    """The counts, and the first faults; a data set of thousands of photos may have very many."""
+    counts, faults = decode_report.get("counts", {}), decode_report.get("faults", [])
+    assert isinstance(counts, Mapping)
+    assert isinstance(faults, list)
+    if not faults:
+        return figure_table(counts) + '<p class="quiet">Nothing was dropped or repaired.</p>'
+    more = len(faults) - _MOST_FAULTS
+    rows = [{column: fault.get(column, "") for column in _FAULT_COLUMNS} for fault in faults[:_MOST_FAULTS]]
+    table = category_table(pd.DataFrame(rows, columns=list(_FAULT_COLUMNS), dtype=object))
+    rest = f'<p class="quiet">and {figure(more)} more in data/decoded/report.json</p>' if more > 0 else ""
+    return f"{figure_table(counts)}<details><summary>what and why</summary>{table}{rest}</details>"
 
 
 _FILES = """<table class=figures>
