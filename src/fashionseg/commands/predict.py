@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fashionseg.photo_objects import PhotoObject
 
 PREDICTIONS = "predictions.json"
+WEIGHTS = Path("models/finetuned")  # both in the project's folder
 THRESHOLDS = Path("reports/thresholds.json")
 
 Job = tuple[Path, str]  # a photo and the name of its picture
@@ -33,13 +34,7 @@ Job = tuple[Path, str]  # a photo and the name of its picture
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo, or folder of photos")
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        default=Path("models/finetuned"),
-        metavar="DIR",
-        help="model folder [%(default)s]",
-    )
+    parser.add_argument("--weights", type=Path, metavar="DIR", help=f"model folder [{WEIGHTS}]")
     parser.add_argument(
         "--out", type=Path, default=Path("predictions"), metavar="DIR", help="where to write [%(default)s]"
     )
@@ -49,12 +44,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from fashionseg.params import load_params
+    from fashionseg.params import PARAMS_FILE, load_params
+    from fashionseg.project import find_root
 
-    params = load_params()
-    thresholds = read_thresholds(arguments.thresholds)
-    if not arguments.weights.is_dir():
-        raise UserError(f"{arguments.weights}: no such folder; train first (`make repro`) or give --weights")
+    root = find_root()
+    params = load_params(root / PARAMS_FILE)
+    thresholds = read_thresholds(arguments.thresholds, root / THRESHOLDS)
+    weights = arguments.weights or root / WEIGHTS
+    if not weights.is_dir():
+        raise UserError(f"{weights}: no such folder; train first (`make repro`) or give --weights")
     faults = Faults()
     jobs = name_pictures(list_photos(arguments.photos, faults), arguments.out)
     entries: list[dict[str, object]] = []
@@ -62,14 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
         from fashionseg.inference import load_detector, predict_photos
         from fashionseg.photo_objects import photo_objects
 
-        detector = load_detector(arguments.weights)
+        detector = load_detector(weights)
         size = params.predict.batch_size
         for batch in _batches(_read(jobs, params.decode.max_megapixels, faults), size):
             photos = [(f"{place:08d}", photo) for place, (_, photo) in enumerate(batch)]
             found = photo_objects(predict_photos(detector, photos, size), photos, thresholds)
             for (job, photo), objects in zip(batch, found, strict=True):
                 entries.append(_write_photo(arguments.out, job, photo, objects))
-    _write_json(arguments.out / PREDICTIONS, arguments.weights, thresholds, entries, faults)
+    _write_json(arguments.out / PREDICTIONS, weights, thresholds, entries, faults)
     say(
         f"{len(entries)} of {len(entries) + len(faults.lines)} photos outlined: {arguments.out}/, {PREDICTIONS}"
     )
@@ -129,18 +127,18 @@ def _endings() -> Iterator[str]:
     return itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
 
 
-def read_thresholds(path: Path | None) -> Thresholds:
-    """`path`, or reports/thresholds.json if it is there, or the usual halves for a model never calibrated.
+def read_thresholds(path: Path | None, default: Path) -> Thresholds:
+    """`path`, or `default` if it is there, or the usual halves for a model never calibrated.
 
     Raises:
         UserError: `path` is missing or malformed.
     """
     from fashionseg.evaluation.instances import Thresholds
 
-    if path is None and not THRESHOLDS.exists():
+    if path is None and not default.exists():
         say(f"no {THRESHOLDS}: detections of score 0.5 and above are shown")
         return Thresholds(score=0.5, nms=0.5, mask=0.5, min_area=1)
-    path = THRESHOLDS if path is None else path
+    path = default if path is None else path
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return Thresholds(
@@ -189,7 +187,13 @@ def _write_photo(out: Path, job: Job, photo: np.ndarray, objects: list[PhotoObje
         }
         for o in objects
     ]
-    return {"file": _text(path), "picture": _text(Path(picture)), "height": height, "width": width, "instances": instances}
+    return {
+        "file": _text(path),
+        "picture": _text(Path(picture)),
+        "height": height,
+        "width": width,
+        "instances": instances,
+    }
 
 
 def _write_json(
