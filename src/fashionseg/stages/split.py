@@ -1,0 +1,60 @@
+"""Stage `split`: which photos train and which validate.
+
+1. Read the photo and instance tables.
+2. Group near-identical photos, stratify the groups over categories.
+3. Write train.txt, validation.txt (sorted ids) and summary.json with the counts of both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from fashionseg.console import exit_code, say
+from fashionseg.data.split import SUMMARY, TRAIN_IDS, VALIDATION_IDS, split_photos, summarize
+from fashionseg.data.tables import read_instances, read_photos
+from fashionseg.files import atomic_directory
+from fashionseg.params import PARAMS_FILE, load_params
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--decoded", type=Path, required=True, help="folder written by the stage decode")
+    parser.add_argument("--splits", type=Path, required=True, help="folder to write")
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE)
+    arguments = parser.parse_args()
+    params = load_params(arguments.params)
+
+    photos = read_photos(arguments.decoded, "train")
+    instances = read_instances(arguments.decoded, ["image_id", "category"])
+    categories = instances["category"].to_numpy()
+    position = {image_id: number for number, image_id in enumerate(photos["image_id"])}
+    presence = np.zeros((len(photos), int(categories.max()) + 1), bool)
+    presence[[position[image_id] for image_id in instances["image_id"]], categories] = True
+    split = split_photos(
+        photos["image_id"].tolist(),
+        photos["dhash"].to_numpy(),
+        presence,
+        params.split.validation_fraction,
+        params.split.near_duplicate_bits,
+        params.seed,
+    )
+    summary = summarize(split, instances["image_id"].tolist(), categories)
+    with atomic_directory(arguments.splits) as folder:
+        for name, ids in ((TRAIN_IDS, split.train), (VALIDATION_IDS, split.validation)):
+            (folder / name).write_text("".join(f"{image_id}\n" for image_id in ids), encoding="utf-8")
+        (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    say(
+        f"split: {len(split.train)} photos to train, {len(split.validation)} to validate; "
+        f"{summary['near_identical']['photos']} near-identical ones in {summary['near_identical']['groups']} groups"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
