@@ -1,0 +1,516 @@
+"""Tracking: one pipeline run is one run in MLflow, and MLflow's absence costs nothing but the picture."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fashionseg import tracking
+from fashionseg.cli import main
+from fashionseg.errors import UserError
+from fashionseg.params import load_params
+from fashionseg.tracking import mirror as mirror_module
+from fashionseg.tracking.address import public_uri, tracking_uri
+from fashionseg.tracking.identity import identify, tracked_params
+from fashionseg.tracking.journal import Journal, stored_journals
+from fashionseg.tracking.mirror import mirror, note_killed_stage
+
+# MLflow's own use of SQLAlchemy.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+
+HISTORY_HEADS = "epoch,stage,loss,val_loss\n1,heads,2.0,3.0\n2,heads,1.5,2.5\n"
+HISTORY_FINETUNED = "epoch,stage,loss,val_loss\n3,finetune,1.0,2.0\n"
+
+
+def journals(project: Path) -> list[Journal]:
+    return stored_journals(project / ".fashionseg" / "journal")
+
+
+def only_journal(project: Path) -> Journal:
+    (journal,) = journals(project)
+    return journal
+
+
+def points(journal: Journal) -> list[tuple[str, int, float]]:
+    return [
+        (key, record["step"], value)
+        for record in journal.records()
+        if record["kind"] == "metrics"
+        for key, value in sorted(record["values"].items())
+    ]
+
+
+def log_stage(stage: str, *epochs: tuple[int, float]) -> None:
+    with tracking.stage_run(stage, load_params()) as run:
+        for epoch, loss in epochs:
+            run.log_metrics({"loss": loss}, step=epoch)
+
+
+def write_histories(project: Path) -> tuple[Path, Path]:
+    heads, finetuned = project / "heads.csv", project / "finetuned.csv"
+    heads.write_text(HISTORY_HEADS)
+    finetuned.write_text(HISTORY_FINETUNED)
+    return heads, finetuned
+
+
+# --- the journal ---------------------------------------------------------------------------------------------------
+
+
+def test_a_half_written_line_is_skipped_and_harms_no_other(tmp_path: Path) -> None:
+    """What a kill in the middle of a write leaves behind."""
+    journal = Journal(tmp_path / "run")
+    journal.append("begin", stage="finetune")
+    with journal.path.open("a") as file:
+        file.write('{"kind": "metr')
+    assert [record["kind"] for record in journal.records()] == ["begin"]
+    journal.append("end", stage="finetune", status="FINISHED")
+    assert [record["kind"] for record in journal.records()] == ["begin", "end"]
+
+
+def test_reading_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run")
+    assert journal.read() == ([], 0)
+    journal.append("tags", values={"a": "1"})
+    first, offset = journal.read()
+    journal.append("tags", values={"a": "2"})
+    second, end = journal.read(offset)
+    assert [record["values"]["a"] for record in (*first, *second)] == ["1", "2"]
+    assert end == journal.path.stat().st_size
+
+
+# --- which run a stage belongs to ----------------------------------------------------------------------------------
+
+
+def test_an_experiment_is_named_as_dvc_names_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = tracked_params(load_params())
+    monkeypatch.setenv("DVC_EXP_NAME", "puffy-daks")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0123456789abcdef0123456789abcdef01234567")
+    identity = identify(params)
+    assert identity.name == "puffy-daks"
+    assert identity.key.startswith("puffy-daks-0123456-")
+    assert identity.tags["git.commit"] == "0123456789abcdef0123456789abcdef01234567"
+    assert identity.tags["DVC_EXP_NAME"] == "puffy-daks"
+
+
+def test_a_plain_run_is_named_after_commit_and_parameters(project: Path) -> None:
+    def git(*words: str) -> str:
+        name = ["-c", "user.name=t", "-c", "user.email=t@t"]
+        return subprocess.run(
+            ["git", *name, *words], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    params = tracked_params(load_params())
+    assert identify(params).name.startswith("nogit-")
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    commit = git("rev-parse", "HEAD")
+    name = identify(params).name
+    assert name.startswith(f"{commit[:7]}-")
+    assert identify(params | {"seed": 1}).name != name
+    assert identify(params).name == name
+
+
+def test_where_one_logs_makes_no_other_run(project: Path) -> None:
+    before = tracked_params(load_params())
+    assert main(["preset", "tracking.uri=http://user:secret@example.org"]) == 0
+    assert tracked_params(load_params()) == before
+    assert not [key for key in before if key.startswith("tracking")]
+
+
+def test_a_copy_of_the_checkout_logs_into_the_real_one(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Queued and temporary experiments run in a folder that vanishes."""
+    copy = tmp_path_factory.mktemp("copy")
+    shutil.copy(project / "params.yaml", copy)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    log_stage("train_heads", (1, 2.0))
+    assert points(only_journal(project)) == [("loss", 1, 2.0)]
+    assert not (copy / ".fashionseg").exists()
+    assert tracking_uri(None) == f"sqlite:///{project}/.fashionseg/mlflow.db"
+    assert tracking_uri("sqlite:///runs.db") == f"sqlite:///{project}/runs.db"
+
+
+def test_the_environment_wins_over_params(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tracking_uri("http://a:1") == "http://a:1"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://b:2")
+    assert tracking_uri("http://a:1") == "http://b:2"
+
+
+def test_a_password_is_never_shown() -> None:
+    assert public_uri("https://me:secret@example.org:5000/x") == "https://example.org:5000/x"
+
+
+# --- what stages log -----------------------------------------------------------------------------------------------
+
+
+def test_all_stages_of_a_pipeline_run_share_one_journal(project: Path) -> None:
+    log_stage("train_heads", (1, 2.0), (2, 1.5))
+    log_stage("finetune", (3, 1.0))
+    log_stage("predict")
+    journal = only_journal(project)
+    assert points(journal) == [("loss", 1, 2.0), ("loss", 2, 1.5), ("loss", 3, 1.0)]
+    ends = [(record["stage"], record["status"]) for record in journal.records() if record["kind"] == "end"]
+    assert ends == [("train_heads", "FINISHED"), ("finetune", "FINISHED"), ("predict", "FINISHED")]
+
+
+def test_a_training_that_goes_on_stays_one_run_and_repeats_no_point(project: Path) -> None:
+    with pytest.raises(RuntimeError), tracking.stage_run("finetune", load_params()) as run:
+        run.log_metrics({"loss": 1.0}, step=3)
+        run.log_metrics({"loss": 0.9}, step=4)
+        raise RuntimeError
+    log_stage("finetune", (4, 0.9), (5, 0.8))  # epoch 4 was logged, but killed before its state was written
+    assert points(only_journal(project)) == [("loss", 3, 1.0), ("loss", 4, 0.9), ("loss", 5, 0.8)]
+
+
+def test_a_stage_that_runs_anew_is_another_run(project: Path) -> None:
+    """`dvc repro --force`, or changed code that was not committed."""
+    for _ in range(2):
+        log_stage("train_heads", (1, 2.0))
+        log_stage("finetune", (3, 1.0))
+    first, second = journals(project)
+    assert second.folder.name == f"{first.folder.name}.2"
+    assert points(first) == points(second) == [("loss", 1, 2.0), ("loss", 3, 1.0)]
+
+
+def test_histories_of_cached_stages_are_logged_and_marked(project: Path) -> None:
+    heads, finetuned = write_histories(project)
+    with tracking.stage_run("evaluate", load_params()) as run:
+        run.log_histories(heads, finetuned)
+    journal = only_journal(project)
+    assert points(journal) == [
+        *[("loss", 1, 2.0), ("val_loss", 1, 3.0)],
+        *[("loss", 2, 1.5), ("val_loss", 2, 2.5)],
+        *[("loss", 3, 1.0), ("val_loss", 3, 2.0)],
+    ]
+    tags = [record["values"] for record in journal.records() if record["kind"] == "tags"]
+    assert {"history.from_cache": "heads,finetune"} in tags
+
+
+def test_histories_logged_while_training_are_not_logged_again(project: Path) -> None:
+    heads, finetuned = write_histories(project)
+    log_stage("finetune", (3, 1.0000001))  # history.csv may hold fewer digits
+    with tracking.stage_run("evaluate", load_params()) as run:
+        run.log_histories(heads, finetuned)
+    journal = only_journal(project)
+    assert [point for point in points(journal) if point[:2] == ("loss", 3)] == [("loss", 3, 1.0000001)]
+    assert ("val_loss", 3, 2.0) in points(journal)
+    tags = [record["values"] for record in journal.records() if record["kind"] == "tags"]
+    assert {"history.from_cache": "heads"} in tags
+
+
+def test_only_numbers_are_metrics_and_names_suit_mlflow(project: Path) -> None:
+    with tracking.stage_run("evaluate", load_params()) as run:
+        run.log_metrics({"ap@0.5": 0.25, "name": "dress", "ok": True, "none": None, "coco.box.ap": 1})
+    assert points(only_journal(project)) == [("ap_0.5", 0, 0.25), ("coco.box.ap", 0, 1.0)]
+
+
+@pytest.mark.parametrize(("error", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")])
+def test_a_stage_that_breaks_off_says_so(project: Path, error: type[BaseException], status: str) -> None:
+    with pytest.raises(error), tracking.stage_run("finetune", load_params()):
+        raise error
+    assert only_journal(project).records()[-1]["status"] == status
+
+
+def test_a_full_disk_does_not_end_a_stage(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_space(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with tracking.stage_run("finetune", load_params()) as run:
+        monkeypatch.setattr(Journal, "append", no_space)
+        run.log_metrics({"loss": 1.0}, step=1)
+        run.log_artifacts(project / "params.yaml")
+    assert "not logged" in capsys.readouterr().out
+
+
+# --- the mirror ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def closed_pipe() -> Iterator[int]:
+    """What the mirror sees once its stage has ended."""
+    reading, writing = os.pipe()
+    os.close(writing)
+    yield reading
+    os.close(reading)
+
+
+def test_a_stage_that_died_without_a_word_is_marked_killed(
+    tmp_path: Path, closed_pipe: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(mirror_module, "send", lambda *_: sent.append("once") or True)
+    journal = Journal(tmp_path / "run")
+    journal.append("begin", stage="finetune")
+    assert mirror(journal, "sqlite:///x.db", closed_pipe)
+    assert journal.records()[-1] | {"time": 0} == {
+        "kind": "end", "stage": "finetune", "status": "KILLED", "time": 0,
+    }  # fmt: skip
+    assert sent == ["once"]
+    note_killed_stage(journal)
+    assert len(journal.records()) == 2  # already told
+
+
+def test_a_server_that_failed_is_left_alone_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+    monkeypatch.setattr(mirror_module, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(mirror_module, "send", lambda *_: bool(tries.append(1)))
+    journal = Journal(tmp_path / "run")
+    journal.append("begin", stage="finetune")
+    reading, writing = os.pipe()
+    threading.Timer(0.3, os.close, [writing]).start()
+    assert not mirror(journal, "http://x", reading)
+    os.close(reading)
+    assert tries == [1]
+
+
+def test_a_dead_server_costs_nothing_and_its_return_brings_all(
+    project: Path, database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("FASHIONSEG_TRACKING", "on")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    log_stage("finetune", (1, 2.0))
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"MLflow: http://127.0.0.1:{port}, run nogit-")
+    assert said[1].startswith("MLflow: not reached; all is in ")
+    assert main(["import-journals"]) == 2
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert main(["import-journals"]) == 0
+    (run,) = runs(database)
+    assert run.data.metrics == {"loss": 2.0}
+
+
+def test_a_server_that_never_answers_does_not_hold_a_stage(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mirror_module, "DRAIN_SECONDS", 0.5)
+    monkeypatch.setenv("FASHIONSEG_TRACKING", "on")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        log_stage("finetune", (1, 2.0))
+    assert "MLflow: not reached" in capsys.readouterr().out
+    assert points(only_journal(project)) == [("loss", 1, 2.0)]
+
+
+# --- MLflow --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with its tables, made once: that takes seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    client(path).search_experiments()
+    return path
+
+
+@pytest.fixture
+def database(project: Path, empty_database: Path) -> Path:
+    """The store in the project's own place."""
+    path = project / ".fashionseg" / "mlflow.db"
+    path.parent.mkdir()
+    shutil.copy(empty_database, path)
+    return path
+
+
+def client(database: Path) -> Any:
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(f"sqlite:///{database}")
+
+
+def runs(database: Path) -> list[Any]:
+    mlflow = client(database)
+    experiment = mlflow.get_experiment_by_name("fashionseg")
+    return [] if experiment is None else mlflow.search_runs([experiment.experiment_id])
+
+
+def histories(database: Path, run: Any) -> dict[str, list[tuple[int, float]]]:
+    mlflow = client(database)
+    return {
+        name: [(point.step, point.value) for point in mlflow.get_metric_history(run.info.run_id, name)]
+        for name in sorted(run.data.metrics)
+    }
+
+
+def artifacts(database: Path, run: Any, folder: str | None = None) -> list[str]:
+    found = client(database).list_artifacts(run.info.run_id, folder)
+    return [
+        path
+        for item in found
+        for path in ([item.path] if not item.is_dir else artifacts(database, run, item.path))
+    ]
+
+
+def log_everything(project: Path) -> None:
+    """A pipeline run whose heads came from the cache."""
+    heads, finetuned = write_histories(project)
+    pictures = project / "pictures"
+    (pictures / "large").mkdir(parents=True)
+    (pictures / "1.png").write_bytes(b"one")
+    (pictures / "large" / "2.png").write_bytes(b"two")
+    log_stage("finetune", (3, 1.0))
+    with tracking.stage_run("evaluate", load_params()) as run:
+        run.log_histories(heads, finetuned)
+        run.log_metrics({"competition_score": 0.25})
+        run.log_artifacts(pictures, "pictures")
+        run.log_artifacts(project / "params.yaml")
+
+
+def test_one_pipeline_run_is_one_mlflow_run(
+    project: Path, database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Through the real second process, as in a stage."""
+    (project / "dvc.lock").write_text(
+        "stages:\n  decode:\n    outs:\n    - path: data/decoded\n      md5: abc.dir\n"
+    )
+    monkeypatch.setenv("FASHIONSEG_TRACKING", "on")
+    monkeypatch.setenv("DVC_EXP_NAME", "puffy-daks")
+    log_everything(project)
+    assert "not reached" not in capsys.readouterr().out
+    (run,) = runs(database)
+    assert run.info.run_name == "puffy-daks"
+    assert run.info.status == "FINISHED"
+    assert histories(database, run) == {
+        "competition_score": [(0, 0.25)],
+        "loss": [(3, 1.0), (1, 2.0), (2, 1.5)],
+        "val_loss": [(1, 3.0), (2, 2.5), (3, 2.0)],
+    }
+    assert run.data.params["train.heads.learning_rate"] == "0.001"
+    assert run.data.params["augment.scale_range"] == "[0.9, 1.1]"
+    assert len(run.data.params) == len(tracked_params(load_params()))
+    wanted = {
+        "DVC_EXP_NAME": "puffy-daks",
+        "data.md5": "abc.dir",
+        "history.from_cache": "heads",
+        "source": "sample",
+    }
+    assert {key: run.data.tags.get(key) for key in wanted} == wanted
+    assert artifacts(database, run) == ["params.yaml", "pictures/1.png", "pictures/large/2.png"]
+    stored = project / ".fashionseg" / "mlartifacts" / run.info.run_id / "artifacts" / "pictures" / "1.png"
+    assert stored.read_bytes() == b"one"
+
+
+def test_importing_twice_duplicates_nothing(project: Path, database: Path) -> None:
+    log_everything(project)
+    assert runs(database) == []
+    assert main(["import-journals"]) == 0
+    (run,) = runs(database)
+    before = histories(database, run)
+    assert main(["import-journals"]) == 0
+    (only_journal(project).folder / "sent.json").unlink()  # nor when it is not known what was sent
+    assert main(["import-journals"]) == 0
+    (again,) = runs(database)
+    assert again.info.run_id == run.info.run_id
+    assert histories(database, again) == before
+    assert before["val_loss"] == [(1, 3.0), (2, 2.5), (3, 2.0)]
+
+
+def test_a_store_that_was_deleted_is_filled_again(
+    project: Path, database: Path, empty_database: Path
+) -> None:
+    log_stage("finetune", (3, 1.0))
+    assert main(["import-journals"]) == 0
+    shutil.copy(empty_database, database)
+    assert main(["import-journals"]) == 0
+    (run,) = runs(database)
+    assert run.data.metrics == {"loss": 1.0}
+
+
+def test_a_run_that_somebody_deleted_stays_deleted(project: Path, database: Path) -> None:
+    log_stage("finetune", (3, 1.0))
+    assert main(["import-journals"]) == 0
+    client(database).delete_run(runs(database)[0].info.run_id)
+    assert main(["import-journals"]) == 0
+    assert runs(database) == []
+
+
+def test_what_a_stage_adds_later_goes_into_the_same_run(project: Path, database: Path) -> None:
+    log_stage("finetune", (3, 1.0))
+    assert main(["import-journals"]) == 0
+    with pytest.raises(RuntimeError), tracking.stage_run("predict", load_params()) as run:
+        run.log_metrics({"photos": 80})
+        raise RuntimeError
+    assert main(["import-journals"]) == 0
+    (found,) = runs(database)
+    assert found.data.metrics == {"loss": 1.0, "photos": 80.0}
+    assert found.info.status == "FAILED"
+
+
+def test_more_than_one_call_to_mlflow_takes(project: Path, database: Path) -> None:
+    """1,000 points, 100 parameters a call; values of 6,000 characters."""
+    journal = Journal(project / ".fashionseg" / "journal" / "long")
+    params = {f"p{number}": number for number in range(250)} | {"long": "x" * 9000}
+    journal.append("run", key="long", name="long", experiment="fashionseg", params=params, tags={})
+    for step in range(1200):
+        journal.append("metrics", stage="finetune", step=step, values={"loss": 1.0, "val_loss": float("nan")})
+    assert main(["import-journals"]) == 0
+    (run,) = runs(database)
+    assert len(run.data.params) == 251
+    assert len(run.data.params["long"]) == 6000
+    assert {name: len(values) for name, values in histories(database, run).items()} == {
+        "loss": 1200,
+        "val_loss": 1200,
+    }
+
+
+def test_a_store_from_another_folder_is_refused(project: Path, database: Path) -> None:
+    from fashionseg.tracking.mlflow_store import replay
+
+    client(database).create_experiment("fashionseg", "file:///elsewhere/mlartifacts")
+    log_stage("finetune", (3, 1.0))
+    with pytest.raises(UserError, match="made in another folder, its artifacts lie in file:///elsewhere"):
+        replay(only_journal(project), f"sqlite:///{database}")
+    assert not Path("/elsewhere").exists()
+
+
+def test_an_experiment_made_through_a_server_keeps_its_files_where_the_server_looks(
+    project: Path, database: Path
+) -> None:
+    experiment = client(database).create_experiment("fashionseg", "mlflow-artifacts:/1")
+    assert experiment == "1"
+    log_everything(project)
+    assert main(["import-journals"]) == 0
+    (run,) = runs(database)
+    served = project / ".fashionseg" / "mlartifacts" / "1" / run.info.run_id / "artifacts"
+    assert (served / "pictures" / "large" / "2.png").read_bytes() == b"two"
+
+
+# --- the rule ------------------------------------------------------------------------------------------------------
+
+
+def test_one_module_imports_mlflow(repo: Path) -> None:
+    importing = {
+        path.relative_to(repo / "src").as_posix()
+        for path in (repo / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Import) and any(name.name.split(".")[0] == "mlflow" for name in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mlflow")
+    }
+    assert importing == {"fashionseg/tracking/mlflow_store.py"}
+
+
+def test_a_stage_never_loads_mlflow(project: Path) -> None:
+    code = (
+        "import sys; from fashionseg import tracking; from fashionseg.params import load_params\n"
+        "with tracking.stage_run('finetune', load_params()) as run: run.log_metrics({'loss': 1.0}, 1)\n"
+        "sys.exit('mlflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
