@@ -15,6 +15,7 @@ from PIL import Image
 from fashionseg.cli import main
 from fashionseg.data.rle import parse_rle, runs_area, runs_box
 from fashionseg.evaluation.predictions import Detections
+from fashionseg.taxonomy import competition_taxonomy
 
 ROOT = Path(__file__).resolve().parents[2]
 THRESHOLDS = '{"score": 0.5, "nms": 0.5, "mask": 0.5, "min_area": 1}'
@@ -44,9 +45,8 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[int, ...]]]:
             np.full((2 * count, 28, 28), 255, np.uint8),
         )
 
-    inference = types.SimpleNamespace(
-        load_detector=lambda directory: directory, predict_photos=predict_photos
-    )
+    detector = types.SimpleNamespace(category_names=competition_taxonomy().category_names)
+    inference = types.SimpleNamespace(load_detector=lambda _: detector, predict_photos=predict_photos)
     monkeypatch.setitem(sys.modules, "fashionseg.inference", inference)
     return calls
 

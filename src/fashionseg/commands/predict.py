@@ -61,12 +61,13 @@ def run(arguments: argparse.Namespace) -> int:
         from fashionseg.photo_objects import photo_objects
 
         detector = load_detector(weights)
+        names = detector.category_names
         size = params.predict.batch_size
         for batch in _batches(_read(jobs, params.decode.max_megapixels, faults), size):
             photos = [(f"{place:08d}", photo) for place, (_, photo) in enumerate(batch)]
             found = photo_objects(predict_photos(detector, photos, size), photos, thresholds)
             for (job, photo), objects in zip(batch, found, strict=True):
-                entries.append(_write_photo(arguments.out, job, photo, objects))
+                entries.append(_write_photo(arguments.out, job, photo, objects, names))
     _write_json(arguments.out / PREDICTIONS, weights, thresholds, entries, faults)
     say(
         f"{len(entries)} of {len(entries) + len(faults.lines)} photos outlined: {arguments.out}/, {PREDICTIONS}"
@@ -165,17 +166,17 @@ def _batches(items: Iterator[tuple[Job, np.ndarray]], size: int) -> Iterator[lis
         yield batch
 
 
-def _write_photo(out: Path, job: Job, photo: np.ndarray, objects: list[PhotoObject]) -> dict[str, object]:
+def _write_photo(
+    out: Path, job: Job, photo: np.ndarray, objects: list[PhotoObject], names: tuple[str, ...]
+) -> dict[str, object]:
     """Writes the picture; returns the photo's entry in predictions.json."""
     from fashionseg.data.rle import format_rle, runs_area
-    from fashionseg.taxonomy import competition_taxonomy
     from fashionseg.visualize import Instance, outline, write_png
 
     path, picture = job
     height, width = photo.shape[:2]
     drawn = [Instance.from_runs(o.category, o.runs, (height, width), o.score) for o in objects]
     write_png(out / picture, outline(photo, drawn))
-    names = competition_taxonomy().category_names
     instances = [
         {
             "category_id": o.category,
