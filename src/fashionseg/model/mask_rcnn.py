@@ -25,6 +25,8 @@ from fashionseg.model.rpn_targets import rpn_targets
 from fashionseg.ops.boxes import Tensor, is_real, normalise
 from fashionseg.ops.roi_align import multilevel_roi_align
 
+VALIDATION_SEED = 0
+
 
 class MaskRCNN(keras.Model):
     """The network; its parts are handed in (see `build.py`).
@@ -95,7 +97,7 @@ class MaskRCNN(keras.Model):
             self.anchors,
             batch["gt_classes"],
             batch["gt_boxes"],
-            self._noise(num_images, len(self.anchors)),
+            self._noise(num_images, len(self.anchors), training),
             self.rpn_anchors_per_image,
             self.rpn_bbox_std_dev,
         )
@@ -105,7 +107,7 @@ class MaskRCNN(keras.Model):
             batch["gt_classes"],
             normalise(batch["gt_boxes"], self.image_side, self.image_side),
             batch["gt_masks"],
-            self._noise(num_images, num_candidates),
+            self._noise(num_images, num_candidates, training),
         )
         class_logits, deltas = self.classify(pyramid, targets.rois_norm, training, targets.is_real)
         # Only positives have a mask to learn, and they come first.
@@ -171,8 +173,9 @@ class MaskRCNN(keras.Model):
         pooled = multilevel_roi_align(pyramid[:4], rois_norm, shape, self.mask_pool_size)
         return run_head(self.mask_head, pooled, is_real(rois_norm) if real is None else real, training)[0]
 
-    def _noise(self, rows: Tensor, columns: int) -> Tensor:
-        return keras.random.uniform((rows, columns), seed=self.seeds)
+    def _noise(self, rows: Tensor, columns: int, training: bool) -> Tensor:
+        """Fresh in training; the same each time in validation, so that epochs compare."""
+        return keras.random.uniform((rows, columns), seed=self.seeds if training else VALIDATION_SEED)
 
 
 def _normalise(anchors: np.ndarray, side: int) -> np.ndarray:

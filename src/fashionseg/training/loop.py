@@ -79,7 +79,7 @@ def train(
     optimizer.build(training.trainable_variables)
     if state.epochs_done:
         say(f"{stage}: going on after epoch {state.epochs_done} of {epochs}")
-        state.load(training)
+        state.load(training, network)
         for row in state.history:
             on_epoch(row)
 

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from fashionseg.files import atomic_directory
+from fashionseg.model.mask_rcnn import MaskRCNN
 
 STATE_FILE = "state.json"
 WEIGHTS_FILE = "training.weights.h5"
@@ -32,10 +33,12 @@ class TrainingState:
         self.history: list[dict[str, Any]] = []
         self.best_epoch = 0
         self.best_loss = float("inf")
+        self._seeds: list[int] = []
         path = folder / STATE_FILE
         if path.exists():
             state = json.loads(path.read_text(encoding="utf-8"))
             self.history = state["history"]
+            self._seeds = state["seeds"]
             self.best_epoch, self.best_loss = state["best_epoch"], state["best_loss"]
 
     @property
@@ -43,11 +46,12 @@ class TrainingState:
         """Whole epochs behind us."""
         return len(self.history)
 
-    def load(self, training: keras.Model) -> None:
+    def load(self, training: keras.Model, network: MaskRCNN) -> None:
         """Puts the last whole epoch into a compiled model whose optimizer is built."""
         training.load_weights(self.folder / WEIGHTS_FILE)
+        network.seeds.state.assign(self._seeds)
 
-    def add_epoch(self, row: dict[str, Any], training: keras.Model, network: keras.Model) -> None:
+    def add_epoch(self, row: dict[str, Any], training: keras.Model, network: MaskRCNN) -> None:
         """Adds an epoch and writes the state; the folder is replaced as a whole."""
         self.history.append(row)
         is_best = row["val_loss"] < self.best_loss
@@ -59,7 +63,13 @@ class TrainingState:
                 network.save_weights(temporary / BEST_FILE)
             else:
                 shutil.copyfile(self.folder / BEST_FILE, temporary / BEST_FILE)
-            state = {"history": self.history, "best_epoch": self.best_epoch, "best_loss": self.best_loss}
+            state = {
+                "history": self.history,
+                "best_epoch": self.best_epoch,
+                "best_loss": self.best_loss,
+                # Keras keeps the state of a random generator out of weight files.
+                "seeds": keras.ops.convert_to_numpy(network.seeds.state).tolist(),
+            }
             (temporary / STATE_FILE).write_text(json.dumps(state), encoding="utf-8")
 
     def load_best(self, network: keras.Model) -> None:
