@@ -1,0 +1,252 @@
+"""Weight files in Matterport's layout, in and out.
+
+Reading is all or nothing: every array of the file is accounted for (names, shapes, finite values) before the first
+one is assigned, and the report says what was loaded, skipped and left at its initial value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from fashionseg.console import say
+from fashionseg.errors import UserError
+from fashionseg.files import atomic_write
+from fashionseg.model.backbone import BLOCKS_PER_STAGE
+from fashionseg.model.mask_rcnn import MaskRCNN
+from fashionseg.model.matterport_layout import CLASS_LAYERS, NamePair, layer_names, name_pairs
+
+PRETRAINED_SOURCE, PRETRAINED_WEIGHTS = "source.json", "weights.h5"
+
+# A TF 2 port of Matterport's code saves its anchors as a weight; they are computed here.
+COMPUTED_GROUPS = ("anchors",)
+
+# Which parameter decides the shape of a layer, for the message when a file does not fit.
+SHAPE_KEYS = {
+    "conv1": "model.backbone_width",
+    "fpn_": "model.top_down_pyramid_size",
+    "rpn_conv_shared": "model.rpn_channels",
+    "rpn_": "model.rpn_anchor_ratios",
+    "mrcnn_class_conv": "model.fpn_classif_fc_layers_size and model.pool_size",
+    "mrcnn_mask_": "model.mask_channels",
+}
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of each layer, in the order of the file.
+
+    Attributes:
+        loaded: layers of the network that have the file's weights.
+        skipped: layers with weights in the file that the network did not take.
+        initial: layers of the network that keep their initial values.
+        num_arrays, num_values: loaded arrays, and numbers in them.
+    """
+
+    loaded: tuple[str, ...]
+    skipped: tuple[str, ...]
+    initial: tuple[str, ...]
+    num_arrays: int
+    num_values: int
+
+    def describe(self) -> str:
+        """One line."""
+        parts = [f"{len(self.loaded)} layers loaded ({self.num_arrays} arrays, {self.num_values:,} numbers)"]
+        if self.skipped:
+            parts.append(f"skipped in the file: {', '.join(self.skipped)}")
+        if self.initial:
+            parts.append(f"left at initial values: {', '.join(self.initial)}")
+        return "; ".join(parts)
+
+
+def load_matterport(network: MaskRCNN, path: Path, exclude: Collection[str] = ()) -> LoadReport:
+    """Takes the weights of a file that Matterport's code, a TF 2 port of it or `save_matterport` wrote.
+
+    Args:
+        network: changed in place, only when the whole file fits.
+        path: an `.h5` file; a whole-model file (weights under `model_weights`) will do.
+        exclude: Matterport's names of layers to leave at their initial values, `CLASS_LAYERS` for another number
+            of categories.
+
+    Raises:
+        UserError: not such a file, damaged, or of another backbone, size or number of categories.
+    """
+    backbone = backbone_of(network)
+    unknown = set(exclude) - set(layer_names(backbone))
+    if unknown:
+        raise UserError(f"exclude: no layer is named {', '.join(sorted(unknown))}")
+    stored = read_groups(path)
+    wanted: dict[str, list[NamePair]] = {}
+    for pair in name_pairs(backbone):
+        wanted.setdefault(pair.group, []).append(pair)
+    _check_groups(path, backbone, wanted, stored, exclude)
+    loaded = [group for group in wanted if group not in exclude]
+    arrays = [array for group in loaded for array in _fit(path, network, wanted[group], stored[group])]
+    for variable, array in arrays:
+        variable.assign(array)
+    return LoadReport(
+        tuple(loaded),
+        skipped=tuple(group for group in stored if group not in loaded),
+        initial=tuple(group for group in wanted if group not in loaded),
+        num_arrays=len(arrays),
+        num_values=sum(array.size for _, array in arrays),
+    )
+
+
+def save_matterport(network: MaskRCNN, path: Path) -> None:
+    """Writes what Matterport's code would save; the same weights give the same bytes."""
+    backbone = backbone_of(network)
+    names = layer_names(backbone)
+    weights: dict[str, list[str]] = {name: [] for name in names}
+    with atomic_write(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
+        file.attrs["layer_names"] = np.array(names, "S")
+        file.attrs["backend"] = np.bytes_(b"tensorflow")
+        file.attrs["keras_version"] = np.bytes_(b"2.0.8")  # the version whose layout this is
+        for name in names:
+            file.create_group(name)
+        for pair in name_pairs(backbone):
+            value = keras.ops.convert_to_numpy(variable_of(network, pair)).astype(np.float32)
+            file[pair.group].create_dataset(pair.name, data=value, track_times=False)
+            weights[pair.group].append(pair.name)
+        for group, weight_names in weights.items():
+            file[group].attrs["weight_names"] = np.array(weight_names, "S")
+
+
+def load_pretrained(network: MaskRCNN, directory: Path) -> LoadReport | None:
+    """The weights that stage `download` left in `directory`, if any; says what was loaded.
+
+    The class layers are left out when the file was made for another number of categories.
+
+    Raises:
+        UserError: see `load_matterport`.
+    """
+    source_file, path = directory / PRETRAINED_SOURCE, directory / PRETRAINED_WEIGHTS
+    try:
+        source = json.loads(source_file.read_text(encoding="utf-8"))["source"]
+    except FileNotFoundError:
+        raise UserError(f"{source_file}: no such file; stage `download` writes it") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{source_file}: expected {{"source": "none", "coco" or "file"}}: {error}') from None
+    if source == "none":
+        say("weights: at random, none pretrained")
+        return None
+    report = load_matterport_for_categories(network, path)
+    say(f"weights of {source}: {report.describe()}")
+    return report
+
+
+def load_matterport_for_categories(network: MaskRCNN, path: Path) -> LoadReport:
+    """`load_matterport`, without the class layers when the number of categories differs."""
+    same = num_classes_in(path) == network.box_head.get_layer("mrcnn_class_logits").units
+    return load_matterport(network, path, exclude=() if same else CLASS_LAYERS)
+
+
+def num_classes_in(path: Path) -> int | None:
+    """K of a weight file, None when it has no class layer."""
+    group = read_groups(path).get("mrcnn_class_logits")
+    return None if not group else int(next(iter(group.values())).shape[-1])
+
+
+def backbone_of(network: MaskRCNN) -> str:
+    """`resnet50` or `resnet101`."""
+    names = {layer.name for layer in network.backbone.layers}
+    stage4 = sum(f"res4{chr(ord('a') + block)}_out" in names for block in range(26))
+    return next(name for name, blocks in BLOCKS_PER_STAGE.items() if blocks[2] == stage4)
+
+
+def variable_of(network: MaskRCNN, pair: NamePair) -> keras.Variable:
+    """The network's variable behind a name pair."""
+    return getattr(getattr(network, pair.part).get_layer(pair.layer), pair.variable)
+
+
+def read_groups(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Group -> weight name -> array, in the order of the file, groups without weights left out.
+
+    Raises:
+        UserError: not an HDF5 file, truncated, or not of this layout.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            root = file if "layer_names" in file.attrs else file.get("model_weights", file)
+            if "layer_names" not in root.attrs:
+                raise UserError(
+                    f"{path}: no weights in Matterport's layout: expected the attribute layer_names, "
+                    f"found the groups {', '.join(list(file)[:5]) or 'none'}"
+                )
+            groups = {name: _read_group(root, name) for name in _texts(root.attrs["layer_names"])}
+    except (OSError, RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).strip("'\"").split())
+        raise UserError(f"{path}: not a whole HDF5 file: {reason}") from None
+    return {name: weights for name, weights in groups.items() if weights}
+
+
+def _read_group(root: h5py.Group, name: str) -> dict[str, np.ndarray]:
+    group = root[name]
+    return {weight: group[weight][()] for weight in _texts(group.attrs["weight_names"])}
+
+
+def _texts(values: np.ndarray) -> list[str]:
+    """Names as Keras 2.0.8 (bytes) or later ones (text) write them."""
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+
+
+def _check_groups(
+    path: Path,
+    backbone: str,
+    wanted: dict[str, list[NamePair]],
+    stored: dict[str, dict[str, np.ndarray]],
+    exclude: Collection[str],
+) -> None:
+    """Every layer with weights has its counterpart, both ways."""
+    other = next(name for name in BLOCKS_PER_STAGE if name != backbone)
+    in_other = {pair.group for pair in name_pairs(other)}
+    unknown = [name for name in stored if name not in wanted and name not in (*COMPUTED_GROUPS, *exclude)]
+    missing = [name for name in wanted if name not in stored and name not in exclude]
+    if set(stored) - set(COMPUTED_GROUPS) == in_other:
+        raise UserError(f"{path}: expected weights of {backbone} (model.backbone), got weights of {other}")
+    if unknown:
+        raise UserError(f"{path}: {len(unknown)} layers unknown to the model: {_some(unknown)}")
+    if missing:
+        raise UserError(f"{path}: {len(missing)} layers of the model are not in the file: {_some(missing)}")
+
+
+def _fit(
+    path: Path, network: MaskRCNN, pairs: list[NamePair], stored: dict[str, np.ndarray]
+) -> list[tuple[keras.Variable, np.ndarray]]:
+    """The variables of one group beside their new values; by position, as Keras does, with the names checked."""
+    group = pairs[0].group
+    kinds = [name.rsplit("/", 1)[-1].split(":")[0] for name in stored]
+    if kinds != [pair.variable for pair in pairs]:
+        expected = ", ".join(pair.name for pair in pairs)
+        raise UserError(f"{path}: {group}: expected the arrays {expected}, got {', '.join(stored)}")
+    fitted = []
+    for pair, array in zip(pairs, stored.values(), strict=True):
+        variable = variable_of(network, pair)
+        if tuple(variable.shape) != array.shape:
+            raise UserError(
+                f"{path}: {pair.group}/{pair.name}: expected the shape {tuple(variable.shape)}, got {array.shape}"
+                f"{_shape_hint(pair, array)}"
+            )
+        if not np.isfinite(array).all():
+            raise UserError(f"{path}: {pair.group}/{pair.name}: values that are not finite")
+        fitted.append((variable, array))
+    return fitted
+
+
+def _shape_hint(pair: NamePair, array: np.ndarray) -> str:
+    if pair.group in CLASS_LAYERS:
+        return f"; weights for another number of categories fit without {', '.join(CLASS_LAYERS)}"
+    key = next((key for prefix, key in SHAPE_KEYS.items() if pair.layer.startswith(prefix)), None)
+    return f"; see {key} in params.yaml" if key else ""
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
