@@ -45,7 +45,7 @@ def draw_photo(rng: np.random.Generator, num_truths: int, num_detections: int, n
         np.array([box for _, _, box in found], np.float32).reshape(-1, 4),
         np.array(probs, np.uint8).reshape(-1, 28, 28),
     )
-    class_ids = tuple(f"{category}_3" if category % 2 else str(category) for category in categories)
+    class_ids = tuple(str(category) if category % 2 else f"{category}_3" for category in categories)
     return detections, PhotoTruths(np.array(categories, np.int16), class_ids, tuple(truths))
 
 

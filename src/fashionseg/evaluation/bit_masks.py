@@ -12,9 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
-from fashionseg.data.rle import Runs, mask_to_runs, runs_to_mask
+from fashionseg.data.rle import COMPETITION_SIDE, Runs, mask_to_runs, runs_to_mask
 
-SIDE = 512
+SIDE = COMPETITION_SIDE
 FRAME = (SIDE, SIDE)
 _WORDS = SIDE // 64
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from fashionseg.console import track
-from fashionseg.errors import UserError
+from fashionseg.data.pool import available_cores, ordered_map
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Below this, starting processes costs more than they save.
 _MIN_PHOTOS = 400
+_CHUNK = 64
 
 
 def map_photos(
@@ -37,20 +34,7 @@ def map_photos(
         UserError: a worker process was killed.
     """
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if len(items) >= _MIN_PHOTOS else 1
-    size = 64 if workers > 1 else max(len(items) // 20, 1)
-    chunks = [list(items[start : start + size]) for start in range(0, len(items), size)]
-    results = _in_processes(function, chunks, workers) if workers > 1 else map(function, chunks)
-    return [result for chunk in track(results, description, total=len(chunks)) for result in chunk]
-
-
-def _in_processes(
-    function: Callable[[list[Item]], list[Result]], chunks: list[list[Item]], workers: int
-) -> Iterator[list[Result]]:
-    # Fresh processes, not forks: a fork of a process that runs TensorFlow's threads may hang.
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            yield from pool.map(function, chunks)
-    except BrokenProcessPool:
-        raise UserError("a worker process was killed, probably for lack of memory") from None
+        workers = available_cores() if len(items) >= _MIN_PHOTOS else 1
+    chunks = [list(items[start : start + _CHUNK]) for start in range(0, len(items), _CHUNK)]
+    results = track(ordered_map(function, chunks, workers), description, total=len(chunks))
+    return [result for chunk in results for result in chunk]

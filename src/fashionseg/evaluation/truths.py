@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fashionseg.data.tables import INSTANCES_TABLE
 from fashionseg.errors import UserError
 
-INSTANCES = "instances.parquet"
 _COLUMNS = ("image_id", "category", "class_id", "rle_512")
 
 
@@ -51,7 +51,7 @@ def read_truths(decoded: Path, photos: Sequence[str]) -> Truths:
     Raises:
         UserError: the instance table is missing, not readable or lacks a column.
     """
-    path = decoded / INSTANCES
+    path = decoded / INSTANCES_TABLE
     try:
         table = pq.read_table(path, columns=list(_COLUMNS))
     except FileNotFoundError:

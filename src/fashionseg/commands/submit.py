@@ -1,0 +1,45 @@
+"""`fashionseg submit [FILE] [--upload] [--message TEXT]`: check the submission and, only when asked, upload it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fashionseg.console import EXIT_FAULT, say
+
+SUBMISSION = Path("reports/submission.csv")  # both in the project's folder
+TEST_PHOTOS = Path("data/raw/test")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help=f"submission [{SUBMISSION}]")
+    parser.add_argument("--upload", action="store_true", help="send it to the competition with your account")
+    parser.add_argument(
+        "--message", metavar="TEXT", help="shown beside the score [params.yaml: submit.message]"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from fashionseg.evaluation.submission_check import check_submission, list_test_photos
+    from fashionseg.params import PARAMS_FILE, load_params
+    from fashionseg.project import find_root
+
+    root = find_root()
+    params = load_params(root / PARAMS_FILE)
+    file = arguments.file or root / SUBMISSION
+    test_folder = root / TEST_PHOTOS
+    faults = check_submission(file, list_test_photos(test_folder) if test_folder.is_dir() else None)
+    for fault in faults:
+        say(f"{file}: {fault}")
+    if faults:
+        say(f"{file}: not uploaded" if arguments.upload else f"{file}: {len(faults)} faults")
+        return EXIT_FAULT
+    if not arguments.upload:
+        say(f"{file}: valid; `fashionseg submit --upload` sends it to {params.download.competition}")
+        return 0
+    from fashionseg.data.kaggle import upload_submission
+
+    message = params.submit.message if arguments.message is None else arguments.message
+    upload_submission(file, message, params.download.competition)
+    say(f"{file}: uploaded to {params.download.competition}")
+    return 0
