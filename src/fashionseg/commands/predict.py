@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     root = find_root()
     params = load_params(root / PARAMS_FILE)
-    thresholds = read_thresholds(arguments.thresholds, root / THRESHOLDS)
+    thresholds = choose_thresholds(arguments.thresholds, root / THRESHOLDS)
     weights = arguments.weights or root / WEIGHTS
     if not weights.is_dir():
         raise UserError(f"{weights}: no such folder; train first (`make repro`) or give --weights")
@@ -128,27 +128,19 @@ def _endings() -> Iterator[str]:
     return itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
 
 
-def read_thresholds(path: Path | None, default: Path) -> Thresholds:
-    """`path`, or `default` if it is there, or the usual halves for a model never calibrated.
+def choose_thresholds(path: Path | None, calibrated: Path) -> Thresholds:
+    """`path`, or `calibrated` if it is there, or the usual halves for a model never calibrated.
 
     Raises:
         UserError: `path` is missing or malformed.
     """
     from fashionseg.evaluation.instances import Thresholds
+    from fashionseg.evaluation.thresholds import read_thresholds
 
-    if path is None and not default.exists():
+    if path is None and not calibrated.exists():
         say(f"no {THRESHOLDS}: detections of score 0.5 and above are shown")
         return Thresholds(score=0.5, nms=0.5, mask=0.5, min_area=1)
-    path = default if path is None else path
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Thresholds(
-            float(values["score"]), float(values["nms"]), float(values["mask"]), int(values["min_area"])
-        )
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: expected score, nms, mask and min_area: {error!r}") from None
+    return read_thresholds(calibrated if path is None else path)
 
 
 def _read(jobs: list[Job], max_megapixels: float, faults: Faults) -> Iterator[tuple[Job, np.ndarray]]:

@@ -24,6 +24,9 @@ _SOURCES = {
     "kaggle": "The photos are those of the Kaggle competition iMaterialist (Fashion) 2019.",
 }
 
+# Plots that the page draws itself, sharper and for dark mode too.
+_DRAWN_HERE = frozenset({"losses", "per_category"})
+
 _FAULT_COLUMNS = ("file", "row", "image_id", "outcome", "reason")
 _MOST_FAULTS = 50
 
@@ -125,10 +128,11 @@ def _gallery(pictures: Sequence[Picture]) -> str:
 
 
 def _figures(figures: Sequence[Path]) -> str:
+    shown = [path for path in figures if path.stem not in _DRAWN_HERE]
     body = "".join(
         f"<figure class=chart><figcaption>{escape(path.stem.replace('_', ' '))}</figcaption>"
         f"{_image(path.read_bytes(), 'png', path.stem)}</figure>"
-        for path in figures
+        for path in shown
     )
     return f'<div class="charts wide">{body}</div>'
 
@@ -163,9 +167,10 @@ def _losses(history: History) -> str:
 
 def _scores(report: Report) -> str:
     return (
-        '<p class="quiet">The competition score is the mean over IoU 0.50 to 0.95 of TP / (TP + FP + FN). It is '
-        "out-of-fold: each photo is scored with thresholds fitted on the other photos. COCO AP takes all stored "
-        "detections.</p><div class=columns>"
+        '<p class="quiet">The competition score is the mean over IoU 0.50 to 0.95 of TP / (TP + FP + FN), taken per '
+        "image and category, then over categories and images; the same is given per image and pooled over all, and "
+        "with attributes in the label (classid). It is out-of-fold: each photo is scored with thresholds fitted on "
+        "the other photos. COCO AP takes all stored detections.</p><div class=columns>"
         f"<div><h3>All figures</h3>{figure_table(report.metrics)}</div>"
         f"<div><h3>Thresholds for a submission</h3>{figure_table(report.thresholds)}</div></div>"
     )
