@@ -8,32 +8,59 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from fashionseg.console import exit_code, say
+from fashionseg.data.coco_weights import write_pretrained
+from fashionseg.data.folder import copy_folder
+from fashionseg.data.kaggle import fetch_competition
 from fashionseg.data.sample import write_sample
+from fashionseg.errors import UserError
 from fashionseg.files import atomic_directory
 from fashionseg.params import PARAMS_FILE, Download, load_params
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m fashionseg.stages.download", description=__doc__)
     parser.add_argument("--raw", type=Path, required=True, help="folder for the data in Kaggle's layout")
     parser.add_argument("--pretrained", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--params", type=Path, default=PARAMS_FILE)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     params = load_params(arguments.params)
     fetch_raw(params.download, arguments.raw)
     with atomic_directory(arguments.pretrained) as folder:
-        (folder / "source.json").write_text('{"source": "none"}\n', encoding="utf-8")
-    say(f"download: {params.download.source} -> {arguments.raw}")
+        weights = write_pretrained(folder, params.model.pretrained)
+    counts = ", ".join(f"{_count(arguments.raw / name)} {name} photos" for name in ("train", "test"))
+    say(f"download: {counts} from {params.download.source}; pretrained weights: {weights}")
 
 
 def fetch_raw(download: Download, raw: Path) -> None:
-    """Replaces `raw` by the data of the chosen source."""
+    """Replaces `raw` by the data of the chosen source; on failure `raw` stays as it was."""
+    source = Path(download.folder).expanduser() if download.source == "folder" and download.folder else None
+    if source:
+        _refuse_overlap(source, raw)
     with atomic_directory(raw) as folder:
-        sample = download.sample
-        write_sample(folder, sample.train_photos, sample.test_photos, sample.seed)
+        match download.source:
+            case "sample":
+                sample = download.sample
+                write_sample(folder, sample.train_photos, sample.test_photos, sample.seed)
+            case "folder":
+                assert source is not None  # params.py demands it
+                copy_folder(source, folder)
+            case "kaggle":
+                fetch_competition(download.competition, folder)
+
+
+def _refuse_overlap(source: Path, raw: Path) -> None:
+    """The output replaces what lies in `raw`, so the source must not be there."""
+    inner, outer = source.resolve(), raw.resolve()
+    if inner == outer or outer in inner.parents or inner in outer.parents:
+        raise UserError(f"download.folder: expected a folder apart from the output {raw}, got {source}")
+
+
+def _count(folder: Path) -> int:
+    return sum(1 for _ in folder.iterdir())
 
 
 if __name__ == "__main__":
