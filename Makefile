@@ -10,7 +10,7 @@ LOCK := requirements/cpu.lock
 STAMP := .venv/ready-$(shell cat $(LOCK) requirements/uv.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format lock ui clean
+.PHONY: help setup repro test lint format ui exp-report lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -42,6 +42,9 @@ ui: $(STAMP)  ## show the runs in MLflow; PORT=5000
 		--backend-store-uri "sqlite:///$(CURDIR)/.fashionseg/mlflow.db" \
 		--artifacts-destination "$(CURDIR)/.fashionseg/mlartifacts" \
 		--host 127.0.0.1 --port $(PORT) --workers 1
+
+exp-report: $(STAMP)  ## one offline page that compares runs; RUNS="name name"
+	@fashionseg exp-report $(RUNS)
 
 lock: $(STAMP)  ## resolve requirements/*.in anew into the hashed locks
 	for variant in uv cpu gpu; do \

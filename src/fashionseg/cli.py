@@ -22,6 +22,7 @@ COMMANDS = {
     "check-submission": "check a submission file against the competition's rules",
     "submit": "write the submission again, or upload it",
     "summary": "scores and where the results lie",
+    "exp-report": "one offline page that compares runs",
     "import-journals": "log to MLflow what did not reach it while training",
     "import-weights": "turn a weight file in Matterport's layout into ours",
     "export-weights": "turn our weights into Matterport's layout",

@@ -1,0 +1,26 @@
+"""`fashionseg exp-report [RUN ...]`: one offline page that compares runs, as named in `dvc exp show` and MLflow."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from fashionseg.console import say
+from fashionseg.experiments.page import write_comparison
+from fashionseg.experiments.runs import read_runs
+from fashionseg.project import find_root
+from fashionseg.tracking.identity import journal_folder
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="names of runs; without them all")
+    parser.add_argument("--out", type=Path, help="the page (default: reports/experiments.html)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    path = arguments.out or find_root() / "reports" / "experiments.html"
+    runs = read_runs(journal_folder(), arguments.runs)
+    write_comparison(path, runs)
+    say(f"{len(runs)} runs compared -> {os.path.relpath(path)}")
+    return 0

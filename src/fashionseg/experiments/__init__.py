@@ -1,0 +1,1 @@
+"""Comparing runs, from their journals alone: no MLflow, no DVC and no network needed."""
