@@ -119,6 +119,15 @@ def summarize(split: Split, image_ids: Sequence[str], categories: NDArray[np.int
     }
 
 
+def read_split(splits: Path) -> tuple[list[str], list[str]]:
+    """Training and validation image ids, as the stage `split` wrote them.
+
+    Raises:
+        UserError: a file is missing or holds none.
+    """
+    return read_ids(splits / TRAIN_IDS), read_ids(splits / VALIDATION_IDS)
+
+
 def read_ids(path: Path) -> list[str]:
     """The image ids of one side.
 

@@ -1,0 +1,317 @@
+"""Decoded records to batches for the network: seeded order, augmentation, targets; without TensorFlow.
+
+B photos, S the side of the square input, G padded instances, M the side of mini-masks. A photo keeps its shape: it is
+scaled to fit the square, centred, and padded with zeros ("square" in Matterport's terms). Boxes are [y1, x1, y2, x2] in
+pixels of the square, half-open.
+
+The order of an epoch and each photo's augmentation depend on (seed, epoch, photo) only: not on the number of workers,
+and not on where training was taken up again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import grain
+import numpy as np
+from absl import flags
+from numpy.typing import NDArray
+
+from fashionseg import params
+from fashionseg.data.augment import (
+    Augmenter,
+    PhotoMap,
+    mini_mask,
+    scaling,
+    translation,
+    warp_mask,
+    warp_photo,
+)
+from fashionseg.data.photos import Pixels, decode_jpeg, shrink
+from fashionseg.data.records import PhotoRecord, PhotoSource
+from fashionseg.data.tables import record_indices
+from fashionseg.errors import UserError
+
+Batch = dict[str, NDArray[Any]]
+
+_THREADS = 4  # of each process: decoding and resampling release Python's lock
+
+
+class TrainingBatches:
+    """Batches of augmented photos without end, beginning with the first of `start_epoch`.
+
+    An epoch shows every photo at most once; photos that do not fill its last batch wait for another epoch, so every
+    batch has the same shape. Worker processes, if any, live until `close`.
+
+    Keys: images uint8 [B, S, S, 3]; gt_classes int32 [B, G], category + 1, 0 padding; gt_boxes float32 [B, G, 4];
+    gt_masks uint8 [B, G, M, M], 0 or 1, each spanning its box.
+    """
+
+    def __init__(
+        self,
+        decoded: Path,
+        image_ids: Sequence[str],
+        model: params.Model,
+        augment: params.Augment,
+        loader: params.Loader,
+        batch_size: int,
+        seed: int,
+        start_epoch: int = 0,
+    ) -> None:
+        """
+        Raises:
+            UserError: fewer photos than a batch holds, or one that was not decoded.
+        """
+        self.steps_per_epoch = len(image_ids) // batch_size
+        if self.steps_per_epoch == 0:
+            raise UserError(
+                f"train.images_per_gpu: expected at most as many photos a batch as there are to train on, got batches "
+                f"of {batch_size} and {len(image_ids)} photos"
+            )
+        source = PhotoSource(decoded, "train", record_indices(decoded, "train", image_ids))
+        targets = Targets(model.image_max_dim, model.max_gt_instances, model.mini_mask_shape)
+        examples = _Epochs(
+            source,
+            targets,
+            Augmenter(augment, targets.side),
+            seed,
+            self.steps_per_epoch * batch_size,
+            start_epoch,
+        )
+        batches = grain.MapDataset.source(examples).batch(batch_size)
+        self._iterator = _iterate(batches, loader.workers, loader.prefetch_batches, batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._iterator
+
+    def get_state(self) -> dict[str, Any]:
+        """Where the iterator stands; `set_state` of an equal object goes on from there."""
+        return self._iterator.get_state()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._iterator.set_state(state)
+
+    def close(self) -> None:
+        """Ends the worker processes."""
+        self._iterator.close()
+
+
+class Batches:
+    """A fixed number of batches in a fixed order; may be iterated again."""
+
+    def __init__(self, dataset: grain.MapDataset, batch_size: int) -> None:
+        self._dataset = dataset
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __iter__(self) -> Iterator[Batch]:
+        iterator = _iterate(self._dataset, workers=0, prefetch_batches=2, batch_size=self._batch_size)
+        try:
+            yield from iterator
+        finally:
+            iterator.close()
+
+
+def validation_batches(
+    decoded: Path, image_ids: Sequence[str], model: params.Model, batch_size: int
+) -> Batches:
+    """All photos with their truth, in order, not augmented; the last batch is filled with black photos.
+
+    Keys: those of `TrainingBatches`, and photo_index int32 [B], the place in `image_ids`, -1 for a black photo.
+    """
+    source = PhotoSource(decoded, "train", record_indices(decoded, "train", image_ids))
+    targets = Targets(model.image_max_dim, model.max_gt_instances, model.mini_mask_shape)
+    return _in_order(_Validation(source, targets, batch_size), batch_size)
+
+
+def inference_batches(
+    decoded: Path, subset: str, image_ids: Sequence[str], image_max_dim: int, batch_size: int
+) -> Batches:
+    """Photos of a subset ("train" or "test") in order; the last batch is filled with black photos.
+
+    Keys: images uint8 [B, S, S, 3]; windows float32 [B, 4], the part of the square that holds the photo (all of it for
+    a black photo); photo_index int32 [B], the place in `image_ids`, -1 for a black photo.
+    """
+    source = PhotoSource(decoded, subset, record_indices(decoded, subset, image_ids))
+    return _in_order(_Inference(source, image_max_dim, batch_size), batch_size)
+
+
+def letterbox(photo: Pixels, side: int) -> tuple[Pixels, tuple[int, int, int, int]]:
+    """An RGB photo of any size into a square [side, side, 3], and the window (y1, x1, y2, x2) that it fills."""
+    fitted, (top, left) = _fit(photo, side)
+    height, width = fitted.shape[:2]
+    square = np.zeros((side, side, 3), np.uint8)
+    square[top : top + height, left : left + width] = fitted
+    return square, (top, left, top + height, left + width)
+
+
+class Targets:
+    """Makes one example of a record: the photo in its square and what the network shall say of it."""
+
+    def __init__(self, side: int, max_instances: int, mini_mask_side: int) -> None:
+        self.side = side
+        self.max_instances = max_instances
+        self.mini_mask_side = mini_mask_side
+
+    def __call__(self, record: PhotoRecord, augmentation: PhotoMap | None, *seed: int) -> Batch:
+        """`augmentation` maps the square onto itself; `seed` chooses if there are more instances than G."""
+        photo = decode_jpeg(record.jpeg)
+        fitted, (top, left) = _fit(photo, self.side)
+        to_square = translation(top, left)
+        if augmentation is None:
+            image = letterbox(photo, self.side)[0]
+        else:
+            to_square = to_square.then(augmentation)
+            image = warp_photo(fitted, to_square, self.side)
+        stored_hw = (record.height, record.width)
+        return {
+            "images": image,
+            **self._instances(record, scaling(stored_hw, fitted.shape[:2]).then(to_square), seed),
+        }
+
+    def empty(self) -> Batch:
+        """A black photo without instances."""
+        count, side = self.max_instances, self.mini_mask_side
+        return {
+            "images": np.zeros((self.side, self.side, 3), np.uint8),
+            "gt_classes": np.zeros(count, np.int32),
+            "gt_boxes": np.zeros((count, 4), np.float32),
+            "gt_masks": np.zeros((count, side, side), np.uint8),
+        }
+
+    def _instances(self, record: PhotoRecord, to_square: PhotoMap, seed: Sequence[int]) -> Batch:
+        example = self.empty()
+        del example["images"]
+        chosen = np.arange(len(record.runs))
+        if len(chosen) > self.max_instances:
+            # Not the first ones: the csv's order is the annotator's, and the last would never be learnt.
+            chosen = np.random.default_rng([*seed, 1]).permutation(len(chosen))
+        place = 0
+        for number in chosen:
+            if place == self.max_instances:
+                break
+            warped = warp_mask(record.runs[number], (record.height, record.width), to_square, self.side)
+            if warped is None:
+                continue
+            example["gt_classes"][place] = record.categories[number] + 1
+            example["gt_boxes"][place], cropped = warped
+            example["gt_masks"][place] = mini_mask(cropped, self.mini_mask_side)
+            place += 1
+        return example
+
+
+class _Epochs:
+    """A Grain source: example i is photo i modulo the epoch's length, in the order of its epoch."""
+
+    def __init__(
+        self,
+        source: PhotoSource,
+        targets: Targets,
+        augmenter: Augmenter,
+        seed: int,
+        epoch_length: int,
+        start_epoch: int,
+    ) -> None:
+        self._source = source
+        self._targets = targets
+        self._augmenter = augmenter
+        self._seed = seed
+        self._epoch_length = epoch_length
+        self._start_epoch = start_epoch
+
+    def __len__(self) -> int:
+        return self._epoch_length * 2**31  # without end, for any training
+
+    def __getitem__(self, index: int) -> Batch:
+        epochs, place = divmod(index, self._epoch_length)
+        epoch = self._start_epoch + epochs
+        photo = int(_epoch_order(self._seed, epoch, len(self._source))[place])
+        seed = (self._seed, epoch, photo)
+        return self._targets(self._source[photo], self._augmenter.draw(*seed), *seed)
+
+
+@lru_cache(maxsize=4)
+def _epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+class _Validation:
+    """A Grain source of examples without augmentation, padded to whole batches."""
+
+    def __init__(self, source: PhotoSource, targets: Targets, batch_size: int) -> None:
+        self._source = source
+        self._targets = targets
+        self._length = -(-len(source) // batch_size) * batch_size
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Batch:
+        if index >= len(self._source):
+            return {**self._targets.empty(), "photo_index": np.array(-1, np.int32)}
+        return {**self._targets(self._source[index], None, index), "photo_index": np.array(index, np.int32)}
+
+
+class _Inference:
+    """A Grain source of letterboxed photos, padded to whole batches."""
+
+    def __init__(self, source: PhotoSource, side: int, batch_size: int) -> None:
+        self._source = source
+        self._side = side
+        self._length = -(-len(source) // batch_size) * batch_size
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Batch:
+        if index >= len(self._source):
+            image, window = np.zeros((self._side, self._side, 3), np.uint8), (0, 0, self._side, self._side)
+            index = -1
+        else:
+            image, window = letterbox(decode_jpeg(self._source[index].jpeg), self._side)
+        return {
+            "images": image,
+            "windows": np.array(window, np.float32),
+            "photo_index": np.array(index, np.int32),
+        }
+
+
+def _fit(photo: Pixels, side: int) -> tuple[Pixels, tuple[int, int]]:
+    """The photo scaled so that its longer side is `side`, and the rows and columns of padding before it."""
+    longest = max(photo.shape[:2])
+    height, width = (max(1, round(length * side / longest)) for length in photo.shape[:2])
+    if longest < side:
+        photo = np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    else:
+        photo = shrink(photo, (height, width))
+    return photo, ((side - height) // 2, (side - width) // 2)
+
+
+def _in_order(source: Any, batch_size: int) -> Batches:
+    return Batches(grain.MapDataset.source(source).batch(batch_size), batch_size)
+
+
+def _iterate(dataset: grain.MapDataset, workers: int, prefetch_batches: int, batch_size: int) -> Any:
+    """An iterator over a data set of batches; `workers` processes beside this one, or threads in it."""
+    reading = grain.ReadOptions(
+        num_threads=min(_THREADS, prefetch_batches), prefetch_buffer_size=prefetch_batches
+    )
+    batches = dataset.to_iter_dataset(reading)
+    if workers:
+        if (
+            not flags.FLAGS.is_parsed()
+        ):  # Grain reads its own defaults there, with or without a command line of absl's
+            flags.FLAGS.mark_as_parsed()
+        options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=prefetch_batches)
+        batches = batches.mp_prefetch(options, worker_init_fn=_start_worker)
+    return iter(batches)
+
+
+def _start_worker(worker: int, workers: int) -> None:
+    cv2.setNumThreads(1)  # the cores are taken by the other workers and the training
