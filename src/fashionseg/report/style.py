@@ -24,10 +24,11 @@ code{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:.9em}
 figure{margin:0 0 1rem}
 figure img{display:block;width:100%;height:auto;border-radius:.6rem;border:1px solid var(--line)}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),1fr));gap:.8rem}
-.charts.wide{grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr));align-items:start}
+.charts.wide{display:block;columns:2 380px;column-gap:.8rem}
 .chart img{margin:.5rem 0;background:#fff}
 summary{cursor:pointer;margin:.8rem 0;color:var(--quiet)}
 .chart{background:var(--card);border-radius:.7rem;padding:.7rem .8rem .3rem;margin:0}
+.charts.wide .chart{break-inside:avoid;margin-bottom:.8rem}
 .chart figcaption{font-size:.9rem;font-weight:600}
 svg{display:block;width:100%;height:auto}
 svg .grid{stroke:var(--line);fill:none}
