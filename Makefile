@@ -10,11 +10,11 @@ LOCK := requirements/cpu.lock
 STAMP := .venv/ready-$(shell cat $(LOCK) requirements/uv.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format ui exp-report lock clean
+.PHONY: help setup repro test lint format ui reproducible exp-report lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
-		do printf '  %-14s %s\n' "make $$name" "$$text"; done
+		do printf '  %-18s %s\n' "make $$name" "$$text"; done
 
 setup: $(STAMP)  ## create .venv from the hashed lock
 
@@ -42,6 +42,9 @@ ui: $(STAMP)  ## show the runs in MLflow; PORT=5000
 		--backend-store-uri "sqlite:///$(CURDIR)/.fashionseg/mlflow.db" \
 		--artifacts-destination "$(CURDIR)/.fashionseg/mlartifacts" \
 		--host 127.0.0.1 --port $(PORT) --workers 1
+
+reproducible: $(STAMP)  ## run a tiny sample twice in fresh clones and compare every output's hash
+	@fashionseg reproducible
 
 exp-report: $(STAMP)  ## one offline page that compares runs; RUNS="name name"
 	@fashionseg exp-report $(RUNS)

@@ -24,6 +24,7 @@ COMMANDS = {
     "summary": "scores and where the results lie",
     "exp-report": "one offline page that compares runs",
     "import-journals": "log to MLflow what did not reach it while training",
+    "reproducible": "run twice in fresh clones and compare every output's hash",
     "import-weights": "turn a weight file in Matterport's layout into ours",
     "export-weights": "turn our weights into Matterport's layout",
     "parity": "compare the model with stored outputs of Matterport's code",
