@@ -29,6 +29,7 @@ class Instance:
     category: int
     attributes: tuple[int, ...]
     painted: int = 0  # pixels ever painted for it
+    windows: list[tuple[slice, slice]] = field(default_factory=list)  # where
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,10 @@ class Canvas:
     def mask(self, instance: int) -> np.ndarray:
         """Visible pixels of an instance: bool [H, W]."""
         belongs = np.array([instance in owners for owners in self.owners])
-        return belongs[self.top]
+        mask = np.zeros(self.top.shape, bool)
+        for window in self.instances[instance].windows:
+            mask[window] = belongs[self.top[window]]
+        return mask
 
     def visible_instances(self, min_area: float) -> list[tuple[Instance, np.ndarray]]:
         """Instances of at least `min_area` pixels that are not nearly hidden, with their masks."""
@@ -162,6 +166,7 @@ class Canvas:
         area = int(visible.sum())
         for owner in owners:
             self.instances[owner].painted += area
+            self.instances[owner].windows.append(patch.window)
 
     def _shaded(self, patch: Patch, texture: Texture | Colour, relief: float, ink: float) -> np.ndarray:
         """The texture under a light from the upper left: darker towards the rim, an outline of dark ink."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from skimage.color import rgb2lab
@@ -29,7 +30,13 @@ CANDIDATES = 4  # colours compared before one is chosen
 
 def difference(one: Colour, other: Colour) -> float:
     """Perceived difference (CIE 1976); about 2 is just visible, 100 is black to white."""
-    return float(np.linalg.norm(rgb2lab(np.asarray(one)) - rgb2lab(np.asarray(other))))
+    return math.dist(_lab(one), _lab(other))
+
+
+@lru_cache(maxsize=4096)
+def _lab(colour: Colour) -> tuple[float, float, float]:
+    lightness, a, b = rgb2lab(np.asarray(colour)).tolist()
+    return lightness, a, b
 
 
 def choose_colour(rng: np.random.Generator, avoid: Sequence[Colour]) -> Colour:
@@ -60,7 +67,7 @@ def choose_fabric(
 
 
 def _accent(rng: np.random.Generator, kind: str, base: Colour) -> Colour:
-    lightness = float(rgb2lab(np.asarray(base))[0])
+    lightness = _lab(base)[0]
     if kind in ("plain", "melange", "knit"):
         return darker(base, 0.32) if lightness > 45 else lighter(base, 0.28)
     if kind == "camouflage":

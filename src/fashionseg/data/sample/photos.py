@@ -15,7 +15,7 @@ from fashionseg.data.sample.backgrounds import draw_background
 from fashionseg.data.sample.canvas import Canvas
 from fashionseg.data.sample.geometry import Frame
 from fashionseg.data.sample.outfits import choose_outfit, draw_figure, dress_body, kinds_of
-from fashionseg.data.sample.textures import cloth_noise
+from fashionseg.data.sample.textures import grain
 from fashionseg.taxonomy import format_class_id
 
 SUBSETS = ("train", "test")
@@ -103,13 +103,10 @@ def _finish(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
-    shift = float(rng.random())
-    rows = np.arange(height, dtype=np.float32)[:, None]
-    columns = np.arange(width, dtype=np.float32)[None, :]
-    grain = 0.02 * cloth_noise(columns / width + shift, rows / width, float(width))
-    light = float(rng.uniform(0.95, 1.05)) * (1.0 - 0.10 * (x * x + y * y)) + grain
-    finished = image * light[..., None]
-    return cv2.convertScaleAbs(np.clip(finished, 0.0, 1.0), alpha=255.0)
+    light = 0.02 * grain(height, width, int(rng.integers(1 << 16)))
+    light += float(rng.uniform(0.95, 1.05)) * (1.0 - 0.10 * (x * x + y * y))
+    image *= light[..., None]
+    return cv2.convertScaleAbs(image, alpha=255.0)  # cuts at 255
 
 
 def _encode(pixels: np.ndarray, trap: int) -> bytes:

@@ -92,6 +92,12 @@ def cloth_noise(u: np.ndarray, v: np.ndarray, per_unit: float) -> np.ndarray:
     return _sample(_noise_tile(0.7), u * per_unit, v * per_unit)
 
 
+def grain(height: int, width: int, shift: int) -> np.ndarray:
+    """Noise of one pixel's size, float32 [height, width]; `shift` varies it."""
+    tile = np.roll(_noise_tile(0.7), (shift % 256, shift // 256), (0, 1))
+    return np.tile(tile, (-(-height // 256), -(-width // 256)))[:height, :width]
+
+
 def cloud_noise(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Soft blobs in about -1..1, a few per unit of `u`, `v`."""
     return _sample(_noise_tile(9.0), u * 30.0, v * 30.0)
