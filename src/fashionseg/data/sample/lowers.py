@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from fashionseg.data.sample.canvas import Canvas, Patch
-from fashionseg.data.sample.figures import ANKLE_Y, CROTCH_Y, HIP_Y, KNEE_Y, LEG_RADII, SIDES, WAIST_Y, Body
-from fashionseg.data.sample.geometry import Shape, along, limb, smooth
-from fashionseg.data.sample.textures import PATTERN_ATTRIBUTES, Texture
-from fashionseg.data.sample.uppers import (
+from fashionseg.data.sample.cuts import (
     A_LINE,
     ABOVE_THE_KNEE,
+    FLOOR_LENGTH,
     FLY,
     HIGH_WAIST,
+    LOOSE_FIT,
     MIDI,
     MINI,
     NORMAL_WAIST,
+    PENCIL,
     REGULAR_FIT,
     STRAIGHT,
-    SYMMETRICAL,
-    draw_pocket,
-    draw_skirt_folds,
+    TIGHT_FIT,
+    WIDE_LEG,
+    LowerCut,
 )
+from fashionseg.data.sample.figures import ANKLE_Y, CROTCH_Y, HIP_Y, KNEE_Y, LEG_RADII, SIDES, WAIST_Y, Body
+from fashionseg.data.sample.geometry import Shape, along, limb, smooth
+from fashionseg.data.sample.parts import draw_pocket, draw_skirt_folds
+from fashionseg.data.sample.textures import Texture
 
 PANTS, SHORTS, SKIRT, TIGHTS = 6, 7, 8, 21
-PENCIL, WIDE_LEG, TIGHT_FIT, LOOSE_FIT, FLOOR_LENGTH = 32, 37, 40, 42, 9
 
 # Added to the leg's radius at hip, knee and ankle.
 PANTS_CUTS = {
@@ -37,25 +39,6 @@ PANTS_CUTS = {
     "flare": (0.006, 0.010, 0.044),
 }
 PANTS_SILHOUETTE = {"skinny": TIGHT_FIT, "straight": STRAIGHT, "wide": WIDE_LEG, "flare": LOOSE_FIT}
-
-
-@dataclass(frozen=True)
-class LowerCut:
-    """What one lower garment looks like; `hem` is its y.
-
-    `style` is a key of PANTS_CUTS, or `a-line`, `pencil`, `pleated` for a skirt.
-    """
-
-    fabric: Texture
-    style: str
-    hem: float
-    has_pockets: bool = False
-    is_annotated: bool = False
-
-    def attributes(self, *ids: int) -> tuple[int, ...]:
-        if not self.is_annotated:
-            return ()
-        return tuple(sorted({*ids, SYMMETRICAL, *PATTERN_ATTRIBUTES[self.fabric.kind]}))
 
 
 def draw_pants(canvas: Canvas, body: Body, cut: LowerCut) -> None:

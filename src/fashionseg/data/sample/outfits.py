@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,15 +10,14 @@ import numpy as np
 from fashionseg.data.sample import accessories, lowers, uppers
 from fashionseg.data.sample.canvas import Canvas
 from fashionseg.data.sample.colours import choose_fabric
-from fashionseg.data.sample.figures import (
-    Body,
-    choose_body,
-    draw_back_hair,
-    draw_head,
-    draw_legs,
-    draw_torso,
-)
+from fashionseg.data.sample.cuts import LONG, SHORT, THREE_QUARTER, LowerCut, UpperCut
+from fashionseg.data.sample.figures import Body, choose_body, draw_legs, draw_torso
+from fashionseg.data.sample.heads import draw_back_hair, draw_head
 from fashionseg.data.sample.textures import Colour, Texture
+
+ChooseFabric = Callable[
+    ..., Texture
+]  # of the kinds of cloth and, where it differs, the period of the pattern
 
 UPPERS = ("shirt", "top", "jacket", "coat", "dress")
 LOWERS = ("pants", "shorts", "skirt")
@@ -35,10 +35,10 @@ class Outfit:
     """Clothes before they are painted. `upper` is one of UPPERS; `lower` one of LOWERS or None under a dress."""
 
     upper: str
-    upper_cut: uppers.Cut
-    under: uppers.Cut | None  # the top below an open jacket or coat
+    upper_cut: UpperCut
+    under: UpperCut | None  # the top below an open jacket or coat
     lower: str | None
-    lower_cut: lowers.LowerCut | None
+    lower_cut: LowerCut | None
     tights: Texture | None
     shoes: tuple[str, Texture]
     hat: tuple[str, Texture] | None
@@ -152,8 +152,10 @@ def draw_figure(canvas: Canvas, body: Body, outfit: Outfit) -> None:
         accessories.draw_bag(canvas, body, side, style, fabric)
 
 
-def _upper_cut(rng: np.random.Generator, upper: str, fabric, trim) -> uppers.Cut:  # type: ignore[no-untyped-def]
-    sleeves = (uppers.LONG, uppers.THREE_QUARTER, uppers.SHORT)
+def _upper_cut(
+    rng: np.random.Generator, upper: str, fabric: ChooseFabric, trim: Callable[[], Texture]
+) -> UpperCut:
+    sleeves = (LONG, THREE_QUARTER, SHORT)
     ease = float(rng.uniform(0.0, 0.02))
     is_annotated = bool(rng.random() < ANNOTATED_SHARE)
     neck = str(rng.choice(("round", "v", "boat"), p=(0.45, 0.35, 0.2)))
@@ -167,17 +169,19 @@ def _upper_cut(rng: np.random.Generator, upper: str, fabric, trim) -> uppers.Cut
                 rng.uniform(0.45, 0.48),
             )
         case "jacket":
-            cloth, sleeve, hem = fabric(HEAVY), uppers.LONG, rng.uniform(0.455, 0.48)
+            cloth, sleeve, hem = fabric(HEAVY), LONG, rng.uniform(0.455, 0.48)
         case "coat":
-            cloth, sleeve, hem = fabric(COATING, 0.06), uppers.LONG, rng.uniform(0.7, 0.82)
+            cloth, sleeve, hem = fabric(COATING, 0.06), LONG, rng.uniform(0.7, 0.82)
         case _:
             sleeve = (0.0, *sleeves)[rng.choice(4, p=(0.35, 0.2, 0.05, 0.4))]
             cloth, hem = fabric(PATTERNED, 0.05), rng.uniform(0.6, 0.8)
             ease = 0.0
-    return uppers.Cut(cloth, trim(), float(sleeve), ease, float(hem), neck, is_annotated)
+    return UpperCut(cloth, float(hem), is_annotated, trim(), float(sleeve), ease, neck)
 
 
-def _lower_cut(rng: np.random.Generator, upper: str, kind: str, fabric):  # type: ignore[no-untyped-def]
+def _lower_cut(
+    rng: np.random.Generator, upper: str, kind: str, fabric: ChooseFabric
+) -> tuple[str | None, LowerCut | None]:
     """The garment below; under a dress none, under a coat trousers, or none that would show."""
     if upper == "dress":
         return None, None
@@ -190,10 +194,10 @@ def _lower_cut(rng: np.random.Generator, upper: str, kind: str, fabric):  # type
     if kind == "skirt":
         style = str(rng.choice(("a-line", "pencil", "pleated")))
         hem = float(rng.uniform(0.61, 0.78))
-        return kind, lowers.LowerCut(fabric(PATTERNED), style, hem, has_pockets, is_annotated)
+        return kind, LowerCut(fabric(PATTERNED), hem, is_annotated, style, has_pockets)
     if kind == "shorts":
-        return kind, lowers.LowerCut(
-            fabric(TROUSERS), "straight", float(rng.uniform(0.63, 0.69)), has_pockets, is_annotated
+        return kind, LowerCut(
+            fabric(TROUSERS), float(rng.uniform(0.63, 0.69)), is_annotated, "straight", has_pockets
         )
     style = str(rng.choice(list(lowers.PANTS_CUTS)))
-    return kind, lowers.LowerCut(fabric(TROUSERS), style, 1.0, False, is_annotated)
+    return kind, LowerCut(fabric(TROUSERS), 1.0, is_annotated, style, False)
