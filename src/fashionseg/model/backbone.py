@@ -1,4 +1,7 @@
-"""ResNet-50 and -101 (He et al. 2015, table 1), the stride in the first 1 x 1 convolution of a stage."""
+"""ResNet-50 and -101 (He et al. 2015, table 1), the stride in the first 1 x 1 convolution of a stage.
+
+The shallow ones are the same network with fewer blocks, for small runs on a CPU.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,12 @@ from keras import layers
 from fashionseg.model.layers import BatchNorm, conv, relu
 from fashionseg.ops.boxes import Tensor
 
-BLOCKS_PER_STAGE = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
+BLOCKS_PER_STAGE = {
+    "resnet14": (1, 1, 1, 1),
+    "resnet26": (2, 2, 2, 2),
+    "resnet50": (3, 4, 6, 3),
+    "resnet101": (3, 4, 23, 3),
+}
 FIRST_STAGE = 2
 
 
@@ -16,7 +24,7 @@ def build_backbone(backbone: str, image_side: int, width: int, batch_norm: Batch
     """Image minus the mean pixel [B, S, S, 3] -> maps C2 to C5, [B, S / stride, S / stride, channels].
 
     Args:
-        backbone: `resnet50` or `resnet101`.
+        backbone: a key of `BLOCKS_PER_STAGE`.
         image_side: S in pixels, a multiple of 32.
         width: channels of the stem (64 in the paper); C2 has 4 x, C5 32 x as many.
         batch_norm: makes the normalisations.

@@ -6,6 +6,7 @@ from keras import ops
 
 from fashionseg.ops.boxes import Tensor
 
+CLIP = 1e-7  # Keras's epsilon, for probabilities inside a logarithm
 LOSS_NAMES = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss")
 
 
@@ -74,6 +75,20 @@ def mrcnn_mask_loss(target_classes: Tensor, target_masks: Tensor, mask_logits: T
     """
     own = ops.take_along_axis(mask_logits, target_classes[..., None, None, None], axis=4)[..., 0]
     entropy = ops.relu(own) - own * target_masks + ops.log1p(ops.exp(-ops.abs(own)))
+    return masked_mean(ops.mean(entropy, axis=(-2, -1)), target_classes > 0)
+
+
+def mrcnn_mask_loss_clipped(target_classes: Tensor, target_masks: Tensor, mask_scores: Tensor) -> Tensor:
+    """`mrcnn_mask_loss` as Matterport has it, for comparison: from probabilities clipped to [1e-7, 1 - 1e-7].
+
+    Args:
+        target_classes: int [B, R].
+        target_masks: 0/1 [B, R, 28, 28].
+        mask_scores: [B, R, 28, 28, K] after the sigmoid.
+    """
+    own = ops.take_along_axis(mask_scores, target_classes[..., None, None, None], axis=4)[..., 0]
+    own = ops.clip(own, CLIP, 1.0 - CLIP)
+    entropy = -target_masks * ops.log(own + CLIP) - (1.0 - target_masks) * ops.log(1.0 - own + CLIP)
     return masked_mean(ops.mean(entropy, axis=(-2, -1)), target_classes > 0)
 
 

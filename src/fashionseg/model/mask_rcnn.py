@@ -22,6 +22,7 @@ from fashionseg.model.losses import (
 from fashionseg.model.roi_targets import RoiSampler
 from fashionseg.model.rpn import Proposals
 from fashionseg.model.rpn_targets import rpn_targets
+from fashionseg.ops.anchors import normalise_anchors
 from fashionseg.ops.boxes import Tensor, is_real, normalise
 from fashionseg.ops.roi_align import multilevel_roi_align
 
@@ -76,7 +77,7 @@ class MaskRCNN(keras.Model):
         self.rpn_anchors_per_image = rpn_anchors_per_image
         self.rpn_bbox_std_dev = rpn_bbox_std_dev
         self.anchors = anchors
-        self.anchors_norm = np.asarray(_normalise(anchors, image_side))
+        self.anchors_norm = normalise_anchors(anchors, (image_side, image_side))
         self.seeds = keras.random.SeedGenerator(seed)
         self.built = True  # every part with weights was built when it was handed in
 
@@ -94,7 +95,7 @@ class MaskRCNN(keras.Model):
         num_images = ops.shape(rpn_logits)[0]
 
         match, target_rpn_deltas = rpn_targets(
-            self.anchors,
+            self.anchors.astype(np.float32),
             batch["gt_classes"],
             batch["gt_boxes"],
             self._noise(num_images, len(self.anchors), training),
@@ -176,8 +177,3 @@ class MaskRCNN(keras.Model):
     def _noise(self, rows: Tensor, columns: int, training: bool) -> Tensor:
         """Fresh in training; the same each time in validation, so that epochs compare."""
         return keras.random.uniform((rows, columns), seed=self.seeds if training else VALIDATION_SEED)
-
-
-def _normalise(anchors: np.ndarray, side: int) -> np.ndarray:
-    """As `ops.boxes.normalise`, in float64 as Matterport computes its anchors, then float32."""
-    return ((anchors - [0, 0, 1, 1]) / (side - 1)).astype(np.float32)

@@ -44,6 +44,8 @@ class RoiSampler(NamedTuple):
         includes_gt: the ground-truth boxes are candidates too, so that a poor RPN does not starve the heads.
         fills_negatives: negatives take all the room that is left. False is Matterport's rule: 1 : 2 to
             the positives found, hence none at all in an image without positives.
+        cuts_gradient: the box targets are constants. False is Matterport's code, in which the second stage's box
+            loss also trains the RPN's boxes through them, which its author did not want (its issue 343).
     """
 
     rois_per_image: int
@@ -52,6 +54,7 @@ class RoiSampler(NamedTuple):
     mask_size: int
     includes_gt: bool
     fills_negatives: bool
+    cuts_gradient: bool = True
 
     @property
     def max_positives(self) -> int:
@@ -69,6 +72,7 @@ class RoiSampler(NamedTuple):
         gt_boxes_norm: Tensor,
         gt_masks: Tensor,
         priorities: Tensor,
+        mask_frames_norm: Tensor | None = None,
     ) -> RoiTargets:
         """Positives have an IoU of 0.5 or more with an instance, negatives less with all of them.
 
@@ -76,16 +80,19 @@ class RoiSampler(NamedTuple):
             proposals_norm: [B, P, 4], zero rows are padding.
             gt_classes: int [B, G]; 0 is padding, negative a crowd.
             gt_boxes_norm: [B, G, 4].
-            gt_masks: [B, G, m, m], each the instance's mask in its box.
+            gt_masks: [B, G, m, m], each the instance's mask in its frame.
             priorities: [B, N] in [0, 1); which candidates stay when there are too many.
+            mask_frames_norm: [B, G, 4]; None: the frame of a mask is the instance's box.
         """
         candidates = proposals_norm
         is_instance = gt_classes > 0
         if self.includes_gt:
             own = ops.where(is_instance[..., None], gt_boxes_norm, 0.0)
             candidates = ops.concatenate([candidates, own], axis=1)
-        # The box targets depend on the proposals; without the cut their loss would train the RPN's boxes.
-        candidates = ops.stop_gradient(candidates)
+        if self.cuts_gradient:
+            candidates = ops.stop_gradient(candidates)
+        if mask_frames_norm is None:
+            mask_frames_norm = gt_boxes_norm
         iou = iou_matrix(candidates, gt_boxes_norm)
         best_iou, best = best_match(iou, is_instance)
         real = is_real(candidates)
@@ -104,7 +111,15 @@ class RoiSampler(NamedTuple):
         if not self.fills_negatives:
             is_chosen = ops.logical_and(is_chosen, self._within_ratio(is_positive))
         return self._targets(
-            candidates, best, chosen, is_chosen, is_positive, gt_classes, gt_boxes_norm, gt_masks
+            candidates,
+            best,
+            chosen,
+            is_chosen,
+            is_positive,
+            gt_classes,
+            gt_boxes_norm,
+            gt_masks,
+            mask_frames_norm,
         )
 
     def _within_ratio(self, is_positive: Tensor) -> Tensor:
@@ -123,6 +138,7 @@ class RoiSampler(NamedTuple):
         gt_classes: Tensor,
         gt_boxes_norm: Tensor,
         gt_masks: Tensor,
+        mask_frames_norm: Tensor,
     ) -> RoiTargets:
         rois = ops.where(
             is_chosen[..., None], ops.take_along_axis(candidates, chosen[..., None], axis=1), 0.0
@@ -134,8 +150,9 @@ class RoiSampler(NamedTuple):
         deltas = ops.where(is_positive[..., None], deltas, 0.0)
 
         first = self.max_positives
+        frames = ops.take_along_axis(mask_frames_norm, matched[:, :first, None], axis=1)
         masks = _take_masks(gt_masks, matched[:, :first])
-        masks = crop_masks(masks, relative_boxes(rois[:, :first], matched_boxes[:, :first]), self.mask_size)
+        masks = crop_masks(masks, relative_boxes(rois[:, :first], frames), self.mask_size)
         masks = ops.where(is_positive[:, :first, None, None], ops.round(masks), 0.0)
         return RoiTargets(rois, is_chosen, ops.cast(classes, "int32"), deltas, masks)
 

@@ -26,7 +26,8 @@ def rpn_targets(
     The boxes are compared in pixels, as Matterport does (proposals are made in the normalised frame).
 
     Args:
-        anchors: [A, 4] in pixels.
+        anchors: [A, 4] in pixels; float64 computes the overlaps in float64, so that ties fall as in Matterport's
+            NumPy code (float32 is faster and as good for training).
         gt_classes: int [B, G]; 0 is padding, negative a crowd.
         gt_boxes: [B, G, 4] in pixels.
         priorities: [B, A] in [0, 1); which anchors stay when there are too many.
@@ -36,8 +37,10 @@ def rpn_targets(
     Returns:
         match int32 [B, A] (1, 0 = not used, -1) and deltas float32 [B, A, 4], meaningful where match is 1.
     """
-    anchors = ops.convert_to_tensor(anchors.astype(np.float32))
-    iou = iou_matrix(anchors[None], ops.cast(gt_boxes, "float32"))
+    std_dev = np.asarray(bbox_std_dev, anchors.dtype)
+    gt_boxes = ops.cast(gt_boxes, str(anchors.dtype))
+    anchors = ops.convert_to_tensor(anchors)
+    iou = iou_matrix(anchors[None], gt_boxes)
     best_iou, best = best_match(iou, gt_classes > 0)
     positive = ops.logical_or(best_iou >= POSITIVE_IOU, is_best_of_some(iou, gt_classes > 0))
     negative = ops.logical_and(best_iou < NEGATIVE_IOU, ops.logical_not(touches_crowd(iou, gt_classes < 0)))
@@ -48,8 +51,8 @@ def rpn_targets(
     negative = _limit_by_row(negative, priorities, anchors_per_image - num_positive, anchors_per_image)
     match = ops.cast(positive, "int32") - ops.cast(negative, "int32")
 
-    matched = ops.take_along_axis(ops.cast(gt_boxes, "float32"), best[..., None], axis=1)
-    deltas = encode_deltas(anchors[None], matched) / np.array(bbox_std_dev, np.float32)
+    matched = ops.take_along_axis(gt_boxes, best[..., None], axis=1)
+    deltas = ops.cast(encode_deltas(anchors[None], matched) / std_dev, "float32")
     return match, ops.where(positive[..., None], deltas, 0.0)
 
 

@@ -37,6 +37,13 @@ def pyramid_anchors(
     return np.concatenate(levels)
 
 
+def normalise_anchors(anchors: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:
+    """As `boxes.normalise`, but computed in float64 as Matterport computes its anchors: float32 [A, 4]."""
+    height, width = image_shape
+    scale = np.array([height - 1, width - 1, height - 1, width - 1], np.float64)
+    return ((anchors - [0, 0, 1, 1]) / scale).astype(np.float32)
+
+
 def _level_anchors(
     shape: tuple[int, ...], scale: float, ratios: Sequence[float], stride: int, anchor_stride: int
 ) -> np.ndarray:

@@ -44,8 +44,8 @@ def encode_deltas(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
 
     Boxes without area have no deltas; the caller masks those rows (their values are finite, never NaN).
     """
-    y1, x1, y2, x2 = ops.unstack(ops.cast(boxes, "float32"), 4, axis=-1)
-    gy1, gx1, gy2, gx2 = ops.unstack(ops.cast(gt_boxes, "float32"), 4, axis=-1)
+    y1, x1, y2, x2 = ops.unstack(boxes, 4, axis=-1)
+    gy1, gx1, gy2, gx2 = ops.unstack(gt_boxes, 4, axis=-1)
     # NaN in a masked row would still poison the gradient (0 * NaN), hence the floors.
     height, width = ops.maximum(y2 - y1, 1e-8), ops.maximum(x2 - x1, 1e-8)
     gt_height, gt_width = ops.maximum(gy2 - gy1, 1e-8), ops.maximum(gx2 - gx1, 1e-8)

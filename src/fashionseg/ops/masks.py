@@ -46,7 +46,7 @@ def relative_boxes(boxes_norm: Tensor, frames_norm: Tensor) -> Tensor:
 def _interpolation_matrix(low: Tensor, high: Tensor, length: int, size: int) -> Tensor:
     """[..., S, length]: row i holds the weights of the pixels around sample i; all 0 when it lies outside."""
     last = float(length - 1)
-    step = (high - low) * last / (size - 1)
+    step = (high - low) * last / ops.full_like(low, size - 1)  # a tensor as divisor: see `roi_align._samples`
     position = (low * last)[..., None] + ops.arange(size, dtype="float32") * step[..., None]
     inside = ops.logical_and(position >= 0.0, position <= last)
     distance = ops.abs(position[..., None] - ops.convert_to_tensor(np.arange(length, dtype=np.float32)))
