@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     if _git(root, "status", "--porcelain", "--untracked-files=no"):
         say("only what is committed is run; there are uncommitted changes")
     with tempfile.TemporaryDirectory(prefix="fashionseg-") as folder:
-        locks = []
+        locks: list[dict[str, str]] = []
         for name, hash_seed, workers in CLONES:
             clone = Path(folder) / name
             say(f"run {len(locks) + 1} of {len(CLONES)}: PYTHONHASHSEED={hash_seed} {' '.join(workers)}")
