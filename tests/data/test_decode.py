@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from fashionseg import params
+from fashionseg.console import exit_code
 from fashionseg.data.decode import decode_folder
 from fashionseg.data.photos import decode_jpeg
 from fashionseg.data.pool import ordered_map
@@ -18,6 +19,7 @@ from fashionseg.data.records import PhotoSource, shard_paths
 from fashionseg.data.rle import format_rle, mask_to_runs, parse_rle, runs_to_mask
 from fashionseg.data.tables import read_instances, read_photos, record_indices
 from fashionseg.errors import UserError
+from fashionseg.stages import decode as stage
 from fashionseg.taxonomy import LABEL_DESCRIPTIONS
 
 CCP = Path(__file__).parents[3] / "shared" / "ccp"
@@ -348,6 +350,23 @@ def test_outputs_are_the_same_bytes_whatever_the_number_of_workers(folder, tmp_p
         f"train-0000{number}-of-00003.arrayrecord" for number in range(3)
     ]
     assert filecmp.cmpfiles(alone, folder.decoded, names, shallow=False) == (names, [], [])
+
+
+def test_stage_writes_its_folder_and_says_what_was_dropped(folder, monkeypatch, capsys):
+    folder.photo("a.jpg")
+    folder.decode()
+    arguments = ["--raw", str(folder.raw), "--decoded", str(folder.decoded)]
+    monkeypatch.setattr("sys.argv", ["decode", *arguments])
+    assert exit_code(stage.main) == 0
+    assert (
+        "1 train photos with 1 instances, 0 test photos; 1 dropped and 0 repaired" in capsys.readouterr().out
+    )
+    (folder.raw / "train.csv").write_text("ImageId,Height\n")
+    assert exit_code(stage.main) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert errors[0].startswith(f"error: {folder.raw / 'train.csv'}: row 1: missing column EncodedPixels")
+    assert (folder.decoded / "report.json").exists()  # the last good output
 
 
 def test_killed_worker_is_one_clear_error():

@@ -155,6 +155,19 @@ def test_other_files_are_refused(data):
         read_header(data, 1)
 
 
+def test_tiff_whose_second_page_has_no_size_is_refused():
+    """Found by fuzzing: Pillow opens it and fails with a TypeError when the pages are counted."""
+    data = bytearray(saved(Image.fromarray(quarters()), "TIFF"))
+    directory = int.from_bytes(data[4:8], "little")
+    next_page = directory + 2 + 12 * int.from_bytes(data[directory : directory + 2], "little")
+    data[next_page : next_page + 4] = len(data).to_bytes(4, "little")
+    data += (
+        b"\x01\x00" + b"\x0e\x01\x03\x00\x01\x00\x00\x00\x00\x00\x00\x00" + bytes(4)
+    )  # one tag, not a size
+    with pytest.raises(PhotoError, match="damaged file"):
+        read_header(bytes(data), 1)
+
+
 def test_empty_and_missing_file(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"")
     with pytest.raises(PhotoError, match="empty file"):

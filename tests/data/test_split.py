@@ -1,10 +1,16 @@
 """The split: shares, strata, groups, and that only the seed changes it."""
 
+import json
+
 import numpy as np
 import pytest
 
-from fashionseg.data.split import near_duplicate_groups, read_ids, split_photos, summarize
+from fashionseg.console import exit_code
+from fashionseg.data.instances import Instance
+from fashionseg.data.split import near_duplicate_groups, read_ids, read_split, split_photos, summarize
+from fashionseg.data.tables import InstanceTable, write_photos
 from fashionseg.errors import UserError
+from fashionseg.stages import split as stage
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +115,28 @@ def test_ids_of_a_missing_or_empty_file(tmp_path):
     (tmp_path / "train.txt").write_text("\n")
     with pytest.raises(UserError, match="expected image ids"):
         read_ids(tmp_path / "train.txt")
+
+
+def test_stage_splits_decoded_photos(photos, tmp_path, monkeypatch, capsys):
+    """Through the tables of the stage decode: one instance a photo, categories 0 and 1 in turn."""
+    decoded, splits = tmp_path / "decoded", tmp_path / "splits"
+    decoded.mkdir()
+    size = {"height": 8, "width": 8, "stored_height": 8, "stored_width": 8}
+    instances = InstanceTable(decoded)
+    rows = []
+    for number, (image_id, dhash) in enumerate(zip(photos[0][:50], photos[1][:50], strict=True)):
+        rows.append({"subset": "train", "image_id": image_id, **size, "record": number, "dhash": int(dhash)})
+        instances.add(image_id, 0, Instance(number % 2, (), None, np.array([[0, 9]], np.int32)))
+    instances.close()
+    write_photos(decoded, rows)
+    monkeypatch.setattr("sys.argv", ["split", "--decoded", str(decoded), "--splits", str(splits)])
+    assert exit_code(stage.main) == 0
+    assert "40 photos to train, 10 to validate" in capsys.readouterr().out
+    train, validation = read_split(splits)
+    assert (len(train), len(validation)) == (40, 10)
+    assert sorted(train + validation) == photos[0][:50]
+    summary = json.loads((splits / "summary.json").read_text())
+    assert summary["categories"] == [
+        {"category": 0, "train": 20, "validation": 5},
+        {"category": 1, "train": 20, "validation": 5},
+    ]

@@ -95,7 +95,7 @@ def read_header(data: bytes, max_megapixels: float) -> Header:
             height=height,
             width=width,
             orientation=_orientation(image),
-            frames=1 if image.format == "MPO" else getattr(image, "n_frames", 1),
+            frames=_frames(image),
         )
 
 
@@ -207,6 +207,16 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
+def _frames(image: Image.Image) -> int:
+    """Pictures of an animation; the previews in some cameras' JPEGs do not count."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+        except Exception:  # counting them reads further than opening did
+            raise PhotoError("expected a photo, got a damaged file") from None
+
+
 def _has_end(data: bytes) -> bool:
     """Whether a JPEG ends as it should; libjpeg would fill a file cut short with grey and say nothing."""
     return data.rstrip(b"\0").endswith(_END_OF_JPEG)
@@ -215,11 +225,13 @@ def _has_end(data: bytes) -> bool:
 def _decode_with_opencv(data: bytes, header: Header, target: tuple[int, int]) -> Pixels:
     ratio = max(header.height, header.width) / max(target)
     flag = next((flag for factor, flag in _REDUCED if ratio >= factor), cv2.IMREAD_COLOR)
-    pixels = cv2.imdecode(
-        np.frombuffer(data, np.uint8), flag | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    )
+    flag |= cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    except cv2.error:
+        pixels = None
     if pixels is None:
-        raise PhotoError("damaged JPEG")
+        raise PhotoError("cut short or damaged: not a JPEG after its header")
     return np.asarray(pixels, np.uint8)
 
 
