@@ -234,11 +234,7 @@ def test_each_stage_names_the_parameters_it_reads(stage: Stage) -> None:
     modules = [module for module in all_imports(stage.module) if module.startswith("fashionseg.stages.")]
     text = "".join((REPO / relative(module)).read_text() for module in modules)
     known = read_yaml(REPO / "params.yaml")
-    read = {
-        name
-        for name in re.findall(r"\bparams\.(\w+(?:\.\w+)*)", path.read_text())
-        if name.split(".")[0] in known
-    }
+    read = {name for name in re.findall(r"\bparams\.(\w+(?:\.\w+)*)", text) if name.split(".")[0] in known}
     without_effect = {"tracking", "submit"}
     undeclared = {
         name
