@@ -8,7 +8,6 @@ words beat run-length intersection by the factor that converting to C run-length
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -19,33 +18,35 @@ FRAME = (SIDE, SIDE)
 _WORDS = SIDE // 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class BitMask:
     """One mask.
 
     Attributes:
         first_column: x of the first stored column, 0 to 511.
         words: uint64 [columns, 8], the rows of each column as bits, in an order of our own.
+        area: pixels inside.
     """
 
     first_column: int
     words: np.ndarray
+    area: int
 
-    @cached_property
-    def area(self) -> int:
-        """Pixels inside."""
-        return int(np.bitwise_count(self.words).sum())
+    @property
+    def end_column(self) -> int:
+        """x behind the last stored column."""
+        return self.first_column + len(self.words)
 
 
 def from_columns(columns: np.ndarray, first_column: int) -> BitMask:
     """bool [w, 512], column-major crop of the frame that starts at `first_column`."""
-    return BitMask(first_column, np.ascontiguousarray(np.packbits(columns, axis=1)).view(np.uint64))
+    return _bit_mask(first_column, np.ascontiguousarray(np.packbits(columns, axis=1)).view(np.uint64))
 
 
 def from_runs(runs: Runs) -> BitMask:
     """Runs of a 512 x 512 mask."""
     if len(runs) == 0:
-        return BitMask(0, np.zeros((0, _WORDS), np.uint64))
+        return _bit_mask(0, np.zeros((0, _WORDS), np.uint64))
     first = int(runs[0, 0]) // SIDE
     last = int(runs[-1].sum() - 1) // SIDE
     crop = runs_to_mask(runs - np.array([first * SIDE, 0], np.int32), (SIDE, last + 1 - first))
@@ -61,19 +62,30 @@ def to_runs(mask: BitMask) -> Runs:
 def intersection(a: BitMask, b: BitMask) -> int:
     """Pixels in both."""
     first = max(a.first_column, b.first_column)
-    end = min(a.first_column + len(a.words), b.first_column + len(b.words))
+    end = min(a.end_column, b.end_column)
     if end <= first:
         return 0
-    both = a.words[first - a.first_column : end - a.first_column]
-    both = both & b.words[first - b.first_column : end - b.first_column]
+    both = _columns(a, first, end) & _columns(b, first, end)
     return int(np.bitwise_count(both).sum())
 
 
 def intersections(rows: list[BitMask], columns: list[BitMask]) -> np.ndarray:
     """int64 [len(rows), len(columns)]: pixels in both, for each pair."""
     table = np.zeros((len(rows), len(columns)), np.int64)
+    if len(columns) < 3:
+        for place, row in enumerate(rows):
+            table[place] = [intersection(row, column) for column in columns]
+        return table
+    first = min(mask.first_column for mask in columns)
+    end = max(mask.end_column for mask in columns)
+    stack = np.zeros((len(columns), max(end - first, 0), _WORDS), np.uint64)
+    for mask, words in zip(columns, stack, strict=True):
+        words[mask.first_column - first : mask.end_column - first] = mask.words
     for place, row in enumerate(rows):
-        table[place] = [intersection(row, column) for column in columns]
+        low, high = max(row.first_column, first), min(row.end_column, end)
+        if high > low:
+            both = stack[:, low - first : high - first] & _columns(row, low, high)
+            table[place] = np.bitwise_count(both).sum(axis=(1, 2))
     return table
 
 
@@ -82,8 +94,16 @@ def minus(mask: BitMask, others: list[BitMask]) -> BitMask:
     words = mask.words.copy()
     for other in others:
         first = max(mask.first_column, other.first_column)
-        end = min(mask.first_column + len(words), other.first_column + len(other.words))
+        end = min(mask.end_column, other.end_column)
         if end > first:
-            taken = other.words[first - other.first_column : end - other.first_column]
-            words[first - mask.first_column : end - mask.first_column] &= ~taken
-    return BitMask(mask.first_column, words)
+            words[first - mask.first_column : end - mask.first_column] &= ~_columns(other, first, end)
+    return _bit_mask(mask.first_column, words)
+
+
+def _columns(mask: BitMask, first: int, end: int) -> np.ndarray:
+    """Words of the columns `first` to `end` of the frame."""
+    return mask.words[first - mask.first_column : end - mask.first_column]
+
+
+def _bit_mask(first_column: int, words: np.ndarray) -> BitMask:
+    return BitMask(first_column, words, int(np.bitwise_count(words).sum()))

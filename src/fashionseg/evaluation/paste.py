@@ -8,6 +8,7 @@ keeps its fractions of a pixel, so a mask does not jump with rounding.
 
 from __future__ import annotations
 
+import math
 import threading
 
 import numpy as np
@@ -74,12 +75,13 @@ def _taps(low: float, high: float, pixels: int, cells: int) -> tuple[int, np.nda
     """Along one axis: the first pixel with its centre in [low, high), and for each such pixel the cell to its left
     (0 to cells - 2) and how far it lies towards the next (0 to 1)."""
     low, high = float(low), float(high)
-    first = max(int(np.ceil(low - 0.5)), 0)
-    end = min(int(np.ceil(high - 0.5)), pixels)
+    first = max(math.ceil(low - 0.5), 0)
+    end = min(math.ceil(high - 0.5), pixels)
     if end <= first:
         return first, np.zeros(0, np.intp), np.zeros(0, np.float32)
-    centres = np.arange(first, end) + 0.5
-    places = np.clip((centres - low) * (cells / (high - low)) - 0.5, 0.0, cells - 1.0)
+    scale = cells / (high - low)
+    places = np.arange(first, end) * scale + ((0.5 - low) * scale - 0.5)
+    places = np.minimum(np.maximum(places, 0.0), cells - 1.0)
     cell = np.minimum(places.astype(np.intp), cells - 2)
     return first, cell, (places - cell).astype(np.float32)
 
