@@ -65,7 +65,7 @@ class Split:
 @component
 class Model:
     pretrained: Annotated[str, Field(min_length=1)]
-    backbone: Literal["resnet50", "resnet101"]
+    backbone: Literal["resnet14", "resnet26", "resnet50", "resnet101"]
     backbone_width: Annotated[int, Field(ge=4, le=128)]
     train_bn: bool
     bn_momentum: OpenFraction

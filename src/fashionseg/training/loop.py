@@ -105,6 +105,7 @@ def train(
                 initial_epoch=state.epochs_done,
                 steps_per_epoch=steps,
                 callbacks=[progress, keras.callbacks.LambdaCallback(on_epoch_end=end_of_epoch)],
+                shuffle=False,  # the batches come shuffled
                 verbose=0,
             )
     finally:

@@ -1,0 +1,202 @@
+"""Training a tiny network on fixed batches: what is trained, what stays, and that a killed training goes on."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from fashionseg.errors import UserError
+from fashionseg.model.build import build_mask_rcnn, load_model, save_model
+from fashionseg.model.losses import LOSS_NAMES
+from fashionseg.model.mask_rcnn import MaskRCNN
+from fashionseg.params import Model, Train, load_params
+from fashionseg.reproducibility import make_reproducible
+from fashionseg.training import TrainingResult, train
+from fashionseg.training.network import set_trainable
+from fashionseg.training.state import TrainingState
+
+SIDE, BATCH, STEPS, EPOCHS, CATEGORIES = 64, 2, 2, 3, 5
+NAMES = ("a", "b", "c", "d", "e")
+
+
+@pytest.fixture
+def tiny() -> Model:
+    return dataclasses.replace(
+        load_params().model,
+        backbone="resnet14",
+        backbone_width=4,
+        image_max_dim=SIDE,
+        top_down_pyramid_size=8,
+        rpn_channels=8,
+        fpn_classif_fc_layers_size=16,
+        mask_channels=8,
+        rpn_anchor_scales=(8.0, 16.0, 32.0, 48.0, 64.0),
+        rpn_train_anchors_per_image=32,
+        pre_nms_limit=100,
+        post_nms_rois_training=30,
+        post_nms_rois_inference=20,
+        train_rois_per_image=12,
+        max_gt_instances=4,
+        detection_max_instances=5,
+    )
+
+
+@pytest.fixture
+def settings() -> Train:
+    return dataclasses.replace(
+        load_params().train,
+        deterministic=True,
+        jit_compile=False,
+        gpu_count=1,
+        images_per_gpu=BATCH,
+        warmup_steps=1,
+    )
+
+
+def make_batch(seed: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    corner = random.integers(0, 30, (BATCH, 4, 2))
+    boxes = np.concatenate([corner, corner + random.integers(12, 30, (BATCH, 4, 2))], axis=-1)
+    classes = random.integers(1, CATEGORIES + 1, (BATCH, 4))
+    boxes[:, 3], classes[:, 3] = 0, 0  # a padding row
+    return {
+        "images": random.integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8),
+        "gt_classes": classes.astype(np.int32),
+        "gt_boxes": boxes.astype(np.float32),
+        "gt_masks": (random.random((BATCH, 4, 56, 56)) < 0.7).astype(np.uint8),
+        "photo_index": np.arange(BATCH, dtype=np.int32),
+    }
+
+
+class FixedBatches:
+    """Batch n of the training is always the same, wherever one starts."""
+
+    steps_per_epoch = STEPS
+
+    def __init__(self, start_epoch: int) -> None:
+        self.next = start_epoch * STEPS
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        while True:
+            yield make_batch(self.next)
+            self.next += 1
+
+    def close(self) -> None:
+        pass
+
+
+class Killed(Exception):
+    pass
+
+
+def run(
+    network: MaskRCNN, settings: Train, folder: Path, kill_after: int | None = None, rate: float = 1e-3
+) -> TrainingResult:
+    def on_epoch(row: dict[str, Any]) -> None:
+        if row["epoch"] == kill_after:
+            raise Killed
+
+    return train(
+        network,
+        "train_heads",
+        settings,
+        EPOCHS,
+        rate,
+        first_epoch=0,
+        make_batches=FixedBatches,
+        validation=lambda: [make_batch(100)],
+        state=TrainingState(folder),
+        on_epoch=on_epoch,
+    )
+
+
+def weights_of(network: keras.Model) -> list[np.ndarray]:
+    return [np.array(weight) for weight in network.get_weights()]
+
+
+def all_equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.fixture
+def network(tiny: Model, settings: Train) -> MaskRCNN:
+    make_reproducible(1, settings.deterministic)
+    return build_mask_rcnn(tiny, CATEGORIES, seed=1)
+
+
+def test_heads_leave_each_backbone_weight_as_it_was(
+    network: MaskRCNN, settings: Train, tmp_path: Path
+) -> None:
+    set_trainable(network, "heads")
+    backbone, heads = weights_of(network.backbone), weights_of(network.box_head)
+    run(network, settings, tmp_path / "state")
+    assert all_equal(weights_of(network.backbone), backbone)
+    assert not all_equal(weights_of(network.box_head), heads)
+
+
+def test_killed_training_ends_with_the_weights_of_an_undisturbed_one(
+    tiny: Model, settings: Train, tmp_path: Path
+) -> None:
+    def fresh() -> MaskRCNN:
+        make_reproducible(1, settings.deterministic)
+        network = build_mask_rcnn(tiny, CATEGORIES, seed=1)
+        set_trainable(network, "all")
+        return network
+
+    undisturbed = fresh()
+    expected = run(undisturbed, settings, tmp_path / "undisturbed")
+    with pytest.raises(Killed):
+        run(fresh(), settings, tmp_path / "killed", kill_after=2)
+    resumed = fresh()
+    result = run(resumed, settings, tmp_path / "killed")
+
+    assert result.history == expected.history
+    assert all_equal(weights_of(resumed), weights_of(undisturbed))
+    # The control: another seed gives other weights.
+    make_reproducible(2, settings.deterministic)
+    other = build_mask_rcnn(tiny, CATEGORIES, seed=2)
+    assert not all_equal(weights_of(other), weights_of(undisturbed))
+
+
+def test_history_has_each_loss_and_the_best_epoch_has_the_lowest_validation_loss(
+    network: MaskRCNN, settings: Train, tmp_path: Path
+) -> None:
+    set_trainable(network, "all")
+    result = run(network, settings, tmp_path / "state")
+    assert [row["epoch"] for row in result.history] == [1, 2, 3]
+    for name in ("loss", *LOSS_NAMES):
+        assert all(np.isfinite(row[name]) and np.isfinite(row[f"val_{name}"]) for row in result.history)
+    losses = [row["val_loss"] for row in result.history]
+    assert result.best_epoch == 1 + int(np.argmin(losses))
+    total = sum(result.history[0][f"val_{name}"] for name in LOSS_NAMES)
+    assert result.history[0]["val_loss"] == pytest.approx(total, rel=1e-5)
+
+
+def test_diverging_training_stops_with_the_batch_named(
+    network: MaskRCNN, settings: Train, tmp_path: Path
+) -> None:
+    set_trainable(network, "all")
+    network.box_head.get_layer("mrcnn_class_logits").bias.assign([np.nan] * (CATEGORIES + 1))
+    with pytest.raises(UserError, match="loss is not finite in epoch 1, batch 1 of 2"):
+        run(network, settings, tmp_path / "state")
+
+
+def test_model_folder_gives_the_same_detections_and_the_same_bytes(
+    network: MaskRCNN, tiny: Model, tmp_path: Path
+) -> None:
+    save_model(network, tiny, NAMES, tmp_path / "first")
+    save_model(network, tiny, NAMES, tmp_path / "second")
+    first, second = ((tmp_path / name / "model.weights.h5").read_bytes() for name in ("first", "second"))
+    assert first == second
+
+    loaded, model, names = load_model(tmp_path / "first")
+    assert (model, names) == (tiny, NAMES)
+    windows = np.array([[0, 0, SIDE, SIDE]] * BATCH, np.float32)
+    photos = {"images": make_batch(3)["images"], "windows": windows}
+    expected, output = network.predict_on_batch(photos), loaded.predict_on_batch(photos)
+    np.testing.assert_array_equal(output["detections"], expected["detections"])
+    np.testing.assert_array_equal(output["masks"], expected["masks"])

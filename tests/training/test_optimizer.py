@@ -1,0 +1,75 @@
+"""The learning rate over a stage, and which weights decay."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from fashionseg.params import Train, load_params
+from fashionseg.training.optimizer import learning_rate_schedule, make_optimizer, uses_l2_loss
+
+
+@pytest.fixture
+def settings() -> Train:
+    return dataclasses.replace(load_params().train, warmup_steps=10, schedule="cosine")
+
+
+def rate_at(schedule: keras.optimizers.schedules.LearningRateSchedule, step: int) -> float:
+    return float(schedule(step))
+
+
+def test_warmup_is_linear_from_a_hundredth(settings: Train) -> None:
+    schedule = learning_rate_schedule(settings, learning_rate=0.1, total_steps=110)
+    assert rate_at(schedule, 0) == pytest.approx(0.001)
+    assert rate_at(schedule, 5) == pytest.approx((0.001 + 0.1) / 2)
+    assert rate_at(schedule, 10) == pytest.approx(0.1)
+
+
+def test_cosine_is_half_way_down_in_the_middle_and_zero_at_the_end(settings: Train) -> None:
+    schedule = learning_rate_schedule(settings, learning_rate=0.1, total_steps=110)
+    assert rate_at(schedule, 60) == pytest.approx(0.05)
+    assert rate_at(schedule, 110) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_constant_stays(settings: Train) -> None:
+    constant = dataclasses.replace(settings, schedule="constant")
+    schedule = learning_rate_schedule(constant, learning_rate=0.1, total_steps=110)
+    assert [rate_at(schedule, step) for step in (10, 60, 110)] == pytest.approx([0.1, 0.1, 0.1])
+
+
+def test_warmup_takes_at_most_half_of_a_short_stage(settings: Train) -> None:
+    schedule = learning_rate_schedule(settings, learning_rate=0.1, total_steps=4)
+    assert rate_at(schedule, 2) == pytest.approx(0.1)
+
+
+def test_adamw_spares_biases_and_batch_norm(settings: Train) -> None:
+    strong = dataclasses.replace(
+        settings, optimizer="adamw", weight_decay=0.5, schedule="constant", warmup_steps=0
+    )
+    optimizer = make_optimizer(strong, learning_rate=0.1, total_steps=10)
+    kernel, bias = (keras.Variable(np.ones(2), name=name) for name in ("kernel", "bias"))
+    optimizer.apply([np.zeros(2, np.float32)] * 2, [kernel, bias])
+    np.testing.assert_allclose(kernel, 1.0 - 0.1 * 0.5)
+    np.testing.assert_array_equal(bias, 1.0)
+
+
+def test_gradients_are_clipped_at_their_global_norm(settings: Train) -> None:
+    plain = dataclasses.replace(
+        settings,
+        optimizer="sgd",
+        learning_momentum=0.0,
+        gradient_clip_norm=1.0,
+        schedule="constant",
+        warmup_steps=0,
+    )
+    optimizer = make_optimizer(plain, learning_rate=1.0, total_steps=10)
+    a, b = keras.Variable([0.0]), keras.Variable([0.0])
+    optimizer.apply([np.array([3.0], np.float32), np.array([4.0], np.float32)], [a, b])
+    # The norm of (3, 4) is 5: both shrink by 5, unlike with a clip per array.
+    np.testing.assert_allclose([a[0], b[0]], [-0.6, -0.8], rtol=1e-6)
+
+
+def test_matterports_decay_goes_with_sgd_only(settings: Train) -> None:
+    assert uses_l2_loss(dataclasses.replace(settings, optimizer="sgd", weight_decay=1e-4))
+    assert not uses_l2_loss(dataclasses.replace(settings, optimizer="adamw", weight_decay=1e-4))
