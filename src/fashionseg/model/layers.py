@@ -12,7 +12,24 @@ BATCH_NORM_EPSILON = 1e-3
 
 
 class RowsBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation whose statistics take in the rows of `mask` only; the mask goes no further."""
+    """Batch normalisation whose statistics take in the rows of `mask` only; the mask goes no further.
+
+    Args:
+        uses_batch: False normalises with the moving statistics in training too, and leaves them alone.
+        options: of Keras's layer.
+    """
+
+    def __init__(self, uses_batch: bool, **options: object) -> None:
+        super().__init__(**options)
+        self.uses_batch = uses_batch
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
+        # `layer(x, training=False)` in a functional model does not last: the model's own flag replaces it
+        # (tests/model/test_layers.py).
+        return super().call(inputs, training=bool(training) and self.uses_batch, mask=mask)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "uses_batch": self.uses_batch}
 
     def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> None:
         return None
@@ -30,10 +47,12 @@ class BatchNorm:
 
     def __call__(self, x: Tensor, name: str, mask: Tensor | None = None, gamma: str = "ones") -> Tensor:
         layer = RowsBatchNormalization(
-            epsilon=BATCH_NORM_EPSILON, momentum=self.momentum, gamma_initializer=gamma, name=name
+            self.is_trained,
+            epsilon=BATCH_NORM_EPSILON,
+            momentum=self.momentum,
+            gamma_initializer=gamma,
+            name=name,
         )
-        if not self.is_trained:
-            return layer(x, training=False)
         return layer(x, mask=mask) if mask is not None else layer(x)
 
 
