@@ -10,6 +10,7 @@ and not on where training was taken up again.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -86,7 +87,9 @@ class TrainingBatches:
         self._iterator = _iterate(batches, loader.workers, loader.prefetch_batches, batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._iterator
+        for batch in self._iterator:
+            # Batches of a worker lie in shared memory; copied, it is given back at once, however long a batch is kept.
+            yield {key: np.array(value) for key, value in batch.items()}
 
     def get_state(self) -> dict[str, Any]:
         """Where the iterator stands; `set_state` of an equal object goes on from there."""
@@ -308,6 +311,9 @@ def _iterate(dataset: grain.MapDataset, workers: int, prefetch_batches: int, bat
             not flags.FLAGS.is_parsed()
         ):  # Grain reads its own defaults there, with or without a command line of absl's
             flags.FLAGS.mark_as_parsed()
+        # Stopping a worker, Grain may lose a batch under way. Python's tracker process frees its memory in the end, as
+        # it should; without this it also warns the user of it.
+        os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
         options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=prefetch_batches)
         batches = batches.mp_prefetch(options, worker_init_fn=_start_worker)
     return iter(batches)
