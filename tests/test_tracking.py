@@ -254,14 +254,31 @@ def test_a_stage_that_died_without_a_word_is_marked_killed(
     sent: list[str] = []
     monkeypatch.setattr(mirror_module, "send", lambda *_: sent.append("once") or True)
     journal = Journal(tmp_path / "run")
-    journal.append("begin", stage="finetune")
-    assert mirror(journal, "sqlite:///x.db", closed_pipe)
+    journal.append("begin", stage="finetune", pid=7)
+    assert mirror(journal, "sqlite:///x.db", closed_pipe, stage_pid=7)
     assert journal.records()[-1] | {"time": 0} == {
         "kind": "end", "stage": "finetune", "status": "KILLED", "time": 0,
     }  # fmt: skip
     assert sent == ["once"]
-    note_killed_stage(journal)
+    note_killed_stage(journal, stage_pid=7)
     assert len(journal.records()) == 2  # already told
+
+
+def test_a_stage_that_was_started_again_is_not_marked_killed(tmp_path: Path) -> None:
+    """The mirror of the killed one is still there."""
+    journal = Journal(tmp_path / "run")
+    journal.append("begin", stage="finetune", pid=7)
+    journal.append("begin", stage="finetune", pid=8)
+    note_killed_stage(journal, stage_pid=7)
+    assert journal.records()[-1]["kind"] == "begin"
+
+
+def test_one_process_at_a_time_sends_a_journal(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run")
+    with journal.exclusive() as first, journal.exclusive() as second:
+        assert (first, second) == (True, False)
+    with journal.exclusive(patience_seconds=5) as third:
+        assert third
 
 
 def test_a_server_that_failed_is_left_alone_for_a_while(
@@ -271,10 +288,10 @@ def test_a_server_that_failed_is_left_alone_for_a_while(
     monkeypatch.setattr(mirror_module, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(mirror_module, "send", lambda *_: bool(tries.append(1)))
     journal = Journal(tmp_path / "run")
-    journal.append("begin", stage="finetune")
+    journal.append("begin", stage="finetune", pid=7)
     reading, writing = os.pipe()
     threading.Timer(0.3, os.close, [writing]).start()
-    assert not mirror(journal, "http://x", reading)
+    assert not mirror(journal, "http://x", reading, stage_pid=7)
     os.close(reading)
     assert tries == [1]
 

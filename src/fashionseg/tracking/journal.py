@@ -4,7 +4,7 @@ Records are only appended, each in one write, so that a kill leaves at most one 
 readers skip. Kinds of records, each with `time` in milliseconds since 1970:
 
     run       key, name, experiment, params, tags                    the first line
-    begin     stage
+    begin     stage, pid
     metrics   stage, step, values
     tags      values
     file      path: below `files/` and, as it is, below the run's artifacts
@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 Record = dict[str, Any]
 
@@ -85,16 +85,22 @@ class Journal:
         self.append("file", path=path)
 
     @contextmanager
-    def exclusive(self) -> Iterator[bool]:
-        """Holds the right to send this journal to MLflow; yields False when another process has it."""
+    def exclusive(self, patience_seconds: float = 0.0) -> Iterator[bool]:
+        """Holds the right to send this journal to MLflow; yields False when another process has it for so long."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + patience_seconds
         with (self.folder / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+            while not (is_ours := _try_lock(lock)) and time.monotonic() < deadline:
+                time.sleep(0.2)
+            yield is_ours
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def stored_journals(folder: Path) -> list[Journal]:

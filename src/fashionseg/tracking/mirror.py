@@ -40,27 +40,27 @@ def start_mirror(journal: Journal, name: str, configured_uri: str | None) -> Ite
     say(f"MLflow: {public_uri(uri)}, run {name}")
     with (journal.folder / "mirror.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fashionseg.tracking", str(journal.folder), uri],
+            [sys.executable, "-m", "fashionseg.tracking", str(journal.folder), uri, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             start_new_session=True,  # Ctrl-C is for the stage; the mirror then sends what is left
         )
+    assert process.stdin is not None
     try:
         yield
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        try:
-            is_sent = process.wait(DRAIN_SECONDS) == EXIT_ALL_SENT
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            is_sent = False
-        if not is_sent:
-            say(
-                f"MLflow: not reached; all is in {journal.folder}, `fashionseg import-journals` sends it later"
-            )
+    except BaseException:
+        process.stdin.close()  # after Ctrl-C nobody wants to wait: the mirror sends the rest by itself, and ends
+        raise
+    process.stdin.close()
+    try:
+        is_sent = process.wait(DRAIN_SECONDS) == EXIT_ALL_SENT
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        is_sent = False
+    if not is_sent:
+        say(f"MLflow: not reached; all is in {journal.folder}, `fashionseg import-journals` sends it later")
 
 
 def send(journal: Journal, uri: str) -> bool:
@@ -79,8 +79,10 @@ def send(journal: Journal, uri: str) -> bool:
     return True
 
 
-def mirror(journal: Journal, uri: str, until_closed: int) -> bool:
-    """Sends `journal` bit by bit until the file descriptor `until_closed` is closed at its other end."""
+def mirror(journal: Journal, uri: str, until_closed: int, stage_pid: int) -> bool:
+    """Sends `journal` bit by bit until the file descriptor `until_closed` is closed at its other end, by the process
+    `stage_pid` or by its death.
+    """
     failed_at = -PAUSE_AFTER_FAILURE_SECONDS
     is_open = True
     sent_bytes = 0
@@ -88,7 +90,7 @@ def mirror(journal: Journal, uri: str, until_closed: int) -> bool:
         readable, _, _ = select.select([until_closed], [], [], POLL_SECONDS)
         is_open = not (readable and os.read(until_closed, 1024) == b"")
         if not is_open:
-            note_killed_stage(journal)
+            note_killed_stage(journal, stage_pid)
         is_paused = time.monotonic() - failed_at < PAUSE_AFTER_FAILURE_SECONDS
         written_bytes = journal.path.stat().st_size
         if is_paused or written_bytes == sent_bytes:
@@ -100,8 +102,11 @@ def mirror(journal: Journal, uri: str, until_closed: int) -> bool:
     return sent_bytes == journal.path.stat().st_size
 
 
-def note_killed_stage(journal: Journal) -> None:
-    """A stage that died without a word (kill -9, out of memory) ends as KILLED, instead of running for ever."""
+def note_killed_stage(journal: Journal, stage_pid: int) -> None:
+    """A stage that died without a word (kill -9, out of memory) ends as KILLED, instead of running for ever.
+
+    Only where it was the last to begin: it may have been started again meanwhile.
+    """
     steps = [record for record in journal.records() if record["kind"] in ("begin", "end")]
-    if steps and steps[-1]["kind"] == "begin":
+    if steps and steps[-1]["kind"] == "begin" and steps[-1]["pid"] == stage_pid:
         journal.append("end", stage=steps[-1]["stage"], status="KILLED")

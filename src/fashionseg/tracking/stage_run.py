@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -76,7 +77,7 @@ class StageRun:
         self._append("tags", values={key: str(value) for key, value in tags.items()})
 
     def begin(self) -> None:
-        self._append("begin", stage=self._stage)
+        self._append("begin", stage=self._stage, pid=os.getpid())
 
     def end(self, status: str) -> None:
         self._append("end", stage=self._stage, status=status)
