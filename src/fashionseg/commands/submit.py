@@ -40,6 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
     from fashionseg.data.kaggle import upload_submission
 
     message = params.submit.message if arguments.message is None else arguments.message
-    upload_submission(file, message, params.download.competition)
-    say(f"{file}: uploaded to {params.download.competition}")
+    answer = upload_submission(file, message, params.download.competition)
+    say(f"{file}: uploaded to {params.download.competition}: {answer}")
     return 0

@@ -1,0 +1,139 @@
+"""The stage `evaluate` on the sample, with detections made from the truth."""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from fashionseg.errors import UserError
+from fashionseg.evaluation.predictions import read_detections, write_detections
+from fashionseg.evaluation.thresholds import read_thresholds
+from fashionseg.params import load_params, read_yaml
+from fashionseg.stages import evaluate
+
+PATHS = {
+    "decoded": "data/decoded",
+    "splits": "data/splits",
+    "predictions": "data/predictions",
+    "heads": "models/heads",
+    "finetuned": "models/finetuned",
+}
+
+
+@pytest.fixture
+def run(sample, run_stage, monkeypatch):
+    """`run(reports, flag=...)`: the stage in the sample project."""
+    monkeypatch.chdir(sample)
+    return lambda reports, **flags: run_stage(evaluate.main, **{**PATHS, "reports": reports, **flags})
+
+
+@pytest.fixture(scope="module")
+def reports(sample, tmp_path_factory):
+    """The reports of one run."""
+    folder = tmp_path_factory.mktemp("reports")
+    flags = {**PATHS, "reports": folder}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(sample)
+        monkeypatch.setenv("FASHIONSEG_TRACKING", "off")
+        monkeypatch.setattr("sys.argv", ["evaluate", *(f"--{name}={value}" for name, value in flags.items())])
+        evaluate.main()
+    return folder
+
+
+def read_csv(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_metrics_hold_every_promised_figure(reports):
+    figures = json.loads((reports / "metrics.json").read_text())
+    assert 0.2 < figures["competition_score"] <= figures["competition_score_in_sample"] < 1
+    assert 0 < figures["competition_score_classid"] < figures["competition_score"]
+    assert {"competition_score_image", "competition_score_pooled"} <= figures.keys()
+    for kind in ("box", "mask"):
+        its = figures["coco"][kind]
+        assert its.keys() == {"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"}
+        assert 0.3 < its["ap50"] < 1
+        assert its["ap"] < its["ap50"]
+
+
+def test_counts_are_those_of_the_validation_photos(reports, sample):
+    figures = json.loads((reports / "metrics.json").read_text())
+    assert figures["num_photos"] == len((sample / "data/splits/validation.txt").read_text().split())
+    table = read_csv(reports / "plots" / "per_category.csv")
+    assert sum(int(row["truths"]) for row in table) == figures["num_truths"]
+
+
+def test_thresholds_lie_in_the_searched_lists(reports, sample):
+    found = read_thresholds(reports / "thresholds.json")
+    searched = load_params(sample / "params.yaml").evaluate
+    assert found.score in searched.score_thresholds
+    assert found.nms in searched.nms_thresholds
+    assert found.mask in searched.mask_thresholds
+    assert found.min_area in searched.min_areas
+
+
+def test_plots_are_tables_and_figures(reports):
+    names = {path.name for path in (reports / "plots").iterdir()}
+    drawn = ("per_category", "confusion", "score_threshold", "precision_recall", "losses")
+    assert names == {f"{name}.{kind}" for name in drawn for kind in ("csv", "png")} | {"threshold_grid.csv"}
+    assert [row["epoch"] for row in read_csv(reports / "plots" / "losses.csv")] == ["1", "2", "3", "4"]
+    curve = read_csv(reports / "plots" / "score_threshold.csv")
+    figures = json.loads((reports / "metrics.json").read_text())
+    best = max(float(row["competition_score"]) for row in curve)
+    assert best == pytest.approx(figures["competition_score_in_sample"], abs=1e-5)
+
+
+def test_confusions_count_every_truth(reports):
+    rows = read_csv(reports / "plots" / "confusion.csv")
+    figures = json.loads((reports / "metrics.json").read_text())
+    truths = sum(int(row["count"]) for row in rows if row["actual"] != "(nothing)")
+    assert truths == figures["num_truths"]
+
+
+def test_pictures_and_the_page_are_there(reports, sample):
+    asked = load_params(sample / "params.yaml").evaluate.pictures
+    photos = len((sample / "data/splits/validation.txt").read_text().split())
+    assert len(list((reports / "pictures").glob("*.png"))) == min(asked, photos)
+    page = (reports / "report.html").read_text(encoding="utf-8")
+    figures = json.loads((reports / "metrics.json").read_text())
+    assert f"{figures['competition_score']:.3f}" in page
+
+
+def test_a_second_run_writes_the_same_bytes(reports, run, tmp_path):
+    """The next test is the control: other thresholds to search give other files."""
+    run(tmp_path / "again")
+    files = sorted(path.relative_to(reports) for path in reports.rglob("*") if path.is_file())
+    assert len(files) > 15
+    for file in files:
+        assert (tmp_path / "again" / file).read_bytes() == (reports / file).read_bytes(), file
+
+
+def test_a_narrower_search_changes_the_thresholds_and_not_the_ap(reports, run, sample, tmp_path):
+    params = tmp_path / "params.yaml"
+    values = read_yaml(sample / "params.yaml")
+    values["evaluate"]["score_thresholds"] = [0.95]
+    params.write_text(json.dumps(values), encoding="utf-8")
+    run(tmp_path / "narrow", params=params)
+    before, after = (
+        json.loads((folder / "metrics.json").read_text()) for folder in (reports, tmp_path / "narrow")
+    )
+    assert read_thresholds(tmp_path / "narrow" / "thresholds.json").score == 0.95
+    assert after["competition_score_in_sample"] < before["competition_score_in_sample"]
+    assert after["coco"] == before["coco"]
+
+
+def test_detections_on_other_photos_are_refused(run, sample, tmp_path):
+    detections = read_detections(sample / "data/predictions")
+    write_detections(detections.select_photos(detections.photos[1:]), tmp_path / "predictions")
+    with pytest.raises(UserError, match="run the stage predict"):
+        run(tmp_path / "reports", predictions=tmp_path / "predictions")
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_missing_history_is_named(run, sample, tmp_path):
+    shutil.copytree(sample / "models", tmp_path / "models")
+    (tmp_path / "models/heads/history.csv").unlink()
+    with pytest.raises(UserError, match=r"history\.csv: no such file"):
+        run(tmp_path / "reports", heads=tmp_path / "models/heads")
