@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fashionseg.errors import UserError
 from remote import commands, failures
 from remote.commands import Login
 from remote.lock import Owner
@@ -39,6 +40,26 @@ class Request:
         words += [word for change in self.changes for word in ("--set", change)]
         words += ["--stages", ",".join(self.stages)] if self.stages else []
         return " ".join(words)
+
+
+def parse_request(
+    preset: str | None, changes: Sequence[str], stages: str, known_stages: Sequence[str]
+) -> Request:
+    """The flags of `fab dgx-train`, checked before anything is sent; `stages` separated by commas.
+
+    Raises:
+        UserError: a flag that cannot mean anything. Keys and values are checked by `fashionseg preset`.
+    """
+    if preset is not None and not re.fullmatch(r"\w[\w.-]*", preset):
+        raise UserError(f"--preset: expected the name of a file in presets/, got {preset!r}")
+    for change in changes:
+        if not re.match(r"\w[\w.]*=", change):
+            raise UserError(f"--set: expected key=value, got {change!r}")
+    names = tuple(name for name in stages.split(",") if name)
+    for name in names:
+        if name not in known_stages:
+            raise UserError(f"--stages: expected some of {', '.join(known_stages)}, got {name!r}")
+    return Request(preset or None, tuple(changes), names)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,16 @@ def push_tree(host: Host) -> int:
     with tempfile.NamedTemporaryFile("w", suffix=".rules") as file:
         file.write(rules)
         file.flush()
-        flags = ["--recursive", "--links", "--perms", "--times", "--delete", "--itemize-changes"]
+        # By content: Git and DVC write the same text with a new time.
+        flags = [
+            "--recursive",
+            "--links",
+            "--perms",
+            "--times",
+            "--checksum",
+            "--delete",
+            "--itemize-changes",
+        ]
         flags += [f"--filter=merge {file.name}"]
         changes = host.rsync("./", f":{host.settings.workspace}/", flags, "sending the tree")
     return len(tree.changed_names(changes))

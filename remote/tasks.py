@@ -23,7 +23,7 @@ from remote import commands, doctor, failures, image, job, local, outcome, sync
 from remote.dvc_files import stage_names
 from remote.fetch import fetch
 from remote.follow import follow, print_bytes
-from remote.job import Job, Request
+from remote.job import Job, Request, parse_request
 from remote.lock import checkout_lock, this_owner, workspace_lock
 from remote.runner import Host
 from remote.settings import load_settings
@@ -104,16 +104,13 @@ def dgx_sync(context: Context) -> None:
 def dgx_train(
     context: Context,
     preset: str | None = None,
-    set: Sequence[str] = (),
+    set: Sequence[str] | None = None,
     stages: str = "",
     detach: bool = False,
     no_models: bool = False,
 ) -> int:
     """Sync, run the stages on the host, follow the log, bring the results back; re-attach when they run already."""
-    request = Request(preset, tuple(set), tuple(name for name in stages.split(",") if name))
-    unknown = [name for name in request.stages if name not in stage_names(sync.read_pipeline())]
-    if unknown:
-        raise UserError(f"--stages: no stage {unknown[0]!r} in dvc.yaml")
+    request = parse_request(preset, set or (), stages, stage_names(sync.read_pipeline()))
     with Host(load_settings()) as host:
         found = job.find(host)
         _refuse_others(host, found, running_too=False)

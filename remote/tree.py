@@ -68,10 +68,12 @@ def filter_rules(files: Iterable[str], outputs: Iterable[str]) -> str:
     Raises:
         UserError: a name with a line break, which a rule cannot hold.
     """
-    files = list(files)
+    files, outputs = list(files), list(outputs)
     folders = {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
     kept = [path if path == "__pycache__" else f"/{path}" for path in (*KEPT_THERE, *sorted(outputs))]
     rules = [f"P {_escape(path)}" for path in kept]
+    # Nor their folders, which rsync would try to delete when nothing else is in them.
+    rules += [f"P /{folder}/" for folder in sorted({str(Path(path).parent) for path in outputs} - {"."})]
     rules += [f"S /{_escape(folder)}/" for folder in sorted(folders)]
     rules += [f"S /{_escape(name)}" for name in files]
     return "\n".join([*rules, "H *", ""])
