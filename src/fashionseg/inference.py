@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fashionseg.backend import start_backend
 from fashionseg.console import track
 from fashionseg.data.loader import inference_batches, letterbox
 from fashionseg.evaluation.predictions import Detections
@@ -46,7 +46,7 @@ def load_detector(directory: Path) -> Detector:
     Raises:
         UserError: a file is missing or damaged.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    start_backend()
     from fashionseg.model.build import load_model
 
     network, _, category_names = load_model(directory)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fashionseg.backend import start_backend
 from fashionseg.errors import UserError
 from fashionseg.project import STATE_FOLDER, checkout_root
 
@@ -21,6 +22,7 @@ def make_reproducible(seed: int, deterministic: bool) -> None:
     To be called before the first tensor is made. Deterministic kernels exist for everything that the model does on a
     CPU; on a GPU some operations refuse to run with them, so the parameter is off there.
     """
+    start_backend()
     import keras
 
     keras.utils.set_random_seed(seed)

@@ -1,0 +1,44 @@
+"""Starting Keras and its backend without the lines that TensorFlow prints at import."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def start_backend() -> None:
+    """Imports Keras (TensorFlow, or what KERAS_BACKEND says); seconds the first time, nothing afterwards.
+
+    TensorFlow's C++ code writes notes about oneDNN and CPU features to file descriptor 2 before any setting of its
+    log level counts. They tell a user nothing, so they are held back, and shown only if the import fails.
+    """
+    if "keras" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _held_back_stderr():
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # starts the devices, which has notes of its own
+
+
+@contextmanager
+def _held_back_stderr() -> Iterator[None]:
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
