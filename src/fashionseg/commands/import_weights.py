@@ -1,0 +1,40 @@
+"""`fashionseg import-weights`: a weight file in Matterport's layout as a model folder of ours."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from fashionseg.console import say
+from fashionseg.params import PARAMS_FILE, load_params
+from fashionseg.project import find_root
+from fashionseg.taxonomy import competition_taxonomy
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, help="weight file (.h5), for example mask_rcnn_coco.h5")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("models/imported"),
+        metavar="DIR",
+        help="folder to write (default: %(default)s)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    params = load_params(find_root() / PARAMS_FILE)
+    import keras
+
+    from fashionseg.model.build import build_mask_rcnn, save_model
+    from fashionseg.model.weights import load_matterport_for_categories
+
+    taxonomy = competition_taxonomy()
+    keras.utils.set_random_seed(params.seed)  # of the layers that the file has no weights for
+    network = build_mask_rcnn(params.model, taxonomy.num_categories, params.seed)
+    report = load_matterport_for_categories(network, arguments.path)
+    save_model(network, params.model, taxonomy.category_names, arguments.out)
+    say(f"{arguments.path} -> {arguments.out}: {report.describe()}")
+    return 0

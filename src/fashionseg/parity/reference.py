@@ -1,0 +1,149 @@
+"""A reference directory: its arrays, its configurations, and networks with its weights."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import tempfile
+import zipfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from fashionseg.errors import UserError
+from fashionseg.model.build import build_mask_rcnn
+from fashionseg.model.mask_rcnn import MaskRCNN
+from fashionseg.model.weights import load_matterport
+from fashionseg.params import Model, parse_model
+
+Arrays = dict[str, np.ndarray]
+
+WEIGHTS_SCRIPT = "make_weights.py"
+
+
+class Reference:
+    """A directory in the format of `README.md` there.
+
+    Args:
+        directory: where the `.npz` files lie.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def names(self) -> list[str]:
+        """The reference files, without their ending."""
+        names = sorted(path.stem for path in self.directory.glob("*.npz"))
+        if not names:
+            raise UserError(f"{self.directory}: expected a folder with reference files (*.npz)")
+        return names
+
+    def arrays(self, name: str) -> Arrays:
+        """All arrays of a file."""
+        path = self.directory / f"{name}.npz"
+        try:
+            with np.load(path) as file:
+                return {key: file[key] for key in file.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path}: not readable: {error}") from None
+
+    def network(self, config: dict[str, Any]) -> MaskRCNN:
+        """A network of that configuration with the weights that the directory's script makes for it."""
+        network = build_mask_rcnn(model_of(config), config["NUM_CLASSES"] - 1)
+        script = self._script()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "weights.h5"
+            digest = script.write_h5(
+                str(path),
+                config["weights_backbone"],
+                config["weights_num_classes"],
+                config["weights_seed"],
+            )
+            if digest != config["weights_sha256"]:
+                raise UserError(
+                    f"{self.directory / WEIGHTS_SCRIPT}: expected weights with the SHA-256 "
+                    f"{config['weights_sha256']}, got {digest}"
+                )
+            load_matterport(network, path)
+        return network
+
+    def _script(self) -> ModuleType:
+        path = self.directory / WEIGHTS_SCRIPT
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+        spec = importlib.util.spec_from_file_location("reference_make_weights", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+
+def config_of(arrays: Arrays) -> dict[str, Any]:
+    """Matterport's configuration, stored beside the arrays."""
+    return json.loads(str(arrays["config_json"]))
+
+
+def model_of(config: dict[str, Any]) -> Model:
+    """The `model` section of params.yaml that means the same as Matterport's configuration."""
+    height, width = config["IMAGE_SHAPE"][:2]
+    expected = {
+        "TRAIN_BN": False,
+        "BACKBONE_STRIDES": [4, 8, 16, 32, 64],
+        "IMAGE_SHAPE": [height, height, 3],
+        "MASK_SHAPE": [2 * config["MASK_POOL_SIZE"]] * 2,
+    }
+    for key, value in expected.items():
+        if config[key] != value:
+            raise UserError(f"config_json: {key}: expected {value}, got {config[key]}")
+    values = {
+        "pretrained": "none",
+        "backbone": config["BACKBONE"],
+        "backbone_width": 64,
+        "train_bn": False,
+        "bn_momentum": 0.99,
+        "image_max_dim": width,
+        "mean_pixel": config["MEAN_PIXEL"],
+        "top_down_pyramid_size": config["TOP_DOWN_PYRAMID_SIZE"],
+        "rpn_channels": 512,
+        "fpn_classif_fc_layers_size": config["FPN_CLASSIF_FC_LAYERS_SIZE"],
+        "mask_channels": 256,
+        "rpn_anchor_scales": config["RPN_ANCHOR_SCALES"],
+        "rpn_anchor_ratios": config["RPN_ANCHOR_RATIOS"],
+        "rpn_anchor_stride": config["RPN_ANCHOR_STRIDE"],
+        "rpn_nms_threshold": config["RPN_NMS_THRESHOLD"],
+        "rpn_train_anchors_per_image": config["RPN_TRAIN_ANCHORS_PER_IMAGE"],
+        "rpn_bbox_std_dev": config["RPN_BBOX_STD_DEV"],
+        "bbox_std_dev": config["BBOX_STD_DEV"],
+        "pre_nms_limit": config["PRE_NMS_LIMIT"],
+        "post_nms_rois_training": config["POST_NMS_ROIS_TRAINING"],
+        "post_nms_rois_inference": config["POST_NMS_ROIS_INFERENCE"],
+        "train_rois_per_image": config["TRAIN_ROIS_PER_IMAGE"],
+        "roi_positive_ratio": config["ROI_POSITIVE_RATIO"],
+        "proposals_include_gt": False,
+        "max_gt_instances": config["MAX_GT_INSTANCES"],
+        "mini_mask_shape": config["MINI_MASK_SHAPE"][0],
+        "pool_size": config["POOL_SIZE"],
+        "mask_pool_size": config["MASK_POOL_SIZE"],
+        "detection_max_instances": config["DETECTION_MAX_INSTANCES"],
+        "detection_min_confidence": config["DETECTION_MIN_CONFIDENCE"],
+        "detection_nms_threshold": config["DETECTION_NMS_THRESHOLD"],
+    }
+    return parse_model(values, Path("config_json"))
+
+
+def unpack(arrays: Arrays, name: str, packed: str | None = None) -> np.ndarray:
+    """The masks stored as bits under `name`_packed: bool [instances, H, W].
+
+    The shape beside them has the instances last, as in Matterport's code, or first.
+    """
+    bits = arrays[packed or f"{name}_packed"]
+    shape = arrays[f"{name}_shape"].tolist()
+    num = len(bits)
+    instances_last = len(shape) == 3 and shape[-1] == num and shape[0] != num
+    height, width = shape[:2] if instances_last else shape[-2:]
+    if len(shape) == 4 and shape[0] * shape[1] != num:  # [B, H, W, instances]
+        height, width = shape[1:3]
+    flat = np.unpackbits(bits, axis=1)[:, : height * width]
+    return flat.reshape(num, height, width).astype(bool)
