@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
@@ -80,11 +80,8 @@ def filter_rules(files: Iterable[str], outputs: Iterable[str]) -> str:
 
 
 def changed_names(itemized: str) -> list[str]:
-    """Names from rsync's `--itemize-changes` output that were sent or deleted (folders' times do not count)."""
-    lines: Sequence[list[str]] = [line.split(maxsplit=1) for line in itemized.splitlines()]
-    return [
-        words[1] for words in lines if len(words) == 2 and (words[0][0] in "<>c" or words[0] == "*deleting")
-    ]
+    """Names from rsync's `--itemize-changes` output that were sent or deleted; new times alone do not count."""
+    return re.findall(r"^(?:[<>c][fdLDS]\S{9}|\*deleting) +(.+)$", itemized, re.MULTILINE)
 
 
 def _escape(name: str) -> str:
