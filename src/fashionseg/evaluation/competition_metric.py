@@ -51,31 +51,66 @@ class MatchTable:
     true_positives: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Every prediction of a photo against every truth, whatever their labels.
+
+    Attributes:
+        overlaps: int64 [P, T], pixels in both.
+        areas, truth_areas: int64 [P] and [T].
+    """
+
+    overlaps: np.ndarray
+    areas: np.ndarray
+    truth_areas: np.ndarray
+
+    @classmethod
+    def of(cls, predictions: list[BitMask], truths: list[BitMask]) -> Pairs:
+        return cls(
+            intersections(predictions, truths),
+            np.array([mask.area for mask in predictions], np.int64),
+            np.array([mask.area for mask in truths], np.int64),
+        )
+
+    def levels(self) -> np.ndarray:
+        """int64 [P, T]: how many IoU thresholds each pair passes."""
+        return iou_levels(self.overlaps, self.areas, self.truth_areas)
+
+    def ious(self) -> np.ndarray:
+        """float64 [P, T]."""
+        unions = self.areas[:, None] + self.truth_areas[None, :] - self.overlaps
+        return self.overlaps / np.maximum(unions, 1)
+
+
 def match_photo(
     predicted_labels: Sequence[Hashable],
-    predicted_masks: Sequence[BitMask],
+    predicted_masks: list[BitMask],
     truth_labels: Sequence[Hashable],
-    truth_masks: Sequence[BitMask],
+    truth_masks: list[BitMask],
 ) -> PhotoMatches:
     """Counts of one photo; labels in the order in which they first occur."""
-    rows = []
-    labels = list(dict.fromkeys([*predicted_labels, *truth_labels]))
-    for label in labels:
-        predictions = [
-            mask for mask, its in zip(predicted_masks, predicted_labels, strict=True) if its == label
-        ]
-        truths = [mask for mask, its in zip(truth_masks, truth_labels, strict=True) if its == label]
-        rows.append([len(predictions), len(truths), *count_true_positives(pair_levels(predictions, truths))])
-    return PhotoMatches(tuple(labels), np.array(rows, np.int64).reshape(-1, 2 + NUM_THRESHOLDS))
+    return match_labels(Pairs.of(predicted_masks, truth_masks).levels(), predicted_labels, truth_labels)
 
 
-def pair_levels(predictions: list[BitMask], truths: list[BitMask]) -> np.ndarray:
-    """int64 [P, T]: how many IoU thresholds each pair passes."""
-    return iou_levels(
-        intersections(predictions, truths),
-        np.array([mask.area for mask in predictions], np.int64),
-        np.array([mask.area for mask in truths], np.int64),
-    )
+def match_labels(
+    levels: np.ndarray, predicted_labels: Sequence[Hashable], truth_labels: Sequence[Hashable]
+) -> PhotoMatches:
+    """As `match_photo`, from the thresholds [P, T] that each pair passes."""
+    rows: dict[Hashable, list[int]] = {}
+    columns: dict[Hashable, list[int]] = {}
+    for places, labels in ((rows, predicted_labels), (columns, truth_labels)):
+        for place, label in enumerate(labels):
+            places.setdefault(label, []).append(place)
+    counts = []
+    for label in (every := list(dict.fromkeys([*rows, *columns]))):
+        its_rows, its_columns = rows.get(label, []), columns.get(label, [])
+        true_positives = (
+            count_true_positives(levels[np.ix_(its_rows, its_columns)])
+            if its_rows and its_columns
+            else [0] * NUM_THRESHOLDS
+        )
+        counts.append([len(its_rows), len(its_columns), *true_positives])
+    return PhotoMatches(tuple(every), np.array(counts, np.int64).reshape(-1, 2 + NUM_THRESHOLDS))
 
 
 def match_table(photos: Sequence[PhotoMatches]) -> MatchTable:

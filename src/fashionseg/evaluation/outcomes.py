@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fashionseg.evaluation.bit_masks import BitMask, intersections
-from fashionseg.evaluation.competition_metric import PhotoMatches, match_photo
-from fashionseg.evaluation.instances import Instance, Thresholds, find_instances
+from fashionseg.evaluation.competition_metric import Pairs, PhotoMatches, match_labels
+from fashionseg.evaluation.instances import Thresholds, find_instances
 from fashionseg.evaluation.parallel import map_photos
 from fashionseg.evaluation.photos import Photo
 
@@ -50,40 +49,33 @@ def _judge(work: list[tuple[Photo, Thresholds, Thresholds]]) -> list[Outcome]:
     for (detections, truths), out_of_fold, final in work:
         truth_masks = truths.masks()
         categories = truths.categories.tolist()
-        fold_instances = find_instances(detections, out_of_fold)
-        final_instances = fold_instances if final == out_of_fold else find_instances(detections, final)
-        fold_masks = [instance.mask for instance in fold_instances]
-        fold_categories = [instance.category for instance in fold_instances]
+        instances = find_instances(detections, out_of_fold)
+        found = [instance.category for instance in instances]
+        pairs = Pairs.of([instance.mask for instance in instances], truth_masks)
+        levels = pairs.levels()
+        by_category = by_category_final = match_labels(levels, found, categories)
         # The model tells no attributes, so its ClassId is the category alone.
-        class_ids = [str(category) for category in fold_categories]
-        outcomes.append(
-            Outcome(
-                out_of_fold=match_photo(fold_categories, fold_masks, categories, truth_masks),
-                out_of_fold_class_id=match_photo(class_ids, fold_masks, truths.class_ids, truth_masks),
-                final=match_photo(
-                    [instance.category for instance in final_instances],
-                    [instance.mask for instance in final_instances],
-                    categories,
-                    truth_masks,
-                ),
-                confusions=find_confusions(final_instances, categories, truth_masks),
-            )
-        )
+        by_class_id = match_labels(levels, [str(category) for category in found], truths.class_ids)
+        if final != out_of_fold:
+            instances = find_instances(detections, final)
+            found = [instance.category for instance in instances]
+            pairs = Pairs.of([instance.mask for instance in instances], truth_masks)
+            by_category_final = match_labels(pairs.levels(), found, categories)
+        confusions = find_confusions(found, categories, pairs.ious())
+        outcomes.append(Outcome(by_category, by_class_id, by_category_final, confusions))
     return outcomes
 
 
-def find_confusions(
-    instances: list[Instance], categories: list[int], truth_masks: list[BitMask]
-) -> list[tuple[int, int]]:
+def find_confusions(found: list[int], categories: list[int], ious: np.ndarray) -> list[tuple[int, int]]:
     """Pairs (true, predicted) one to one: first those of equal category, then by falling IoU, all with IoU > 0.5.
 
     Truths and instances left over are paired with NOTHING.
+
+    Args:
+        found: categories of the instances, [P].
+        categories: of the truths, [T].
+        ious: float64 [P, T].
     """
-    overlaps = intersections([instance.mask for instance in instances], truth_masks)
-    areas = np.array([instance.mask.area for instance in instances], np.int64)
-    truth_areas = np.array([mask.area for mask in truth_masks], np.int64)
-    ious = overlaps / np.maximum(areas[:, None] + truth_areas[None, :] - overlaps, 1)
-    found = [instance.category for instance in instances]
     candidates = sorted(
         (found[row] != categories[column], -ious[row, column], row, column)
         for row, column in np.argwhere(ious > 0.5).tolist()
