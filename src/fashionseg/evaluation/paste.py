@@ -80,7 +80,10 @@ def _taps(low: float, high: float, pixels: int, cells: int) -> tuple[int, np.nda
     if end <= first:
         return first, np.zeros(0, np.intp), np.zeros(0, np.float32)
     scale = cells / (high - low)
-    places = np.arange(first, end) * scale + ((0.5 - low) * scale - 0.5)
+    # Cell i was trained on the sample at i / (M - 1) of a mini-mask of 2 M cells, from centre to centre of its
+    # outermost cells. Half-pixel centres here would shrink every mask by a hundredth of its box on each side.
+    in_box = (np.arange(first, end) + (0.5 - low)) * scale
+    places = (2.0 * in_box - 0.5) * ((cells - 1) / (2 * cells - 1))
     places = np.minimum(np.maximum(places, 0.0), cells - 1.0)
     cell = np.minimum(places.astype(np.intp), cells - 2)
     return first, cell, (places - cell).astype(np.float32)
