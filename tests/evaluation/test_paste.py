@@ -42,12 +42,13 @@ def test_rows_are_not_taken_for_columns():
 
 
 def test_values_between_cells_by_hand():
-    # A 2 x 2 grid in a box of 4 x 4: centres lie at grid -0.25, 0.25, 0.75, 1.25; the ends take the border's value.
+    # A 2 x 2 grid in a box of 4 x 4, learned from a mini-mask of 4 x 4: the mini-mask's cells are the pixels, and the
+    # grid's two cells stand for the centres of its first and last one, with thirds between them.
     grid = np.array([[0, 100], [0, 100]], np.uint8)
     first_row, first_column, values = paste_columns(grid, np.array([0, 0, 1, 1]), (4, 4))
     assert (first_row, first_column) == (0, 0)
-    np.testing.assert_allclose(values[:, 0], [0, 25, 75, 100])
-    np.testing.assert_allclose(values[:, 3], [0, 25, 75, 100])
+    np.testing.assert_allclose(values[:, 0], [0, 100 / 3, 200 / 3, 100], rtol=1e-6)
+    np.testing.assert_allclose(values[:, 3], [0, 100 / 3, 200 / 3, 100], rtol=1e-6)
 
 
 def test_a_higher_threshold_gives_a_mask_inside_the_lower():

@@ -1,9 +1,9 @@
 """From a box and its small mask of probabilities to a binary mask in a photo's or the competition's frame.
 
-The mask head answers on an M x M grid that spans the box. A pixel whose centre lies in the box takes the bilinear
-interpolation of the grid at that centre, with half-pixel centres (He et al., Mask R-CNN, section 3: the mask is
-resized to the box and binarised); beyond the grid's outermost centres the value of the border goes on. The box
-keeps its fractions of a pixel, so a mask does not jump with rounding.
+The mask head answers on an M x M grid that spans the box (He et al., Mask R-CNN, section 3: the mask is resized to the
+box and binarised). A pixel whose centre lies in the box takes the bilinear interpolation of the grid there, each cell
+at the place that it was trained on (`_taps`); beyond the outermost cells their value goes on. The box keeps its
+fractions of a pixel, so a mask does not jump with rounding.
 """
 
 from __future__ import annotations
