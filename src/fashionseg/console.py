@@ -55,19 +55,27 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A bar with counts, rate and remaining time; extra columns come from a task's `status` field."""
+    """A bar with counts, rate and remaining time; a task's field `status` is shown behind them."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
 
-    class RateColumn(TextColumn):
-        def __init__(self) -> None:
-            super().__init__("")
-
-        def render(self, task):  # type: ignore[no-untyped-def]
-            from rich.text import Text
-
+    class RateColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:.1f}/s")
+
+    class StatusColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(task.fields.get("status", ""))
 
     console = Console(stderr=True)
     columns = (
@@ -76,12 +84,7 @@ def progress_bar() -> Iterator[Progress]:
         MofNCompleteColumn(),
         RateColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[status]}"),
+        StatusColumn(),
     )
-
-    class StatusProgress(Progress):
-        def add_task(self, description, **fields):  # type: ignore[no-untyped-def, override]
-            return super().add_task(description, **{"status": "", **fields})
-
-    with StatusProgress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         yield bar
