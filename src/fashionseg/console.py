@@ -33,7 +33,7 @@ def exit_code(main: Callable[[], int | None]) -> int:
         sys.stderr.close()
         return EXIT_FAULT
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted; the same command goes on from what is done", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 

@@ -30,10 +30,10 @@ def build_backbone(backbone: str, image_side: int, width: int, batch_norm: Batch
         batch_norm: makes the normalisations.
     """
     images = keras.Input((image_side, image_side, 3), name="input_image")
-    x = layers.ZeroPadding2D(3)(images)
+    x = layers.ZeroPadding2D(3, name="conv1_pad")(images)
     x = conv(x, width, 7, "conv1", strides=2, padding="valid")
-    x = relu(batch_norm(x, "bn_conv1"))
-    x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
+    x = relu(batch_norm(x, "bn_conv1"), "conv1_relu")
+    x = layers.MaxPooling2D(3, strides=2, padding="same", name="conv1_pool")(x)
     maps = []
     for stage, num_blocks in enumerate(BLOCKS_PER_STAGE[backbone], start=FIRST_STAGE):
         channels = width * 2 ** (stage - FIRST_STAGE)
@@ -55,9 +55,9 @@ def _bottleneck(
         x = conv(x, channels, size, f"res{place}_branch{name}", strides=strides)
         return batch_norm(x, f"bn{place}_branch{name}", gamma=gamma)
 
-    y = relu(branch(x, "2a", channels, 1, strides))
-    y = relu(branch(y, "2b", channels, 3))
+    y = relu(branch(x, "2a", channels, 1, strides), f"res{place}_branch2a_relu")
+    y = relu(branch(y, "2b", channels, 3), f"res{place}_branch2b_relu")
     # From scratch each block starts as the identity (Goyal et al. 2017, section 5.1); loaded weights replace it.
     y = branch(y, "2c", 4 * channels, 1, gamma="zeros")
     shortcut = branch(x, "1", 4 * channels, 1, strides) if is_first else x
-    return relu(layers.Add()([y, shortcut]), name=f"res{place}_out")
+    return relu(layers.Add(name=f"res{place}_add")([y, shortcut]), f"res{place}_out")

@@ -48,12 +48,15 @@ def build_mask_rcnn(model: Model, num_categories: int, seed: int = 0) -> MaskRCN
         mask_head=build_mask_head(
             model.mask_pool_size, channels, model.mask_channels, num_classes, batch_norm
         ),
-        proposals=Proposals(model.rpn_bbox_std_dev, model.pre_nms_limit, model.rpn_nms_threshold),
+        proposals=Proposals(
+            model.rpn_bbox_std_dev, model.pre_nms_limit, model.rpn_nms_threshold, name="proposals"
+        ),
         detections=Detections(
             model.bbox_std_dev,
             model.detection_min_confidence,
             model.detection_nms_threshold,
             model.detection_max_instances,
+            name="detections",
         ),
         roi_sampler=RoiSampler(
             rois_per_image=model.train_rois_per_image,

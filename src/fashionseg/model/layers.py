@@ -64,6 +64,7 @@ def conv(
     return layers.Conv2D(channels, size, strides=strides, padding=padding, name=name, **options)(x)
 
 
-def relu(x: Tensor, name: str | None = None) -> Tensor:
-    """ReLU."""
+def relu(x: Tensor, name: str) -> Tensor:
+    """ReLU. Named like every layer: names that Keras numbers on would differ between two networks of a process, and
+    with them the bytes of the weight file (tests/model/test_mask_rcnn.py)."""
     return layers.Activation("relu", name=name)(x)

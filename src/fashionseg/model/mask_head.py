@@ -20,7 +20,7 @@ def build_mask_head(
     x = pooled
     for number in (1, 2, 3, 4):
         x = conv(x, channels, 3, f"mrcnn_mask_conv{number}")
-        x = relu(batch_norm(x, f"mrcnn_mask_bn{number}", mask=is_real))
+        x = relu(batch_norm(x, f"mrcnn_mask_bn{number}", mask=is_real), f"mrcnn_mask_relu{number}")
     x = layers.Conv2DTranspose(
         channels, 2, strides=2, activation="relu", kernel_initializer="he_normal", name="mrcnn_mask_deconv"
     )(x)

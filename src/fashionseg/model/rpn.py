@@ -24,8 +24,8 @@ def build_rpn_head(in_channels: int, channels: int, anchors_per_cell: int, ancho
     logits = conv(shared, 2 * anchors_per_cell, 1, "rpn_class_raw", kernel_initializer=small)
     deltas = conv(shared, 4 * anchors_per_cell, 1, "rpn_bbox_pred", kernel_initializer=small)
     # Logits and deltas leave in float32 whatever the compute type: their softmax and exponent need it.
-    logits = layers.Reshape((-1, 2), dtype="float32")(logits)
-    deltas = layers.Reshape((-1, 4), dtype="float32")(deltas)
+    logits = layers.Reshape((-1, 2), name="rpn_class_logits", dtype="float32")(logits)
+    deltas = layers.Reshape((-1, 4), name="rpn_bbox", dtype="float32")(deltas)
     return keras.Model(features, [logits, deltas], name="rpn_model")
 
 
