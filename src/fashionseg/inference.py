@@ -12,7 +12,7 @@ import numpy as np
 from fashionseg.backend import start_backend
 from fashionseg.console import track
 from fashionseg.data.loader import inference_batches, letterbox
-from fashionseg.evaluation.predictions import Detections
+from fashionseg.evaluation.predictions import Detections, no_detections
 
 if TYPE_CHECKING:
     from fashionseg.model.mask_rcnn import MaskRCNN
@@ -112,6 +112,8 @@ def _collect(detector: Detector, batches: Iterable[Batch], names: list[str]) -> 
                 np.round(output["masks"][image, row] * 255.0).astype(np.uint8),
             )
         )
+    if not parts:
+        return no_detections(names)
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return Detections.build(names, *columns)
 
