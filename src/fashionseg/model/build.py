@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 from fashionseg.errors import UserError
@@ -122,7 +123,11 @@ def load_weights(network: MaskRCNN, path: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        network.load_weights(path)
+        # Keras warns of parts that it leaves at their initial values; a partial load is none.
+        with warnings.catch_warnings(record=True, action="always") as skipped:
+            network.load_weights(path)
+        reason = str(skipped[0].message) if skipped else ""
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path}: weights that do not fit the model: {reason}") from None
+        reason = str(error)
+    if reason:
+        raise UserError(f"{path}: weights that do not fit the model: {reason.strip().splitlines()[0]}")
