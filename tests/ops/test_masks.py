@@ -32,6 +32,15 @@ def test_outside_the_mask_is_zero():
     np.testing.assert_allclose(crop, [[0, 0, 0], [1, 1, 1], [1, 1, 1]], atol=1e-6)
 
 
+def test_a_box_that_equals_the_mask_keeps_its_last_row_and_column():
+    # 27 * (55 / 27) is more than 55 in float32, so that without slack the last samples lie outside.
+    mask, whole = np.ones((1, 56, 56), np.float32), np.array([[0, 0, 1, 1]], np.float32)
+    np.testing.assert_allclose(array(crop_masks(mask, whole, 28)), np.ones((1, 28, 28)), atol=1e-6)
+    strict = array(crop_masks(mask, whole, 28, edge_slack=0.0))[0]
+    np.testing.assert_array_equal(strict[-1], 0)
+    np.testing.assert_array_equal(strict[:, -1], 0)
+
+
 def test_boxes_from_inside_a_frame():
     frame = np.array([[0.2, 0.4, 0.6, 0.8]], np.float32)
     box = np.array([[0.3, 0.4, 0.6, 1.0]], np.float32)

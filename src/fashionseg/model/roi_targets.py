@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from fashionseg.ops.boxes import Tensor, encode_deltas, iou_matrix, is_real
-from fashionseg.ops.masks import crop_masks, relative_boxes
+from fashionseg.ops.masks import EDGE_SLACK, crop_masks, relative_boxes
 from fashionseg.ops.matching import best_match, touches_crowd
 from fashionseg.ops.sampling import limit
 
@@ -46,6 +46,7 @@ class RoiSampler(NamedTuple):
             the positives found, hence none at all in an image without positives.
         cuts_gradient: the box targets are constants. False is Matterport's code, in which the second stage's box
             loss also trains the RPN's boxes through them, which its author did not want (its issue 343).
+        mask_edge_slack: see `ops.masks.crop_masks`; 0 is Matterport's code.
     """
 
     rois_per_image: int
@@ -55,6 +56,7 @@ class RoiSampler(NamedTuple):
     includes_gt: bool
     fills_negatives: bool
     cuts_gradient: bool = True
+    mask_edge_slack: float = EDGE_SLACK
 
     @property
     def max_positives(self) -> int:
@@ -152,7 +154,9 @@ class RoiSampler(NamedTuple):
         first = self.max_positives
         frames = ops.take_along_axis(mask_frames_norm, matched[:, :first, None], axis=1)
         masks = _take_masks(gt_masks, matched[:, :first])
-        masks = crop_masks(masks, relative_boxes(rois[:, :first], frames), self.mask_size)
+        masks = crop_masks(
+            masks, relative_boxes(rois[:, :first], frames), self.mask_size, self.mask_edge_slack
+        )
         masks = ops.where(is_positive[:, :first, None, None], ops.round(masks), 0.0)
         return RoiTargets(rois, is_chosen, ops.cast(classes, "int32"), deltas, masks)
 

@@ -7,8 +7,12 @@ from keras import ops
 
 from fashionseg.ops.boxes import Tensor
 
+# A sample on the edge may come out this far outside, in pixels. Without it a RoI that equals its instance's box loses
+# the last row and column of its target: 27 * (55 / 27) is more than 55 in float32.
+EDGE_SLACK = 1e-4
 
-def crop_masks(masks: Tensor, boxes_norm: Tensor, size: int) -> Tensor:
+
+def crop_masks(masks: Tensor, boxes_norm: Tensor, size: int, edge_slack: float = EDGE_SLACK) -> Tensor:
     """Bilinear samples of each mask in its box, corner to corner; 0 outside the mask.
 
     Bilinear sampling is separable, so two small matrix products per mask do it: no gather, exact weights.
@@ -17,13 +21,14 @@ def crop_masks(masks: Tensor, boxes_norm: Tensor, size: int) -> Tensor:
         masks: [..., h, w].
         boxes_norm: [..., 4], normalised to the mask (0 = centre of the first pixel, 1 = of the last).
         size: S, samples per side.
+        edge_slack: pixels by which a sample may lie outside and still count as on the edge.
 
     Returns:
         float32 [..., S, S].
     """
     y1, x1, y2, x2 = ops.unstack(boxes_norm, 4, axis=-1)
-    rows = _interpolation_matrix(y1, y2, masks.shape[-2], size)
-    columns = _interpolation_matrix(x1, x2, masks.shape[-1], size)
+    rows = _interpolation_matrix(y1, y2, masks.shape[-2], size, edge_slack)
+    columns = _interpolation_matrix(x1, x2, masks.shape[-1], size, edge_slack)
     along_rows = ops.matmul(rows, ops.cast(masks, "float32"))
     return ops.matmul(along_rows, ops.swapaxes(columns, -1, -2))
 
@@ -43,12 +48,13 @@ def relative_boxes(boxes_norm: Tensor, frames_norm: Tensor) -> Tensor:
     )
 
 
-def _interpolation_matrix(low: Tensor, high: Tensor, length: int, size: int) -> Tensor:
+def _interpolation_matrix(low: Tensor, high: Tensor, length: int, size: int, edge_slack: float) -> Tensor:
     """[..., S, length]: row i holds the weights of the pixels around sample i; all 0 when it lies outside."""
     last = float(length - 1)
     step = (high - low) * last / ops.full_like(low, size - 1)  # a tensor as divisor: see `roi_align._samples`
     position = (low * last)[..., None] + ops.arange(size, dtype="float32") * step[..., None]
-    inside = ops.logical_and(position >= 0.0, position <= last)
+    inside = ops.logical_and(position >= -edge_slack, position <= last + edge_slack)
+    position = ops.clip(position, 0.0, last)
     distance = ops.abs(position[..., None] - ops.convert_to_tensor(np.arange(length, dtype=np.float32)))
     weights = ops.maximum(1.0 - distance, 0.0)
     return ops.where(inside[..., None], weights, 0.0)

@@ -98,7 +98,7 @@ def compare_targets(reference: Reference, name: str) -> Iterator[Row]:
 
 
 def matterport_sampler(rois_per_image: int, positive_ratio: float) -> RoiSampler:
-    """RoIs sampled by Matterport's rules: no ground truth among the proposals, at most two negatives a positive."""
+    """RoIs sampled by Matterport's rules: no ground truth among the proposals, two negatives a positive at most."""
     return RoiSampler(
         rois_per_image=rois_per_image,
         positive_ratio=positive_ratio,
@@ -106,6 +106,7 @@ def matterport_sampler(rois_per_image: int, positive_ratio: float) -> RoiSampler
         mask_size=MASK_SIZE,
         includes_gt=False,
         fills_negatives=False,
+        mask_edge_slack=0.0,
     )
 
 

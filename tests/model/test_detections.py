@@ -1,0 +1,57 @@
+"""From classified RoIs to detections."""
+
+from __future__ import annotations
+
+import numpy as np
+from keras import ops
+
+from fashionseg.model.detections import Detections
+
+WINDOW = np.array([[0, 0, 1, 1]], np.float32)
+
+
+def detect(rois, scores, deltas=None, windows=WINDOW, max_instances=4, min_confidence=0.3) -> np.ndarray:
+    rois, scores = np.array([rois], np.float32), np.array([scores], np.float32)
+    if deltas is None:
+        deltas = np.zeros((*scores.shape, 4), np.float32)
+    layer = Detections((0.1, 0.1, 0.2, 0.2), min_confidence, 0.5, max_instances)
+    return ops.convert_to_numpy(layer(rois, scores, deltas, windows))[0]
+
+
+A, B, C = [0.0, 0.0, 0.4, 0.4], [0.0, 0.0, 0.4, 0.36], [0.6, 0.6, 0.9, 0.9]
+
+
+def test_by_falling_score_without_background_and_doubtful_ones():
+    found = detect([A, C, C, A], [[0, 0.6, 0.4], [0.1, 0.2, 0.7], [0.8, 0.2, 0], [0.3, 0.28, 0.29]])
+    np.testing.assert_allclose(found, [[*C, 2, 0.7], [*A, 1, 0.6], [0] * 6, [0] * 6], rtol=1e-6)
+
+
+def test_suppression_stays_within_a_class():
+    scores = [[0.1, 0.9, 0], [0.2, 0.8, 0]]
+    assert detect([A, B], scores)[:, 4].tolist() == [1, 0, 0, 0]
+    scores[1] = [0.2, 0, 0.8]
+    assert detect([A, B], scores)[:, 4].tolist() == [1, 2, 0, 0]
+
+
+def test_no_more_than_the_limit_and_the_lower_roi_first_among_equals():
+    rois = [[0, 0, 0.1, 0.1], [0, 0.5, 0.1, 0.6], [0.5, 0, 0.6, 0.1]]
+    found = detect(rois, [[0.1, 0.9]] * 3, max_instances=2)
+    np.testing.assert_allclose(found[:, :4], rois[:2])
+
+
+def test_the_deltas_of_the_class_refine_the_box_and_the_window_cuts_it():
+    deltas = np.zeros((1, 1, 3, 4), np.float32)
+    deltas[0, 0, 1] = 99
+    deltas[0, 0, 2] = [1, 0, 0, 0]  # times 0.1: a tenth of its height down
+    window = np.array([[0, 0, 0.42, 0.3]], np.float32)
+    found = detect([A], [[0, 0.1, 0.9]], deltas, window)
+    np.testing.assert_allclose(found[0], [0.04, 0, 0.42, 0.3, 2, 0.9], rtol=1e-5)
+
+
+def test_nothing_found_is_all_zeros():
+    assert not detect([A, C], [[0.9, 0.1], [0.8, 0.2]]).any()
+
+
+def test_rows_of_padding_are_no_detections_of_area():
+    found = detect([[0, 0, 0, 0]] * 3, [[1, 0]] * 3)
+    assert not found.any()

@@ -1,0 +1,102 @@
+"""The five losses, worked out by hand."""
+
+from __future__ import annotations
+
+from math import exp, log
+
+import numpy as np
+import pytest
+from keras import ops
+
+from fashionseg.model import losses
+
+
+def value(tensor: object) -> float:
+    return float(ops.convert_to_numpy(tensor))
+
+
+def test_smooth_l1_is_a_parabola_up_to_one_and_a_line_beyond():
+    targets, predictions = np.array([0.0, 0.0, 0.0, 2.0]), np.array([0.5, 1.0, 3.0, -2.0])
+    expected = [0.125, 0.5, 2.5, 3.5]
+    np.testing.assert_allclose(ops.convert_to_numpy(losses.smooth_l1(targets, predictions)), expected)
+
+
+def test_rpn_class_loss_is_the_mean_over_anchors_in_use():
+    match = np.array([[1, 0, -1]])
+    # Object with even odds: log 2. Not used: ignored. Background with odds e : 1: log(1 + 1/e).
+    logits = np.array([[[0, 0], [-50, 50], [1, 0]]], np.float32)
+    expected = (log(2) + log(1 + exp(-1))) / 2
+    assert value(losses.rpn_class_loss(match, logits)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_rpn_bbox_loss_is_the_mean_over_positives_and_coordinates():
+    match = np.array([[1, -1, 1]])
+    targets = np.zeros((1, 3, 4), np.float32)
+    deltas = np.array([[[1, 0, 0, 0], [9, 9, 9, 9], [0, 3, 0, 0]]], np.float32)
+    assert value(losses.rpn_bbox_loss(match, targets, deltas)) == pytest.approx((0.5 + 2.5) / 8)
+
+
+def test_class_loss_leaves_out_padding():
+    classes = np.array([[1, 0]])
+    logits = np.array([[[0, 0, 0], [5, 0, 0]]], np.float32)
+    real = np.array([[True, False]])
+    assert value(losses.mrcnn_class_loss(classes, logits, real)) == pytest.approx(log(3), rel=1e-6)
+    counted = value(losses.mrcnn_class_loss(classes, logits, np.ones((1, 2), bool)))
+    assert counted == pytest.approx((log(3) + log(1 + 2 * exp(-5))) / 2, rel=1e-5)
+
+
+def test_box_loss_takes_the_deltas_of_the_own_class():
+    classes = np.array([[2, 0]])
+    deltas = np.zeros((1, 2, 3, 4), np.float32)
+    deltas[0, 0, 1] = 100  # another class
+    deltas[0, 0, 2] = [0, 0, 2, 0]
+    deltas[0, 1] = 100  # a negative
+    targets = np.zeros((1, 2, 4), np.float32)
+    assert value(losses.mrcnn_bbox_loss(classes, targets, deltas)) == pytest.approx(1.5 / 4)
+
+
+@pytest.mark.parametrize("clipped", [False, True])
+def test_mask_loss_takes_the_mask_of_the_own_class(clipped):
+    classes = np.array([[1, 0]])
+    targets = np.zeros((1, 2, 2, 2), np.float32)
+    targets[0, 0, 0, 0] = 1
+    logits = np.zeros((1, 2, 2, 2, 3), np.float32)
+    logits[0, 0, ..., 2] = 50  # another class
+    logits[0, 1] = 50  # a negative
+    logits[0, 0, 0, 0, 1] = 2  # right
+    logits[0, 0, 1, 1, 1] = 2  # wrong
+    expected = (log(1 + exp(-2)) + log(1 + exp(2)) + 2 * log(2)) / 4
+    if clipped:
+        loss = losses.mrcnn_mask_loss_clipped(classes, targets, ops.sigmoid(logits))
+    else:
+        loss = losses.mrcnn_mask_loss(classes, targets, logits)
+    assert value(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_saturated_mask_has_a_finite_loss():
+    classes, targets = np.array([[1]]), np.ones((1, 1, 1, 1), np.float32)
+    logits = np.full((1, 1, 1, 1, 2), -200, np.float32)
+    assert value(losses.mrcnn_mask_loss(classes, targets, logits)) == pytest.approx(200)
+    clipped = value(losses.mrcnn_mask_loss_clipped(classes, targets, ops.sigmoid(logits)))
+    assert clipped == pytest.approx(-log(2e-7), rel=1e-4)
+
+
+def test_without_positives_three_losses_are_zero():
+    match, classes = np.array([[-1, 0]]), np.zeros((1, 2), np.int32)
+    targets, deltas = np.zeros((1, 2, 4), np.float32), np.ones((1, 2, 4), np.float32)
+    assert value(losses.rpn_bbox_loss(match, targets, deltas)) == 0
+    class_deltas = np.ones((1, 2, 3, 4), np.float32)
+    assert value(losses.mrcnn_bbox_loss(classes, targets, class_deltas)) == 0
+    masks = np.ones((1, 2, 2, 2), np.float32), np.ones((1, 2, 2, 2, 3), np.float32)
+    assert value(losses.mrcnn_mask_loss(classes, *masks)) == 0
+
+
+def test_l2_loss_is_the_decayed_mean_square_without_gamma_and_beta(small_network):
+    network = small_network()
+    kernel = network.rpn_head.get_layer("rpn_class_raw").kernel
+    kernel.assign(np.full(kernel.shape, 2.0))
+    bias = network.rpn_head.get_layer("rpn_class_raw").bias
+    bias.assign(np.full(bias.shape, 3.0))
+    norm = network.backbone.get_layer("bn_conv1")
+    variables = [kernel, bias, norm.gamma, norm.beta]
+    assert value(losses.l2_loss(variables, 0.1)) == pytest.approx(0.1 * (4 + 9))
