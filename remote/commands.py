@@ -48,7 +48,8 @@ def ssh_options(settings: HostSettings, *, batch: bool) -> list[str]:
 
 def master_command(settings: HostSettings, control_path: str, *, batch: bool) -> list[str]:
     """Opens the connection that the short commands and rsync share, in the background."""
-    options = ssh_options(settings, batch=batch)
+    # A minute after the last command, should `fab` have been killed.
+    options = ["-o", "ControlPersist=60", *ssh_options(settings, batch=batch)]
     return ["ssh", "-f", "-N", "-M", "-S", control_path, *options, *_no_forwards(), "--", settings.host]
 
 
@@ -123,6 +124,8 @@ def container_flags(settings: HostSettings, login: Login, commit: str) -> list[s
         "LOGNAME": login.user,
         "PYTHONPATH": f"{WORKSPACE}/src",
         "PYTHONUNBUFFERED": "1",
+        # DVC would take `__pycache__` for a part of the sources, and find others here than there.
+        "PYTHONDONTWRITEBYTECODE": "1",
         "DVC_NO_ANALYTICS": "1",
         "DVC_SITE_CACHE_DIR": f"{STATE}/dvc-site-cache",  # else every job hashes all photos again
         "GIT_PYTHON_REFRESH": "quiet",  # no Git in the image

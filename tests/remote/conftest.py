@@ -262,9 +262,9 @@ class Fab:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
-    def finish(self, expect: int = 0) -> str:
+    def finish(self, expect: int = 0, patience: float = PATIENCE) -> str:
         """Waits for the end; returns the whole output."""
-        rest, _ = self._process.communicate(timeout=PATIENCE)
+        rest, _ = self._process.communicate(timeout=patience)
         self.output += rest
         assert self._process.returncode == expect, f"exit {self._process.returncode}:\n{self.output}"
         return self.output
@@ -327,9 +327,9 @@ class Checkout:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
 
-    def fab(self, *words: str, expect: int = 0, **settings: Any) -> str:
+    def fab(self, *words: str, expect: int = 0, patience: float = PATIENCE, **settings: Any) -> str:
         """Runs `fab WORDS`; returns what it printed."""
-        return self.start_fab(*words, **settings).finish(expect)
+        return self.start_fab(*words, **settings).finish(expect, patience)
 
     def run(self, *words: str) -> str:
         """Runs a program of this Python, such as `dvc status`."""
@@ -369,19 +369,16 @@ NewCheckout = Callable[..., Checkout]
 
 @pytest.fixture
 def new_checkout(host: GpuHost, tmp_path: Path) -> Iterator[NewCheckout]:
-    """Makes clones of the small project: `new_checkout(name, workspace=..., mlflow=...)`.
-
-    Without `workspace` it is this test's own, the same for all its clones.
-    """
-    origin = host.folder / "origin"
-    if not origin.exists():
-        _make_project(origin)
+    """Makes clones of the small project, or of `origin`; all those of a test share its own workspace."""
+    small = host.folder / "origin"
+    if not small.exists():
+        _make_project(small)
     own_workspace = tempfile.mkdtemp(prefix="ws-", dir=host.folder)
     made = []
 
-    def make(name: str = "clone", workspace: str = own_workspace, mlflow: str | None = None) -> Checkout:
+    def make(name: str = "clone", mlflow: str | None = None, origin: Path = small) -> Checkout:
         subprocess.run(["git", "clone", "-q", origin, tmp_path / name], check=True)
-        made.append(Checkout(tmp_path / name, host, workspace, mlflow))
+        made.append(Checkout(tmp_path / name, host, own_workspace, mlflow))
         return made[-1]
 
     yield make
@@ -512,5 +509,6 @@ def _free_port() -> int:
 
 
 def _children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(word) for word in text.split()]
+    with contextlib.suppress(OSError):  # gone
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []

@@ -176,7 +176,7 @@ def test_the_lock_of_a_dead_connection(new_checkout: NewCheckout, host: GpuHost)
     owner = f"{getpass.getuser()}@{socket.gethostname()}"
     note = {"user": owner, "checkout": str(checkout.folder), "purpose": "fab dgx-sync", "since": "noon"}
     words = ["sh", "-c", HOLD, "fab", f"{checkout.workspace}/.fashionseg", json.dumps(note)]
-    host.run(f"sleep 1000 | {shlex.join(words)} > {checkout.workspace}/answer 2>&1 &")
+    host.run(f"(sleep 60 | {shlex.join(words)}) > {checkout.workspace}/answer 2>&1 </dev/null &")
     host.run(f"until grep -q locked {checkout.workspace}/answer; do sleep 0.1; done")
 
     refused = other.fab("dgx-sync", expect=BUSY)

@@ -1,0 +1,41 @@
+"""The real stages on the host, from a fresh clone with a tiny sample: what `fab dgx-train` is for."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fashionseg.commands.reproducible import TINY
+
+if TYPE_CHECKING:
+    from tests.remote.conftest import GpuHost, MlflowServer, NewCheckout
+
+REPOSITORY = Path(__file__).parents[2]
+# Smaller still: here the way there and back is tested, not the training.
+CHANGES = TINY | {
+    "download.sample.train_photos": "12",
+    "download.sample.test_photos": "1",
+    "train.finetune.epochs": "1",
+}
+
+
+@pytest.mark.pipeline
+def test_fresh_clone_to_submission(
+    new_checkout: NewCheckout, mlflow_server: MlflowServer, host: GpuHost
+) -> None:
+    origin = host.folder / "real"
+    subprocess.run(["git", "clone", "-q", REPOSITORY, origin], check=True)
+    checkout = new_checkout("real", mlflow=mlflow_server.address, origin=origin)
+    sets = [word for key, value in CHANGES.items() for word in ("--set", f"{key}={value}")]
+
+    printed = checkout.fab("dgx-train", "--preset", "sample", *sets, patience=500)
+
+    assert printed.splitlines()[-2:] == ["dvc status: clean", "the job has ended well"]
+    rows = (checkout.folder / "reports/submission.csv").read_text().splitlines()
+    assert rows[0] == "ImageId,EncodedPixels,ClassId"
+    assert checkout.run("dvc", "repro").splitlines()[-1] == "Data and pipelines are up to date."
+    names = {metric["key"] for metric in mlflow_server.newest_run()["data"]["metrics"]}
+    assert {"loss", "val_loss"} <= names
