@@ -18,7 +18,7 @@ def shared_between(gpu_count: int) -> Iterator[None]:
     Raises:
         UserError: several are asked for and there are fewer.
     """
-    gpus = _gpus()
+    gpus = find_gpus()
     if gpu_count > max(len(gpus), 1):
         raise UserError(
             f"params.yaml: train.gpu_count: expected at most {len(gpus)} (the GPUs here), got {gpu_count}"
@@ -40,7 +40,8 @@ def shared_between(gpu_count: int) -> Iterator[None]:
             keras.distribution.set_distribution(previous)
 
 
-def _gpus() -> list[str]:
+def find_gpus() -> list[str]:
+    """Names of the GPUs here, as the backend calls them."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
