@@ -41,6 +41,6 @@ def test_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 def test_without_a_gpu_one_device_is_the_cpu(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(devices, "find_gpus", lambda: [])
+    monkeypatch.setattr(devices, "find_gpus", list)
     with devices.shared_between(1):
         assert capsys.readouterr().out == "devices: CPU\n"
