@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,12 @@ from fashionseg.model.build import build_mask_rcnn
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.params import Model, load_params, model_to_dict, parse_model
 
+REPO = Path(__file__).resolve().parents[2]
 SIDE = 64
 CATEGORIES = 5
 INSTANCES = 4
 SMALL = {
+    "backbone": "resnet14",
     "backbone_width": 4,
     "image_max_dim": SIDE,
     "top_down_pyramid_size": 8,
@@ -34,19 +35,19 @@ SMALL = {
 }
 
 
-@pytest.fixture
-def small_model(repo: Path) -> Callable[..., Model]:
+@pytest.fixture(scope="session")
+def small_model() -> Callable[..., Model]:
     """The `model` section with small sizes; keywords change it further."""
 
     def make(**changes: Any) -> Model:
-        values = model_to_dict(load_params(repo / "params.yaml").model) | SMALL | changes
-        return parse_model(json.loads(json.dumps(values)), Path("params.yaml"))
+        values = model_to_dict(load_params(REPO / "params.yaml").model) | SMALL | changes
+        return parse_model(values, Path("params.yaml"))
 
     return make
 
 
-@pytest.fixture
-def small_network(small_model: Callable[..., Model]) -> Callable[..., MaskRCNN]:
+@pytest.fixture(scope="session")
+def make_network(small_model: Callable[..., Model]) -> Callable[..., MaskRCNN]:
     """A network from a seed; keywords change its `model` section."""
 
     def make(seed: int = 0, categories: int = CATEGORIES, **changes: Any) -> MaskRCNN:

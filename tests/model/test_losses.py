@@ -91,8 +91,8 @@ def test_without_positives_three_losses_are_zero():
     assert value(losses.mrcnn_mask_loss(classes, *masks)) == 0
 
 
-def test_l2_loss_is_the_decayed_mean_square_without_gamma_and_beta(small_network):
-    network = small_network()
+def test_l2_loss_is_the_decayed_mean_square_without_gamma_and_beta(make_network):
+    network = make_network()
     kernel = network.rpn_head.get_layer("rpn_class_raw").kernel
     kernel.assign(np.full(kernel.shape, 2.0))
     bias = network.rpn_head.get_layer("rpn_class_raw").bias

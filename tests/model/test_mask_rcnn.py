@@ -17,8 +17,8 @@ def values(losses: dict) -> dict[str, float]:
     return {name: float(ops.convert_to_numpy(value)) for name, value in losses.items()}
 
 
-def test_losses_and_gradients_are_finite_with_and_without_instances(small_network, batch):
-    network = small_network()
+def test_losses_and_gradients_are_finite_with_and_without_instances(make_network, batch):
+    network = make_network()
     losses, found = gradients(lambda: network.losses_of(batch, True), network.trainable_variables)
     assert list(losses) == list(LOSS_NAMES)
     assert all(np.isfinite(value) for value in values(losses).values())
@@ -27,23 +27,23 @@ def test_losses_and_gradients_are_finite_with_and_without_instances(small_networ
     assert all(np.isfinite(ops.convert_to_numpy(gradient)).all() for gradient in found)
 
 
-def test_a_batch_without_any_instance_teaches_the_background_only(small_network, batch):
+def test_a_batch_without_any_instance_teaches_the_background_only(make_network, batch):
     batch["gt_classes"][:] = 0
     batch["gt_boxes"][:] = 0
-    losses = values(small_network().losses_of(batch, True))
+    losses = values(make_network().losses_of(batch, True))
     for name in ("rpn_bbox_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss"):
         assert losses[name] == 0
     assert losses["rpn_class_loss"] > 0
     assert losses["mrcnn_class_loss"] > 0
 
 
-def test_an_instance_of_one_pixel_and_one_at_the_border_have_finite_losses(small_network, batch):
+def test_an_instance_of_one_pixel_and_one_at_the_border_have_finite_losses(make_network, batch):
     batch["gt_boxes"][0, :2] = [[10, 10, 11, 11], [0, 60, 64, 64]]
-    assert all(np.isfinite(value) for value in values(small_network().losses_of(batch, True)).values())
+    assert all(np.isfinite(value) for value in values(make_network().losses_of(batch, True)).values())
 
 
-def test_detections_are_classes_in_the_window(small_network, batch):
-    network = small_network(detection_min_confidence=0.0)
+def test_detections_are_classes_in_the_window(make_network, batch):
+    network = make_network(detection_min_confidence=0.0)
     windows = np.array([[0, 8, 64, 56], [16, 0, 48, 64]], np.float32)
     output = network({"images": batch["images"], "windows": windows})
     detections, masks = (ops.convert_to_numpy(output[key]) for key in ("detections", "masks"))
@@ -59,20 +59,20 @@ def test_detections_are_classes_in_the_window(small_network, batch):
         assert (own[:, 2:] <= window[2:] + 1e-3).all()
 
 
-def test_compiled_losses_are_the_eager_ones(small_network, batch):
+def test_compiled_losses_are_the_eager_ones(make_network, batch):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("compiled form of TensorFlow")
     import tensorflow as tf
 
     # Twice the same seed: the sampling of anchors and RoIs draws from the network's own generator.
-    eager = values(small_network(seed=1, train_bn=False).losses_of(batch, True))
-    network = small_network(seed=1, train_bn=False)
+    eager = values(make_network(seed=1, train_bn=False).losses_of(batch, True))
+    network = make_network(seed=1, train_bn=False)
     compiled = values(tf.function(lambda b: network.losses_of(b, True))(batch))
     assert compiled == pytest.approx(eager, rel=1e-4)
 
 
-def test_a_saved_folder_loads_to_the_same_network_and_bytes(small_network, small_model, batch, tmp_path):
-    network = small_network(seed=3)
+def test_a_saved_folder_loads_to_the_same_network_and_bytes(make_network, small_model, batch, tmp_path):
+    network = make_network(seed=3)
     names = tuple(f"garment {i}" for i in range(5))
     save_model(network, small_model(), names, tmp_path / "a")
     loaded, model, loaded_names = load_model(tmp_path / "a")
@@ -85,8 +85,8 @@ def test_a_saved_folder_loads_to_the_same_network_and_bytes(small_network, small
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_weights_of_another_network_are_refused(small_network, small_model, tmp_path):
-    save_model(small_network(), small_model(), ("a",) * 5, tmp_path)
+def test_weights_of_another_network_are_refused(make_network, small_model, tmp_path):
+    save_model(make_network(), small_model(), ("a",) * 5, tmp_path)
     text = (tmp_path / "model.json").read_text()
     (tmp_path / "model.json").write_text(text.replace('"mask_channels": 8', '"mask_channels": 16'))
     with pytest.raises(UserError, match=r"model\.weights\.h5: weights that do not fit"):

@@ -77,6 +77,13 @@ def test_the_whole_image_samples_its_last_cell():
     np.testing.assert_array_equal(bins[..., 2], 4)
 
 
+def test_boxes_that_are_not_numbers_do_not_crash():
+    # A training that diverged must come as far as its loss, where it is noticed.
+    assert np.isfinite(pooled([0.1, 0.1, 0.3, 0.3], 7)).all()
+    pooled([float("nan")] * 4, 7)
+    pooled([0.0, 0.0, float("inf"), 1.0], 7)
+
+
 def test_images_of_a_batch_do_not_mix():
     features = [np.concatenate([feature, feature + 100]) for feature in ramps()]
     boxes = np.tile(np.array([[[0.1, 0.1, 0.3, 0.3], [0, 0, 0.9, 0.9]]], np.float32), (2, 1, 1))

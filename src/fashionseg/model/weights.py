@@ -154,7 +154,7 @@ def num_classes_in(path: Path) -> int | None:
 
 
 def backbone_of(network: MaskRCNN) -> str:
-    """`resnet50` or `resnet101`."""
+    """A key of `BLOCKS_PER_STAGE`."""
     names = {layer.name for layer in network.backbone.layers}
     stage4 = sum(f"res4{chr(ord('a') + block)}_out" in names for block in range(26))
     return next(name for name, blocks in BLOCKS_PER_STAGE.items() if blocks[2] == stage4)
@@ -206,12 +206,12 @@ def _check_groups(
     exclude: Collection[str],
 ) -> None:
     """Every layer with weights has its counterpart, both ways."""
-    other = next(name for name in BLOCKS_PER_STAGE if name != backbone)
-    in_other = {pair.group for pair in name_pairs(other)}
     unknown = [name for name in stored if name not in wanted and name not in (*COMPUTED_GROUPS, *exclude)]
     missing = [name for name in wanted if name not in stored and name not in exclude]
-    if set(stored) - set(COMPUTED_GROUPS) == in_other:
-        raise UserError(f"{path}: expected weights of {backbone} (model.backbone), got weights of {other}")
+    for other in BLOCKS_PER_STAGE:
+        in_other = {pair.group for pair in name_pairs(other)}
+        if other != backbone and set(stored) - set(COMPUTED_GROUPS) == in_other:
+            raise UserError(f"{path}: expected weights of {backbone} (model.backbone), got weights of {other}")
     if unknown:
         raise UserError(f"{path}: {len(unknown)} layers unknown to the model: {_some(unknown)}")
     if missing:

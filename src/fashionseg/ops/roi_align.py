@@ -27,7 +27,8 @@ def pyramid_levels(boxes_norm: Tensor, image_shape: tuple[int, int]) -> Tensor:
     canonical = CANONICAL_SIDE / math.sqrt(image_shape[0] * image_shape[1])
     side = ops.sqrt(ops.maximum(area(boxes_norm), 1e-24))
     level = CANONICAL_LEVEL + ops.round(ops.log(side / canonical) / math.log(2.0))
-    return ops.cast(ops.clip(level, FIRST_LEVEL, LAST_LEVEL), "int32")
+    # Clipped as integers: a box of NaN (a training that diverged) then makes a loss of NaN, not a gather out of range.
+    return ops.clip(ops.cast(level, "int32"), FIRST_LEVEL, LAST_LEVEL)
 
 
 def multilevel_roi_align(
@@ -110,4 +111,7 @@ def _samples(low: Tensor, high: Tensor, size: Tensor, bins: int) -> tuple[Tensor
     position = ops.clip(position, 0.0, last[..., None])
     before = ops.floor(position)
     after = ops.minimum(before + 1.0, last[..., None])
-    return ops.cast(before, "int32"), ops.cast(after, "int32"), position - before, inside
+    before_index, after_index = (
+        ops.clip(ops.cast(index, "int32"), 0, size[..., None] - 1) for index in (before, after)
+    )
+    return before_index, after_index, position - before, inside
