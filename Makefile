@@ -10,7 +10,7 @@ LOCK := requirements/cpu.lock
 STAMP := .venv/ready-$(shell cat $(LOCK) requirements/uv.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format ui reproducible exp-report lock clean
+.PHONY: help setup repro test lint format ui tune remote register serve reproducible exp-report lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -42,6 +42,16 @@ ui: $(STAMP)  ## show the runs in MLflow; PORT=5000
 		--backend-store-uri "sqlite:///$(CURDIR)/.fashionseg/mlflow.db" \
 		--artifacts-destination "$(CURDIR)/.fashionseg/mlartifacts" \
 		--host 127.0.0.1 --port $(PORT) --workers 1
+
+remote: $(STAMP)  ## where `dvc push` and `dvc pull` keep data and models; URL=/folder, ssh://host/folder or s3://bucket/path
+	@test -n "$(URL)" || { echo "error: expected URL=/folder, URL=ssh://user@host/folder or URL=s3://bucket/path" >&2; exit 2; }
+	dvc remote add --force --default storage "$(URL)"
+
+register: $(STAMP)  ## make the trained model a version in MLflow, the champion if it is better
+	@fashionseg register
+
+serve: $(STAMP)  ## answer photos over HTTP on 127.0.0.1 with the champion; PORT=5001
+	@fashionseg serve --port $(if $(filter file default,$(origin PORT)),5001,$(PORT))
 
 reproducible: $(STAMP)  ## run a tiny sample twice in fresh clones and compare every output's hash
 	@fashionseg reproducible

@@ -24,6 +24,8 @@ COMMANDS = {
     "summary": "scores and where the results lie",
     "exp-report": "one offline page that compares runs",
     "import-journals": "log to MLflow what did not reach it while training",
+    "register": "make the trained model a version in MLflow, the champion if it is better",
+    "serve": "answer photos over HTTP on 127.0.0.1 with a registered model",
     "reproducible": "run twice in fresh clones and compare every output's hash",
     "import-weights": "turn a weight file in Matterport's layout into ours",
     "export-weights": "turn our weights into Matterport's layout",

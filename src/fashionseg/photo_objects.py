@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from fashionseg.data.rle import Runs, mask_to_runs, runs_to_mask
+from fashionseg.data.rle import Runs, format_rle, mask_to_runs, runs_area, runs_to_mask
 from fashionseg.evaluation.instances import Thresholds, find_instances
 from fashionseg.evaluation.paste import paste_runs
 from fashionseg.evaluation.photos import PhotoDetections, cut_detections
@@ -42,6 +43,21 @@ def photo_objects(
     """
     of_photo = dict(zip(detections.photos, cut_detections(detections), strict=True))
     return [_objects(of_photo[image_id], thresholds, photo.shape[:2]) for image_id, photo in photos]
+
+
+def describe(objects: Sequence[PhotoObject], category_names: Sequence[str]) -> list[dict[str, Any]]:
+    """The objects of one photo as JSON has them; `rle` is Kaggle's text of the mask at the photo's size."""
+    return [
+        {
+            "category_id": o.category,
+            "category": category_names[o.category],
+            "score": round(o.score, 4),
+            "box": [round(edge, 2) for edge in o.box],
+            "area": runs_area(o.runs),
+            "rle": format_rle(o.runs),
+        }
+        for o in objects
+    ]
 
 
 def _objects(detections: PhotoDetections, thresholds: Thresholds, hw: tuple[int, ...]) -> list[PhotoObject]:

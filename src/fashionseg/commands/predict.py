@@ -162,30 +162,19 @@ def _write_photo(
     out: Path, job: Job, photo: np.ndarray, objects: list[PhotoObject], names: tuple[str, ...]
 ) -> dict[str, object]:
     """Writes the picture; returns the photo's entry in predictions.json."""
-    from fashionseg.data.rle import format_rle, runs_area
+    from fashionseg.photo_objects import describe
     from fashionseg.visualize import Instance, outline, write_png
 
     path, picture = job
     height, width = photo.shape[:2]
     drawn = [Instance.from_runs(o.category, o.runs, (height, width), o.score) for o in objects]
     write_png(out / picture, outline(photo, drawn))
-    instances = [
-        {
-            "category_id": o.category,
-            "category": names[o.category],
-            "score": round(o.score, 4),
-            "box": [round(edge, 2) for edge in o.box],
-            "area": runs_area(o.runs),
-            "rle": format_rle(o.runs),
-        }
-        for o in objects
-    ]
     return {
         "file": _text(path),
         "picture": _text(Path(picture)),
         "height": height,
         "width": width,
-        "instances": instances,
+        "instances": describe(objects, names),
     }
 
 

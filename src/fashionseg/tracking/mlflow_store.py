@@ -1,4 +1,4 @@
-"""The only module that imports MLflow: brings a run there up to date with its journal.
+"""Brings a run in MLflow up to date with its journal. Only this and `fashionseg.registry` import MLflow.
 
 Replaying is repeatable: the run is found by its key, points and parameters sent twice are stored once, and a cursor
 per tracking URI beside the journal remembers how far a former replay came.
@@ -66,6 +66,18 @@ def replay(journal: Journal, uri: str) -> None:
     cursors.save(end, run_id)
 
 
+def run_id_of(journal: Journal, uri: str) -> str:
+    """The run that `replay` brought up to date.
+
+    Raises:
+        UserError: `journal` was never sent to `uri`.
+    """
+    run_id = _Cursors(journal.folder / "sent.json", uri).run_id
+    if run_id is None:
+        raise UserError(f"{journal.folder}: not yet sent to MLflow")
+    return run_id
+
+
 def _lifecycle(client: MlflowClient, run_id: str | None) -> str | None:
     """`active`, `deleted`, or None where the store does not know the run, as after deleting the whole store."""
     if run_id is None:
@@ -101,7 +113,7 @@ def _create_run(client: MlflowClient, experiment_id: str, first: Record) -> Run:
 
 def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
     database = sqlite_file(uri)
-    artifacts = None if database is None else _local_artifacts(database).as_uri()
+    artifacts = None if database is None else local_artifacts(database).as_uri()
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
@@ -118,7 +130,7 @@ def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
     return found.experiment_id
 
 
-def _local_artifacts(database: Path) -> Path:
+def local_artifacts(database: Path) -> Path:
     """Where runs of a local SQLite store keep their files. A server knows its own place."""
     return database.parent / "mlartifacts"
 
@@ -160,7 +172,7 @@ def _send_files(client: MlflowClient, run_id: str, journal: Journal, paths: list
         folder = PurePosixPath(path).parent.as_posix()
         if place.startswith(PROXIED) and database is not None:
             # The experiment was made through a server (`make ui`) that hands out this folder.
-            target = _local_artifacts(database) / place.removeprefix(PROXIED).lstrip("/") / path
+            target = local_artifacts(database) / place.removeprefix(PROXIED).lstrip("/") / path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
         else:

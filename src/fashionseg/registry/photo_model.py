@@ -1,0 +1,60 @@
+"""The MLflow model, as code: MLflow stores this file beside the weights and runs it to load the model.
+
+Input: a column `photo` of bytes of JPEG, PNG, WebP, ... files. Output: for each a JSON text
+`{"height", "width", "instances": [{"category_id", "category", "score", "box", "area", "rle"}]}`, sizes and
+masks at the photo's own size; boxes y1, x1, y2, x2 in pixels, half-open; run-length text as Kaggle's.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.exceptions import INVALID_PARAMETER_VALUE, MlflowException
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+
+class PhotoModel(PythonModel):
+    """Photo bytes to objects, with the calibrated thresholds of its training."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        from fashionseg.evaluation.thresholds import read_thresholds
+        from fashionseg.inference import load_detector
+
+        self.detector = load_detector(Path(context.artifacts["model"]))
+        self.thresholds = read_thresholds(Path(context.artifacts["thresholds"]))
+        self.max_megapixels = float(context.model_config["max_megapixels"])
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        from fashionseg.data.photos import PhotoError
+
+        try:
+            texts = [json.dumps(self.detect(bytes(data))) for data in model_input["photo"]]
+        except PhotoError as error:
+            raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from None
+        return pd.DataFrame({"objects": texts})
+
+    def detect(self, data: bytes) -> dict[str, Any]:
+        """Objects in one photo.
+
+        Raises:
+            PhotoError: not a photo, damaged, or of too many pixels.
+        """
+        from fashionseg.data.photos import decode_photo, read_header
+        from fashionseg.inference import predict_photos
+        from fashionseg.photo_objects import describe, photo_objects
+
+        photo = decode_photo(data, read_header(data, self.max_megapixels))
+        photos = [("photo", photo)]
+        (objects,) = photo_objects(predict_photos(self.detector, photos, 1), photos, self.thresholds)
+        height, width = photo.shape[:2]
+        instances = describe(objects, self.detector.category_names)
+        return {"height": height, "width": width, "instances": instances}
+
+
+set_model(PhotoModel())

@@ -1,0 +1,277 @@
+"""A tiny model registered, compared with the champion, and served for real."""
+
+from __future__ import annotations
+
+import dataclasses
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fashionseg.cli import main
+from fashionseg.data.photos import encode_jpeg
+from fashionseg.data.rle import parse_rle, runs_area
+from fashionseg.params import load_params
+from fashionseg.registry.candidate import Candidate, Champion, dvc_md5, read_candidate, verdict
+from fashionseg.tracking.journal import Journal, stored_journals
+
+# MLflow's own use of SQLAlchemy.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+
+TINY = {
+    "backbone": "resnet14",
+    "backbone_width": 4,
+    "image_max_dim": 64,
+    "top_down_pyramid_size": 8,
+    "rpn_channels": 8,
+    "fpn_classif_fc_layers_size": 16,
+    "mask_channels": 8,
+    "pre_nms_limit": 100,
+    "post_nms_rois_inference": 20,
+    "detection_max_instances": 5,
+    "detection_min_confidence": 0.0,
+}
+# Everything is let through: an untrained network is sure of nothing.
+THRESHOLDS = {"score": 0.0, "nms": 0.9, "mask": 0.01, "min_area": 1}
+
+
+@pytest.fixture(scope="session")
+def network_folder(tmp_path_factory: pytest.TempPathFactory, repo_params: Path) -> Path:
+    """A model folder with random weights."""
+    from fashionseg.model.build import build_mask_rcnn, save_model
+    from fashionseg.reproducibility import make_reproducible
+    from fashionseg.taxonomy import competition_taxonomy
+
+    model = dataclasses.replace(load_params(repo_params).model, **TINY)
+    names = competition_taxonomy().category_names
+    make_reproducible(1, deterministic=False)
+    folder = tmp_path_factory.mktemp("network")
+    save_model(build_mask_rcnn(model, len(names)), model, names, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repo_params() -> Path:
+    return Path(__file__).parents[2] / "params.yaml"
+
+
+@pytest.fixture
+def trained(project: Path, network_folder: Path) -> Path:
+    """The project after a pipeline run, as far as the registry looks at it."""
+    shutil.copytree(network_folder, project / "models/finetuned")
+    (project / "models/finetuned/history.csv").write_text("epoch,loss,val_loss\n1,2.0,3.0\n")
+    (project / "reports").mkdir()
+    (project / "reports/thresholds.json").write_text(json.dumps(THRESHOLDS))
+    (project / "data/splits").mkdir(parents=True)
+    (project / "data/splits/train.txt").write_text("a\n")
+    (project / "data/splits/validation.txt").write_text("b\n")
+    write_truths(project, "1 5")
+    write_scores(project, 0.25)
+    return project
+
+
+def write_truths(project: Path, rle: str) -> None:
+    (project / "data/decoded").mkdir(exist_ok=True)
+    table = pd.DataFrame({"image_id": ["a", "b"], "category": [0, 1], "class_id": ["0", "1"]})
+    table.assign(rle_512=["7 3", rle]).to_parquet(project / "data/decoded/instances.parquet")
+
+
+def write_scores(project: Path, score: float) -> None:
+    """Scores, and the dvc.lock that says they are this model's."""
+    metrics = project / "reports/metrics.json"
+    metrics.write_text(json.dumps({"competition_score": score, "coco": {"mask": {"ap": None, "ap50": 0.5}}}))
+    entries = {
+        "deps": [{"path": "models/finetuned", "md5": dvc_md5(project / "models/finetuned")}],
+        "outs": [{"path": "reports/metrics.json", "md5": dvc_md5(metrics)}],
+    }
+    (project / "dvc.lock").write_text(json.dumps({"stages": {"evaluate": entries}}))
+
+
+def change_weights(project: Path) -> None:
+    """Another model with the same network; the registry reads its bytes alone."""
+    architecture = project / "models/finetuned/model.json"
+    architecture.write_text(architecture.read_text() + " ")
+
+
+def only_journal(project: Path) -> Journal:
+    (journal,) = stored_journals(project / ".fashionseg/journal")
+    return journal
+
+
+# --- the rule ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("champion", "becomes"),
+    [
+        (None, True),
+        (Champion("1", 0.24, "same"), True),
+        (Champion("1", 0.25, "same"), False),  # not better
+        (Champion("1", 0.26, "same"), False),
+        (Champion("1", 0.01, "other"), False),  # not comparable
+    ],
+)
+def test_the_champion_is_beaten_by_a_higher_score_on_the_same_data_only(
+    champion: Champion | None, becomes: bool
+) -> None:
+    candidate = Candidate(Path(), Path(), {"competition_score": 0.25}, "same", "hash")
+    assert verdict(candidate, champion)[0] is becomes
+
+
+def test_other_truths_or_photos_are_other_data_and_other_training_photos_are_not(trained: Path) -> None:
+    before = read_candidate(trained).data_hash
+    write_truths(trained, "1 6")
+    assert read_candidate(trained).data_hash != before
+    write_truths(trained, "1 5")
+    assert read_candidate(trained).data_hash == before
+    (trained / "data/splits/train.txt").write_text("c\n")
+    assert read_candidate(trained).data_hash == before
+    (trained / "data/splits/validation.txt").write_text("a\n")
+    assert read_candidate(trained).data_hash != before
+
+
+def test_scores_of_another_model_are_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a `dvc repro` leaves them that was stopped between training and evaluation."""
+    change_weights(trained)
+    assert main(["register"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        said
+        == "error: models/finetuned: not what was evaluated according to dvc.lock; run `dvc repro` first\n"
+    )
+
+
+def test_a_dead_server_is_one_line(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    for command in ("register", "serve"):
+        assert main([command]) == 2
+        assert capsys.readouterr().err == (
+            "error: MLflow: expected a server at http://127.0.0.1:9, but nothing listens there\n"
+        )
+
+
+# --- with MLflow ---------------------------------------------------------------------------------------------------
+
+
+def test_a_photo_posted_to_the_registered_model_gives_objects(
+    trained: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Register a first model, a worse one and a better one; serve the champion; ask it."""
+    from mlflow.tracking import MlflowClient
+
+    assert main(["register"]) == 0
+    assert "registered: version 1, score 0.2500\nthe first champion" in capsys.readouterr().out
+    assert main(["register"]) == 0  # again: nothing new
+    assert "registered before: version 1\nchampion is version 1 already" in capsys.readouterr().out
+
+    change_weights(trained)
+    write_scores(trained, 0.2)
+    assert main(["register"]) == 0
+    assert "champion stays version 1: score 0.2000, version 1 has 0.2500" in capsys.readouterr().out
+    change_weights(trained)
+    write_scores(trained, 0.3)
+    assert main(["register"]) == 0
+    assert "champion: score 0.3000, version 1 has 0.2500" in capsys.readouterr().out
+
+    client = MlflowClient(f"sqlite:///{store}")
+    champion = client.get_model_version_by_alias("fashionseg", "champion")
+    assert (str(champion.version), champion.tags["competition_score"]) == ("3", "0.3")
+    run = client.get_run(champion.run_id)  # the run with the curves and scores of this model
+    assert run.data.metrics["competition_score"] == 0.3
+    assert run.data.metrics["val_loss"] == 3.0
+
+    with serving(trained) as address:
+        assert ask(address, "GET", "/health")[1]["version"] == "3"
+        photo = np.random.default_rng(0).integers(0, 256, (80, 40, 3), dtype=np.uint8)
+        status, answer = ask(address, "POST", "/predict", encode_jpeg(photo, 90))
+        assert status == 200
+        assert (answer["height"], answer["width"]) == (80, 40)
+        assert answer["instances"]
+        for instance in answer["instances"]:
+            y1, x1, y2, x2 = instance["box"]
+            assert 0 <= y1 < y2 <= 80 and 0 <= x1 < x2 <= 40
+            assert 0 <= instance["score"] <= 1 and 0 <= instance["category_id"] < 46
+            assert runs_area(parse_rle(instance["rle"], 80, 40)) == instance["area"] > 0
+        assert ask(address, "POST", "/predict", b"no photo")[0] == 400
+
+
+def test_mlflow_itself_loads_and_calls_the_model(trained: Path, tmp_path: Path) -> None:
+    """As `mlflow models serve` does, in a Python that finds the package beside the model only."""
+    from fashionseg.registry.store import save_photo_model
+
+    folder = tmp_path / "packed"
+    save_photo_model(folder, read_candidate(trained), max_megapixels=1.0)
+    code = (
+        "import sys, json, mlflow, pandas as pd\n"
+        "from mlflow.exceptions import MlflowException\n"
+        "model = mlflow.pyfunc.load_model(sys.argv[1])\n"
+        "example = model.input_example\n"
+        "objects = model.predict(pd.DataFrame({'photo': [example['photo'][0]] * 2}))['objects']\n"
+        "assert [json.loads(text)['height'] for text in objects] == [64, 64]\n"
+        "import fashionseg\n"
+        "assert fashionseg.__file__.startswith(sys.argv[1]), fashionseg.__file__\n"
+        "try: model.predict(pd.DataFrame({'photo': [b'no photo']}))\n"
+        "except MlflowException as error: assert error.error_code == 'INVALID_PARAMETER_VALUE'\n"
+        "else: sys.exit('accepted')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.fixture
+def store(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The local MLflow of the project."""
+    path = project / ".fashionseg" / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+    return path
+
+
+class serving:
+    """`fashionseg serve` in a process of its own."""
+
+    def __init__(self, project: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.address = listener.getsockname()
+        self.command = [sys.executable, "-m", "fashionseg.cli", "serve", "--port", str(self.address[1])]
+        self.log = project / "serve.log"
+
+    def __enter__(self) -> tuple[str, int]:
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=os.environ)
+        deadline = time.monotonic() + 300
+        while True:
+            try:
+                socket.create_connection(self.address, 1).close()
+                return self.address
+            except OSError:
+                assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
+                time.sleep(0.2)
+
+    def __exit__(self, *_: object) -> None:
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(60) == 0, self.log.read_text()
+
+
+def ask(address: tuple[str, int], method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(*address, timeout=120)
+    try:
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
