@@ -43,6 +43,9 @@ ui: $(STAMP)  ## show the runs in MLflow; PORT=5000
 		--artifacts-destination "$(CURDIR)/.fashionseg/mlartifacts" \
 		--host 127.0.0.1 --port $(PORT) --workers 1
 
+tune: $(STAMP)  ## search the space of tune.yaml with Optuna over DVC experiments; goes on where it stopped
+	@fashionseg tune
+
 remote: $(STAMP)  ## where `dvc push` and `dvc pull` keep data and models; URL=/folder, ssh://host/folder or s3://bucket/path
 	@test -n "$(URL)" || { echo "error: expected URL=/folder, URL=ssh://user@host/folder or URL=s3://bucket/path" >&2; exit 2; }
 	dvc remote add --force --default storage "$(URL)"

@@ -24,6 +24,7 @@ COMMANDS = {
     "summary": "scores and where the results lie",
     "exp-report": "one offline page that compares runs",
     "import-journals": "log to MLflow what did not reach it while training",
+    "tune": "search for better parameters, each trial a DVC experiment",
     "register": "make the trained model a version in MLflow, the champion if it is better",
     "serve": "answer photos over HTTP on 127.0.0.1 with a registered model",
     "reproducible": "run twice in fresh clones and compare every output's hash",

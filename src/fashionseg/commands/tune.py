@@ -1,0 +1,34 @@
+"""`fashionseg tune`: searches the space of tune.yaml; called again, it goes on where it stopped."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fashionseg.console import say
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="[tune.yaml]")
+    parser.add_argument("--trials", type=int, help="instead of the number in the settings")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import os
+
+    from fashionseg.params import PARAMS_FILE, load_params, params_to_dict
+    from fashionseg.project import find_root
+    from fashionseg.tune.settings import TUNE_FILE, load_tuning
+
+    settings = None if arguments.settings is None else arguments.settings.resolve()
+    root = find_root()
+    os.chdir(root)
+    params = params_to_dict(load_params(PARAMS_FILE))
+    tuning = load_tuning(settings or TUNE_FILE, params)
+    from fashionseg.tune.study import tune
+
+    study = tune(tuning, arguments.trials or tuning.trials, params, root)
+    best = study.best_trial
+    name = best.user_attrs["experiment"]
+    say(f"best: {name}, competition score {best.value:.4f}; `dvc exp apply {name}` brings it here")
+    return 0

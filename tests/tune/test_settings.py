@@ -1,0 +1,46 @@
+"""tune.yaml: what is refused before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fashionseg.errors import UserError
+from fashionseg.params import load_params, params_to_dict
+from fashionseg.tune.settings import load_tuning
+
+START = "name: a\ntrials: 2\nseed: 1\npruning: {startup_trials: 1, warmup_epochs: 0}\nspace:\n  "
+
+
+@pytest.fixture
+def params(repo: Path) -> dict[str, Any]:
+    return params_to_dict(load_params(repo / "params.yaml"))
+
+
+def test_the_committed_settings_fit_the_committed_parameters(repo: Path, params: dict[str, Any]) -> None:
+    assert len(load_tuning(repo / "tune.yaml", params).space) >= 2
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ("train.finetune.learning_rat: {low: 0.1, high: 0.2}", "no such key in params.yaml"),
+        ("split.validation_fraction: {low: 0.1, high: 0.2}", "could not be compared"),
+        ("train.loss_weights.mrcnn_mask_loss: {low: 0.1, high: 0.2}", "could not be compared"),
+        ("train.weight_decay: {low: 0.2, high: 0.1}", "low < high"),
+        ("train.weight_decay: {low: 0, high: 0.1, log: true}", "above 0 with log"),
+        ("train.weight_decay: {low: 0.1}", "high"),
+        ("train.optimizer: {choices: [sgd]}", "choices"),
+    ],
+)
+def test_a_space_that_makes_no_sense_is_one_line(
+    tmp_path: Path, params: dict[str, Any], space: str, said: str
+) -> None:
+    path = tmp_path / "tune.yaml"
+    path.write_text(START + space)
+    with pytest.raises(UserError) as error:
+        load_tuning(path, params)
+    assert said in str(error.value) and str(path) in str(error.value)
+    assert "\n" not in str(error.value)

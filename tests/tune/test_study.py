@@ -1,0 +1,176 @@
+"""A sweep over a pipeline that only pretends to train: real DVC experiments, journals, signals and Optuna."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from fashionseg.cli import main
+from fashionseg.tracking.journal import stored_journals
+
+# Six epochs. The loss is far off where `augment.shift_fraction` is above 0.5, and such a training never ends by itself.
+STAGE = """
+import json, time
+from pathlib import Path
+from fashionseg import tracking
+from fashionseg.params import load_params
+params = load_params()
+shift = params.augment.shift_fraction
+is_bad = shift > 0.5
+with tracking.stage_run("finetune", params) as run:
+    for epoch in range(1, 7):
+        run.log_metrics({"loss": 1.0, "val_loss": shift * 10 + 1 / epoch}, step=epoch)
+        while is_bad and epoch == 6:
+            time.sleep(0.1)
+with tracking.stage_run("evaluate", params) as run:
+    run.log_metrics({"competition_score": 0.5 - shift})
+Path("score.json").write_text(json.dumps({"competition_score": 0.5 - shift}))
+"""
+PIPELINE = {
+    "stages": {
+        "finetune": {
+            "cmd": f"{sys.executable} stage.py",
+            "deps": ["stage.py"],
+            "params": ["augment"],
+            "metrics": [{"score.json": {"cache": False}}],
+        }
+    }
+}
+SETTINGS = """
+name: shifts
+trials: {trials}
+seed: 1
+pruning: {{startup_trials: 1, warmup_epochs: 2}}
+space:
+  augment.shift_fraction: {{low: 0.0, high: 0.9}}
+"""
+
+
+@pytest.fixture
+def committed(project: Path) -> Path:
+    """The stand-in pipeline in a Git clone with DVC."""
+    (project / ".dvc").rmdir()
+    (project / "stage.py").write_text(STAGE)
+    (project / "dvc.yaml").write_text(json.dumps(PIPELINE))
+    (project / "tune.yaml").write_text(SETTINGS.format(trials=3))
+    (project / ".gitignore").write_text("/.fashionseg/\n")
+    for words in (
+        ["git", "init", "-q"],
+        [sys.executable, "-m", "dvc", "init", "-q"],
+        ["git", "config", "user.name", "t"],
+        ["git", "config", "user.email", "t@t"],
+        ["git", "add", "-A"],
+        ["git", "commit", "-qm", "first"],
+    ):
+        subprocess.run(words, check=True, capture_output=True)
+    return project
+
+
+def load_study(project: Path) -> optuna.Study:
+    return optuna.load_study(study_name="shifts", storage=f"sqlite:///{project}/.fashionseg/tune.db")
+
+
+def enqueue(project: Path, *shifts: float) -> None:
+    """What the sweep tries first."""
+    from fashionseg.params import load_params, params_to_dict
+    from fashionseg.tune.settings import TUNE_FILE, load_tuning
+    from fashionseg.tune.study import open_study
+
+    params = params_to_dict(load_params())
+    study = open_study(load_tuning(TUNE_FILE, params), params, project)
+    for shift in shifts:
+        study.enqueue_trial({"augment.shift_fraction": shift})
+
+
+def is_endless(trial: optuna.trial.FrozenTrial) -> bool:
+    return trial.params.get("augment.shift_fraction") == 0.8 and "pid" in trial.user_attrs
+
+
+def test_a_sweep_stops_bad_trials_goes_on_after_a_kill_and_names_the_best(
+    committed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    enqueue(committed, 0.2, 0.8, 0.1)
+    before = (committed / "params.yaml").read_text()
+    # The second trial would never end. It is under way when the sweep itself is killed.
+    sweep = subprocess.Popen(
+        [sys.executable, "-m", "fashionseg.cli", "tune"], env=os.environ, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 240
+    while not (
+        pids := [trial.user_attrs["pid"] for trial in load_study(committed).trials if is_endless(trial)]
+    ):
+        assert time.monotonic() < deadline and sweep.poll() is None
+        time.sleep(0.2)
+    assert main(["tune"]) == 2
+    assert "another `fashionseg tune` is at it" in capsys.readouterr().err
+    sweep.send_signal(signal.SIGKILL)
+    sweep.wait()
+    (orphan,) = pids
+    assert Path(f"/proc/{orphan}").exists()
+
+    assert main(["tune"]) == 0
+    assert "best: shifts-" in capsys.readouterr().out
+    assert not Path(f"/proc/{orphan}").exists()
+    study = load_study(committed)
+    done = {
+        round(trial.params["augment.shift_fraction"], 3): trial
+        for trial in study.trials
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    }
+    assert {shift: trial.state.name for shift, trial in done.items()} == {
+        0.2: "COMPLETE",
+        0.8: "PRUNED",
+        0.1: "COMPLETE",
+    }
+    assert done[0.1].value == pytest.approx(0.4)
+    assert study.best_trial.number == done[0.1].number
+    assert len(done[0.8].intermediate_values) >= 2  # not before the warm-up
+
+    # Each trial an experiment and a run, the stopped one a run that was ended; the workspace as it was.
+    names = {shift: trial.user_attrs["experiment"] for shift, trial in done.items()}
+    listed = subprocess.run(
+        [sys.executable, "-m", "dvc", "exp", "list", "--name-only"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert sorted(listed.stdout.split()) == sorted([names[0.1], names[0.2]])
+    status = {
+        record["status"]
+        for journal in stored_journals(committed / ".fashionseg/journal")
+        if journal.folder.name.startswith(names[0.8])
+        for record in journal.records()
+        if record["kind"] == "end"
+    }
+    assert status == {"KILLED"}
+    assert (committed / "params.yaml").read_text() == before
+
+    assert main(["tune"]) == 0  # enough trials: nothing runs
+    assert len(load_study(committed).trials) == len(study.trials)
+    (committed / "tune.yaml").write_text(SETTINGS.format(trials=4).replace("0.9", "0.8"))
+    assert main(["tune"]) == 2
+    assert "begun with another space" in capsys.readouterr().err
+
+
+def test_what_a_stopped_trial_kept_to_go_on_from_is_deleted_and_no_other(project: Path) -> None:
+    from fashionseg.tune.trial import delete_states
+
+    def keep(name: str, *losses: float) -> Path:
+        path = project / ".fashionseg/resume" / name / "state.json"
+        path.parent.mkdir(parents=True)
+        rows = [{"epoch": epoch, "val_loss": loss} for epoch, loss in enumerate(losses, start=1)]
+        path.write_text(json.dumps({"history": rows}))
+        return path
+
+    mine, other, fresh = keep("mine", 0.5, 0.25), keep("other", 0.5, 0.26), keep("fresh")
+    delete_states({1: 0.5, 2: 0.25, 3: 0.2})
+    assert [path.exists() for path in (mine, other, fresh)] == [False, True, True]
