@@ -145,6 +145,6 @@ def _report(*, is_all_here: bool) -> bool:
             "dvc status: not asked, as outputs are missing here; `dvc repro --allow-missing` works without them"
         )
         return False
-    is_clean = local.is_status_clean()
-    say("dvc status: clean" if is_clean else "dvc status: not clean, see `dvc status`")
-    return is_clean
+    changed = local.changed_outputs()
+    say(f"{changed}\ndvc status: not clean" if changed else "dvc status: clean")
+    return not changed

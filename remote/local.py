@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -64,9 +65,12 @@ def checkout_outputs(paths: Sequence[str]) -> None:
         raise UserError(f"the results are here, in DVC's cache, but `dvc checkout` says: {reason}")
 
 
-def is_status_clean() -> bool:
-    """Whether `dvc status` finds nothing to do."""
-    return subprocess.run([*DVC, "status", "--quiet"], capture_output=True).returncode == 0
+def changed_outputs() -> str:
+    """What `dvc status` would have to run again or bring; empty when it is clean."""
+    done = subprocess.run([*DVC, "status", "--json"], capture_output=True, text=True)
+    if done.returncode != 0:
+        return done.stderr.strip()
+    return "\n".join(f"{stage}: {json.dumps(found)}" for stage, found in json.loads(done.stdout).items())
 
 
 def import_journals() -> None:

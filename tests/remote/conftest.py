@@ -495,7 +495,8 @@ def _make_project(folder: Path) -> None:
     (folder / "requirements").mkdir()
     (folder / "requirements" / "gpu.lock").write_text("# nothing\n")
     stages = Path(__file__).parent / "small_pipeline"
-    shutil.copy(stages / "dvc.yaml", folder / "dvc.yaml")
+    # Not kept under that name: DVC would take it for a part of this repository's pipeline.
+    shutil.copy(stages / "pipeline.yaml", folder / "dvc.yaml")
     shutil.copy(stages / "stages.py", folder / "stages.py")
     git = ["git", "-C", str(folder), "-c", "user.name=test", "-c", "user.email=test@example.org"]
     subprocess.run(["git", "init", "-q", "-b", "main", str(folder)], check=True)

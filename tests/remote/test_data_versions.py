@@ -1,0 +1,165 @@
+"""Data, models and scores travel with the commit: push here, pull there, and back to an earlier one.
+
+Our graph with stages that only write their outputs, so that what is tested is dvc.yaml, .gitignore and the remote.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fashionseg.params import read_yaml
+from fashionseg.registry.candidate import dvc_md5
+
+REPO = Path(__file__).parents[2]
+STUB = """
+import pathlib, sys
+params = pathlib.Path("params.yaml").read_text()
+for out in map(pathlib.Path, sys.argv[1:]):
+    file = out if out.suffix else out / "content"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(str(out) + params if out.suffix != ".json" else "{}" + params.replace("\\n", " "))
+pathlib.Path("ran").touch()
+"""
+
+
+class Project:
+    """A clone and the commands in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *words: str) -> str:
+        return _run(words, self.folder)
+
+    def dvc(self, *words: str) -> str:
+        return self.run(sys.executable, "-m", "dvc", *words)
+
+    def git(self, *words: str) -> str:
+        return self.run("git", "-c", "user.name=t", "-c", "user.email=t@t", *words)
+
+    def outputs(self) -> dict[str, bytes]:
+        """Content by path of every output that dvc.lock names."""
+        stages: dict[str, Any] = read_yaml(self.folder / "dvc.lock")["stages"]
+        roots = [self.folder / out["path"] for stage in stages.values() for out in stage["outs"]]
+        files = [file for root in roots for file in ([root] if root.is_file() else root.rglob("*"))]
+        return {file.relative_to(self.folder).as_posix(): file.read_bytes() for file in files}
+
+    def clone(self, folder: Path) -> Project:
+        self.git("clone", "-q", str(self.folder), str(folder))
+        return Project(folder)
+
+
+def _run(words: tuple[str, ...], folder: Path) -> str:
+    # An own site cache: DVC would remember the hashes of the other clone otherwise.
+    environment = os.environ | {"DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site")}
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A committed pipeline run."""
+    project = Project(tmp_path / "here")
+    project.folder.mkdir()
+    definition = read_yaml(REPO / "dvc.yaml")
+    for stage in definition["stages"].values():
+        outs = [*stage.get("outs", []), *stage.get("metrics", [])]
+        stage["cmd"] = (
+            f"{sys.executable} stub.py {' '.join(o if isinstance(o, str) else next(iter(o)) for o in outs)}"
+        )
+        stage["deps"] = [path for path in stage["deps"] if not path.startswith("src/")]
+    (project.folder / "dvc.yaml").write_text(json.dumps(definition))
+    (project.folder / "stub.py").write_text(STUB)
+    shutil.copy(REPO / "params.yaml", project.folder)
+    ours = (REPO / ".gitignore").read_text()
+    (project.folder / ".gitignore").write_text(f"{ours}\nran\n")
+    project.git("init", "-q")
+    project.dvc("init", "-q")
+    shutil.copy(REPO / ".dvc/config", project.folder / ".dvc/config")
+    with (project.folder / ".dvc/.gitignore").open("a") as file:
+        file.write("/site\n")
+    project.dvc("repro", "-q")
+    project.git("add", "-A")
+    project.git("commit", "-qm", "first")
+    return project
+
+
+def set_remote(project: Project, url: str) -> None:
+    """What `make remote URL=...` runs."""
+    said = _run(("make", "-n", "remote", f"URL={url}"), REPO)
+    words = said.strip().splitlines()[-1].replace('"', "").split()
+    assert words[:3] == ["dvc", "remote", "add"]
+    project.dvc(*words[1:])
+    project.git("commit", "-qam", "remote")
+
+
+def check_clone_has_all_without_running(there: Project, project: Project) -> None:
+    expected = project.outputs()
+    assert len(expected) >= 10
+    assert there.outputs() == expected
+    assert not (there.folder / "ran").exists()
+    there.dvc("repro", "-q")
+    assert not (there.folder / "ran").exists()
+
+
+def test_what_one_clone_pushes_another_pulls_and_earlier_commits_come_back(
+    project: Project, tmp_path: Path
+) -> None:
+    set_remote(project, str(tmp_path / "storage"))
+    project.dvc("push", "-q")
+    first = project.outputs()
+    project.git("tag", "-am", "version 1", "finetuned@v1.0.0")  # DVC reads annotated tags only
+
+    text = (project.folder / "params.yaml").read_text()
+    (project.folder / "params.yaml").write_text(text.replace("seed: 2019", "seed: 2020"))
+    project.dvc("repro", "-q")
+    project.git("add", "-A")
+    project.git("commit", "-qm", "second")
+    project.dvc("push", "-q")
+    second = project.outputs()
+    assert {path for path in first if first[path] != second[path]} >= {
+        "models/finetuned/content",
+        "data/splits/content",
+        "reports/metrics.json",
+    }
+
+    there = project.clone(tmp_path / "there")
+    there.dvc("pull", "-q")
+    check_clone_has_all_without_running(there, project)
+
+    there.git("checkout", "-q", "finetuned@v1.0.0")
+    there.dvc("pull", "-q")  # the clone never had these; where they were, `dvc checkout` is enough
+    assert there.outputs() == first
+    there.git("checkout", "-q", "-")
+    there.dvc("checkout", "-q")
+    assert there.outputs() == second
+
+    # The model by the name and version of its artifact, from anywhere.
+    words = ("artifacts", "get", str(project.folder), "finetuned", "--rev", "v1.0.0", "-o", "model")
+    Project(tmp_path).dvc(*words)
+    assert (tmp_path / "model/content").read_bytes() == first["models/finetuned/content"]
+
+
+def test_the_registry_knows_a_model_by_the_hash_in_dvc_lock(project: Project) -> None:
+    for stage in read_yaml(project.folder / "dvc.lock")["stages"].values():
+        for out in stage["outs"]:
+            assert dvc_md5(project.folder / out["path"]) == out["md5"], out["path"]
+
+
+def test_push_and_pull_over_ssh(project: Project, host: Any, tmp_path: Path) -> None:
+    set_remote(project, f"ssh://root@127.0.0.1:{host.port}{tmp_path}/storage")
+    project.dvc("remote", "modify", "storage", "keyfile", str(host.folder / "user_key"))
+    project.git("commit", "-qam", "key")
+    project.dvc("push", "-q")
+    there = project.clone(tmp_path / "there")
+    there.dvc("pull", "-q")
+    check_clone_has_all_without_running(there, project)
