@@ -231,6 +231,7 @@ StrictModes no
 UsePAM no
 PasswordAuthentication no
 PermitRootLogin yes
+Subsystem sftp internal-sftp
 SetEnv {" ".join(f"{name}={value}" for name, value in environment.items())}
 """
         )
