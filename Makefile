@@ -10,7 +10,7 @@ LOCK := requirements/cpu.lock
 STAMP := .venv/ready-$(shell cat $(LOCK) requirements/uv.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format ui tune remote register serve reproducible exp-report lock clean
+.PHONY: help setup repro test lint format ui tune remote register serve reproducible exp-report bench bench-gpu lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -61,6 +61,12 @@ reproducible: $(STAMP)  ## run a tiny sample twice in fresh clones and compare e
 
 exp-report: $(STAMP)  ## one offline page that compares runs; RUNS="name name"
 	@fashionseg exp-report $(RUNS)
+
+bench: $(STAMP)  ## measure how fast the parts are, beside their targets (some 15 minutes on two idle cores)
+	@fashionseg bench
+
+bench-gpu:  ## the same on a GPU; needs JAX, Keras and Grain, no more: PYTHON=python3 where there is no .venv
+	@PYTHONPATH=src $(if $(wildcard $(STAMP)),python,$(PYTHON)) -m fashionseg.cli bench gpu
 
 lock: $(STAMP)  ## resolve requirements/*.in anew into the hashed locks
 	for variant in uv cpu gpu; do \

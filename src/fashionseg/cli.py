@@ -30,6 +30,7 @@ COMMANDS = {
     "reproducible": "run twice in fresh clones and compare every output's hash",
     "import-weights": "turn a weight file in Matterport's layout into ours",
     "export-weights": "turn our weights into Matterport's layout",
+    "bench": "measure how fast the parts are, beside their targets",
     "parity": "compare the model with stored outputs of Matterport's code",
 }
 

@@ -1,0 +1,86 @@
+"""The network's convolutions and matrix products alone: the least that a step of any code with these layers costs.
+
+Same shapes, weights, optimizer and number of RoIs. Left out are batch norm and activations, proposals, matching,
+RoIAlign, detections and losses. Additions, pooling and upsampling stay, as they make the shapes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from fashionseg.model.mask_rcnn import MaskRCNN
+from fashionseg.ops.boxes import Tensor
+
+Batch = dict[str, Tensor]
+
+
+class LayersAlone(keras.Model):
+    """The layers with weights of `network`, which it shares.
+
+    Args:
+        network: whose layers run.
+        rois: rows of the box head, of each image.
+        mask_rois: rows of the mask head, of each image.
+    """
+
+    def __init__(self, network: MaskRCNN, rois: int, mask_rois: int) -> None:
+        super().__init__(name="layers_alone")
+        self.rois, self.mask_rois = rois, mask_rois
+        self.pool_sizes = network.pool_size, network.mask_pool_size
+        parts = (network.backbone, network.fpn, network.rpn_head, network.box_head, network.mask_head)
+        self.parts = [strip(part) for part in parts]
+        self.built = True
+
+    def call(self, batch: Batch, training: bool = False) -> list[Tensor]:
+        """Training: a batch of the loader; adds one loss that needs the gradient of every layer. Inference: images.
+
+        The heads see constants plus a number out of the pyramid: their first layer has a gradient of its input to
+        compute, as after RoIAlign, and nothing is gathered.
+        """
+        backbone, fpn, rpn_head, box_head, mask_head = self.parts
+        images = ops.cast(batch["images"], "float32")
+        num_images = images.shape[0] or ops.shape(images)[0]
+        pyramid = fpn(backbone(images, training=training), training=training)
+        outputs = [output for level in pyramid for output in rpn_head(level, training=training)]
+        some = ops.mean(pyramid[0][:, :1, :1])
+        for head, rows, side in zip(
+            (box_head, mask_head), (self.rois, self.mask_rois), self.pool_sizes, strict=True
+        ):
+            rows = rows * num_images
+            pooled = ops.ones((rows, side, side, pyramid[0].shape[-1]), dtype=some.dtype) + some
+            output = head([pooled, ops.ones((rows, 1, 1), dtype="bool")], training=training)
+            outputs += output if isinstance(output, list) else [output]
+        if training:
+            self.add_loss(sum(ops.mean(ops.cast(output, "float32")) for output in outputs))
+            return outputs[:1]
+        # All outputs count, or the compiler might leave out what nobody reads; handed over is one number each.
+        return [ops.mean(ops.cast(output, "float32"), keepdims=True) for output in outputs]
+
+
+def strip(part: keras.Model) -> keras.Model:
+    """A copy with batch norms and activations left out; the layers that remain have weights of their own."""
+    return keras.models.clone_model(part, clone_function=_strip_layer)
+
+
+def _strip_layer(layer: layers.Layer) -> layers.Layer:
+    if isinstance(layer, layers.BatchNormalization | layers.Activation):
+        return Nothing(name=layer.name, dtype=layer.dtype_policy)
+    config = layer.get_config()
+    if "activation" in config:
+        config["activation"] = "linear"
+    return layer.__class__.from_config(config)
+
+
+class Nothing(layers.Layer):
+    """Hands on what it gets."""
+
+    supports_masking = True
+
+    def call(self, inputs: Tensor, mask: Any = None, training: bool | None = None) -> Tensor:
+        return inputs
+
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> None:
+        return None

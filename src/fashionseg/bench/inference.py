@@ -1,0 +1,106 @@
+"""A photo to run-length masks at its own size, beside the layers alone; and what the photo's size costs."""
+
+from __future__ import annotations
+
+import gc
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from fashionseg.bench.floor import LayersAlone
+from fashionseg.bench.inputs import DETECTIONS_PER_PHOTO, NUM_CATEGORIES, PHOTO_HW, make_photo
+from fashionseg.bench.rows import Bench, Row, changed
+from fashionseg.bench.timing import in_turns, spread
+from fashionseg.data.rle import format_rle
+from fashionseg.evaluation.paste import paste_runs
+from fashionseg.inference import Detector, load_detector, predict_photos
+from fashionseg.model.build import build_mask_rcnn, save_model
+from fashionseg.params import Model
+
+# Seconds a photo of Matterport's code on 2 cores at 512 px, measured elsewhere: quoted, not measured here.
+MATTERPORT_SECONDS = {("resnet50", 512): 1.6, ("resnet101", 512): 1.9}
+_MASK_THRESHOLD = 0.5
+
+
+def measure_inference(bench: Bench) -> list[Row]:
+    """Two or three rows for each network; cost by size of the photo once."""
+    rows: list[Row] = []
+    for backbone, side in bench.networks:
+        # No trained weights are needed for the time, but detections are: chance gives all a score of about 1 / 47.
+        model = changed(
+            bench.params.model, backbone=backbone, image_max_dim=side, detection_min_confidence=0.0
+        )
+        rows += _measure(bench, model, with_sizes=not rows)
+        keras.utils.clear_session(free_memory=True)
+        gc.collect()
+    return rows
+
+
+def _measure(bench: Bench, model: Model, with_sizes: bool) -> list[Row]:
+    backbone, side = model.backbone, model.image_max_dim
+    detector = _detector(bench.work / "model", model)
+    floor = LayersAlone(
+        build_mask_rcnn(model, NUM_CATEGORIES), model.post_nms_rois_inference, model.detection_max_instances
+    )
+    floor.compile()
+    rng = np.random.default_rng(0)
+    small = make_photo(rng, (side, round(side * PHOTO_HW[1] / PHOTO_HW[0])))
+    images = {"images": np.zeros((1, side, side, 3), np.uint8)}
+    functions = {
+        "ours": partial(photo_to_rles, detector, small),
+        "layers": partial(floor.predict_on_batch, images),
+    }
+    if with_sizes:
+        functions["large"] = partial(photo_to_rles, detector, make_photo(rng, PHOTO_HW))
+    seconds = in_turns(functions, bench.repeats)
+    ours, layers = min(seconds["ours"]), min(seconds["layers"])
+    on = f"{backbone}, {side} px, one photo"
+    rows = [
+        Row(
+            "inference, against layers alone",
+            on,
+            ours / layers,
+            "x",
+            1.3,
+            note=f"ours: {spread(seconds['ours'])}; layers: {spread(seconds['layers'])}",
+        )
+    ]
+    if quoted := MATTERPORT_SECONDS.get((backbone, side)):
+        note = f"{ours:.2f} s a photo; Matterport's {quoted} s is quoted"
+        rows.append(
+            Row("inference, against Matterport's code", on, quoted / ours, "x", 1.5, False, note=note)
+        )
+    if with_sizes:
+        large = min(seconds["large"])
+        rows.append(
+            Row(
+                "inference, cost of the photo's size",
+                f"{PHOTO_HW[0]} x {PHOTO_HW[1]} against {small.shape[0]} x {small.shape[1]}",
+                large / ours,
+                "x",
+                note=f"{large:.2f} s and {ours:.2f} s, photos already read; shrinking and masks at full size included",
+            )
+        )
+    return rows
+
+
+def _detector(folder: Path, model: Model) -> Detector:
+    names = tuple(str(category) for category in range(NUM_CATEGORIES))
+    save_model(build_mask_rcnn(model, NUM_CATEGORIES), model, names, folder)
+    return load_detector(folder)
+
+
+def photo_to_rles(detector: Detector, photo: np.ndarray) -> list[str]:
+    """Kaggle's text of the masks of the best 20 detections, at the photo's size."""
+    detections = predict_photos(detector, [("photo", photo)], batch_size=1)
+    hw = (photo.shape[0], photo.shape[1])
+    return [
+        format_rle(paste_runs(probs, box, hw, _MASK_THRESHOLD))
+        for probs, box in zip(
+            detections.mask_probs[:DETECTIONS_PER_PHOTO],
+            detections.boxes_norm[:DETECTIONS_PER_PHOTO],
+            strict=True,
+        )
+    ]

@@ -1,0 +1,68 @@
+"""Clocks: repeats in turns, so that what disturbs one side disturbs the other, and how busy the machine was besides."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+
+
+def in_turns(
+    functions: Mapping[str, Callable[[], object]],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+    warm_up: bool = True,
+) -> dict[str, list[float]]:
+    """Seconds of each call: a, b, a, b, ... after one call of each that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for repeat in range(-1 if warm_up else 0, repeats):
+        for name, function in functions.items():
+            start = clock()
+            function()
+            if repeat >= 0:
+                seconds[name].append(clock() - start)
+    return seconds
+
+
+def spread(seconds: list[float], scale: float = 1.0, unit: str = "s") -> str:
+    """`best 1.20, median 1.25 s of 3`."""
+    best, middle = min(seconds) * scale, median(seconds) * scale
+    return f"best {best:.3g}, median {middle:.3g} {unit} of {len(seconds)}"
+
+
+class OthersLoad:
+    """Cores that other processes kept busy since it was made: a figure taken beside other work is not a fair one."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._busy, self._own = _busy_seconds(), _own_seconds()
+
+    def cores(self) -> float:
+        """Mean over the time since; processes of ours that are not over yet count as others."""
+        wall = max(time.perf_counter() - self._start, 1e-9)
+        return max(0.0, (_busy_seconds() - self._busy - (_own_seconds() - self._own)) / wall)
+
+
+def _busy_seconds() -> float:
+    """Of all cores since boot, without idling and waiting for disks."""
+    fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
+    user, nice, system, _, _, irq, softirq, steal = (int(field) for field in fields)
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_seconds() -> float:
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, kinds))
+
+
+def processor() -> str:
+    """`2 cores of AMD EPYC ...`."""
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    return f"{len(os.sched_getaffinity(0))} cores of {names[0] if names else os.uname().machine}"

@@ -1,0 +1,135 @@
+"""`fashionseg bench`: what the parts take, each beside its target; `fashionseg bench gpu` for a GPU."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib
+import importlib.util
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fashionseg.console import say
+from fashionseg.params import PARAMS_FILE, Params, flatten, parse_params, read_yaml
+from fashionseg.project import STATE_FOLDER, find_root
+
+if TYPE_CHECKING:
+    from fashionseg.bench.rows import Bench, Row
+
+# TensorFlow last: its threads would disturb the others, and its memory their worker processes.
+PARTS = {
+    "masks": ("fashionseg.bench.data", "measure_masks"),
+    "photos": ("fashionseg.bench.data", "measure_photos"),
+    "memory": ("fashionseg.bench.data", "measure_memory"),
+    "loader": ("fashionseg.bench.loader", "measure_loader"),
+    "evaluation": ("fashionseg.bench.evaluation", "measure_evaluation"),
+    "submission": ("fashionseg.bench.evaluation", "measure_submission"),
+    "help": ("fashionseg.bench.start", "measure_help"),
+    "repro": ("fashionseg.bench.start", "measure_repro"),
+    "training": ("fashionseg.bench.training", "measure_training"),
+    "inference": ("fashionseg.bench.inference", "measure_inference"),
+}
+_WITH_NETWORK = ("training", "inference")
+_SETTINGS = Path("presets/kaggle-dgx.yaml")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("machine", nargs="?", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument(
+        "--only", nargs="+", choices=tuple(PARTS), default=[], metavar="PART", help=", ".join(PARTS)
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="of each measurement (default: %(default)s)")
+    parser.add_argument("--size", type=float, default=1.0, help="share of the usual work, for a quick look")
+    parser.add_argument(
+        "--full", action="store_true", help="all 9,000 photos of the evaluation, no scaling up"
+    )
+    parser.add_argument("--batch-size", type=int, default=32, help="on a GPU (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="folder of results (default: .fashionseg/bench)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    root = find_root()
+    os.chdir(root)  # the inputs made for worker processes and DVC name files of the project
+    out = arguments.out or Path(STATE_FOLDER) / "bench"
+    # Before Keras is imported; JAX shares the card with torchvision.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if arguments.machine == "gpu":
+        os.environ.setdefault("KERAS_BACKEND", _gpu_backend())
+    work = out / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        return _measure(arguments, out, work.resolve())
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _measure(arguments: argparse.Namespace, out: Path, work: Path) -> int:
+    from fashionseg.bench.rows import Bench
+    from fashionseg.bench.table import describe, plain, write_results
+    from fashionseg.bench.timing import OthersLoad, processor
+
+    bench = Bench(original_params(), work, arguments.repeats, arguments.size, arguments.full)
+    load, start = OthersLoad(), time.perf_counter()
+    circumstances: dict[str, Any] = {
+        "date": datetime.date.today().isoformat(),
+        "machine": processor(),
+        "repeats": arguments.repeats,
+        "size": arguments.size,
+    }
+    rows: list[Row] = []
+    for row in (
+        _gpu(bench, arguments, circumstances) if arguments.machine == "gpu" else _cpu(bench, arguments.only)
+    ):
+        rows.append(row)
+        say(plain(row))
+        circumstances |= {"minutes": (time.perf_counter() - start) / 60, "others_cores": load.cores()}
+        write_results(out, rows, circumstances)  # after each row, so that an interrupted run is not lost
+    judged = [row for row in rows if row.met is not None]
+    say(f"\n{sum(bool(row.met) for row in judged)} of {len(judged)} targets met. {describe(circumstances)}")
+    say(f"-> {out / 'table.md'}, {out / 'results.json'}, {out / 'bench.png'}")
+    return 0
+
+
+def _cpu(bench: Bench, only: list[str]) -> Iterator[Row]:
+    for part, (module, function) in PARTS.items():
+        if not only or part in only:
+            if part in _WITH_NETWORK:
+                from fashionseg.backend import start_backend
+
+                start_backend()
+            yield from getattr(importlib.import_module(module), function)(bench)
+    if not only:
+        say("GPU rows: not measured by this command; `make bench-gpu` where there is a GPU")
+
+
+def _gpu(bench: Bench, arguments: argparse.Namespace, circumstances: dict[str, Any]) -> Iterator[Row]:
+    from fashionseg.backend import start_backend
+
+    start_backend()
+    from fashionseg.bench.gpu import GpuRun, check_gpu, measure_gpu
+
+    circumstances["machine"] = f"{check_gpu()} and {circumstances['machine']}"
+    yield from measure_gpu(bench, GpuRun(batch_size=arguments.batch_size, rounds=arguments.repeats))
+
+
+def _gpu_backend() -> str:
+    """JAX, unless it came without its GPU part and TensorFlow is there."""
+    has_jax = any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13))
+    return "jax" if has_jax or importlib.util.find_spec("tensorflow") is None else "tensorflow"
+
+
+def original_params() -> Params:
+    """params.yaml as committed with the settings of the original training; whatever preset is in it counts little."""
+    values = read_yaml(PARAMS_FILE)
+    for key, value in flatten(read_yaml(_SETTINGS)).items():
+        section = values
+        *path, last = key.split(".")
+        for name in path:
+            section = section[name]
+        section[last] = value
+    return parse_params(values, PARAMS_FILE)
