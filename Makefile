@@ -2,6 +2,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT ?= 5000
+REFERENCE ?= ../shared/reference
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -10,7 +11,7 @@ LOCK := requirements/cpu.lock
 STAMP := .venv/ready-$(shell cat $(LOCK) requirements/uv.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format ui tune remote register serve reproducible exp-report bench bench-gpu lock clean
+.PHONY: help setup repro test parity lint format ui tune remote register serve reproducible exp-report bench bench-gpu lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -25,6 +26,9 @@ repro: $(STAMP)  ## run the pipeline (only what is stale), then show scores and 
 
 test: $(STAMP)  ## run the whole test suite
 	pytest
+
+parity: $(STAMP)  ## compare the model with stored outputs of Matterport's code; REFERENCE=DIR
+	@fashionseg parity --reference "$(REFERENCE)"
 
 lint: $(STAMP)  ## check style and types
 	ruff check .
