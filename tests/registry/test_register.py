@@ -12,6 +12,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -208,29 +210,65 @@ def test_a_photo_posted_to_the_registered_model_gives_objects(
         assert ask(address, "POST", "/predict", b"no photo")[0] == 400
 
 
-def test_mlflow_itself_loads_and_calls_the_model(trained: Path, tmp_path: Path) -> None:
-    """As `mlflow models serve` does, in a Python that finds the package beside the model only."""
-    from fashionseg.registry.store import save_photo_model
+LOAD_WITHOUT_US = """
+import json, sys, mlflow, pandas as pd
+from mlflow.exceptions import MlflowException
+model = mlflow.pyfunc.load_model("models:/fashionseg@champion")
+photo = model.input_example["photo"][0]
+objects = model.predict(pd.DataFrame({"photo": [photo, photo]}))["objects"]
+assert [json.loads(text)["height"] for text in objects] == [64, 64]
+import fashionseg
+assert not fashionseg.__file__.startswith(sys.argv[1]), fashionseg.__file__
+try:
+    model.predict(pd.DataFrame({"photo": [b"no photo"]}))
+except MlflowException as error:
+    assert error.error_code == "INVALID_PARAMETER_VALUE"
+else:
+    sys.exit("accepted")
+"""
 
-    folder = tmp_path / "packed"
-    save_photo_model(folder, read_candidate(trained), max_megapixels=1.0)
-    code = (
-        "import sys, json, mlflow, pandas as pd\n"
-        "from mlflow.exceptions import MlflowException\n"
-        "model = mlflow.pyfunc.load_model(sys.argv[1])\n"
-        "example = model.input_example\n"
-        "objects = model.predict(pd.DataFrame({'photo': [example['photo'][0]] * 2}))['objects']\n"
-        "assert [json.loads(text)['height'] for text in objects] == [64, 64]\n"
-        "import fashionseg\n"
-        "assert fashionseg.__file__.startswith(sys.argv[1]), fashionseg.__file__\n"
-        "try: model.predict(pd.DataFrame({'photo': [b'no photo']}))\n"
-        "except MlflowException as error: assert error.error_code == 'INVALID_PARAMETER_VALUE'\n"
-        "else: sys.exit('accepted')\n"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, cwd=tmp_path
-    )
-    assert ended.returncode == 0, ended.stderr
+
+def test_a_model_registered_through_a_server_is_loaded_by_mlflow_alone_and_by_us_without_the_server(
+    trained: Path, store: Path, repo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first as `mlflow models serve` does, with the code that lies beside the model; the server is `make ui`'s."""
+    from fashionseg.registry.store import Registry, example_photo
+
+    with mlflow_server(store) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        assert main(["register"]) == 0
+        command = [sys.executable, "-c", LOAD_WITHOUT_US, str(repo / "src")]
+        ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+    model, version = Registry(f"sqlite:///{store}", "fashionseg").load("champion")
+    assert version == "1"
+    assert model.detect(example_photo())["width"] == 64
+
+
+@contextmanager
+def mlflow_server(store: Path) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    store.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{store}"]
+    command += ["--artifacts-destination", str(store.parent / "mlartifacts"), "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1"]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (store.parent / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 300
+        while True:
+            try:
+                assert ask(("127.0.0.1", port), "GET", "/version")[0] == 200
+                break
+            except (OSError, ValueError):
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @pytest.fixture
@@ -272,6 +310,7 @@ def ask(address: tuple[str, int], method: str, path: str, body: bytes | None = N
     try:
         connection.request(method, path, body)
         response = connection.getresponse()
-        return response.status, json.loads(response.read())
+        text = response.read()
+        return response.status, json.loads(text) if text.startswith(b"{") else text
     finally:
         connection.close()

@@ -36,6 +36,7 @@ from fashionseg.tracking.journal import Journal
 
 PACKAGE = Path(__file__).parents[1]
 ALIAS = "champion"
+PIPELINE_ONLY = {"dvc", "dvc-ssh", "fabric", "invoke", "kaggle", "optuna"}
 SCORE_TAG, DATA_TAG, MODEL_TAG = "competition_score", "data_hash", "model_hash"
 SIGNATURE = ModelSignature(Schema([ColSpec("binary", "photo")]), Schema([ColSpec("string", "objects")]))
 
@@ -171,11 +172,11 @@ def _save(path: Path, candidate: Candidate, max_megapixels: float, described: Mo
 
 
 def requirements() -> list[str]:
-    """The installed versions of what this package asks for, and of TensorFlow."""
+    """The installed versions of what this package asks for, less what drives the pipeline, and of TensorFlow."""
     names = [text.split(";")[0] for text in requires("fashionseg") or []]
     names = [name.split("=")[0].split("<")[0].split(">")[0].split("[")[0].strip() for name in names]
     pinned = []
-    for name in sorted({*names, "tensorflow", "tensorflow-cpu"}):
+    for name in sorted({*names, "tensorflow", "tensorflow-cpu"} - PIPELINE_ONLY):
         try:
             pinned.append(f"{name}=={version(name)}")
         except PackageNotFoundError:  # one of the two TensorFlows
