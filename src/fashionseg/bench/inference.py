@@ -22,6 +22,7 @@ from fashionseg.params import Model
 # Seconds a photo of Matterport's code on 2 cores at 512 px, measured elsewhere: quoted, not measured here.
 MATTERPORT_SECONDS = {("resnet50", 512): 1.6, ("resnet101", 512): 1.9}
 _MASK_THRESHOLD = 0.5
+_LIMIT_SECONDS = 30.0  # for each network
 
 
 def measure_inference(bench: Bench) -> list[Row]:
@@ -54,7 +55,7 @@ def _measure(bench: Bench, model: Model, with_sizes: bool) -> list[Row]:
     }
     if with_sizes:
         functions["large"] = partial(photo_to_rles, detector, make_photo(rng, PHOTO_HW))
-    seconds = in_turns(functions, bench.repeats)
+    seconds = in_turns(functions, bench.repeats, limit_seconds=_LIMIT_SECONDS)
     ours, layers = min(seconds["ours"]), min(seconds["layers"])
     on = f"{backbone}, {side} px, one photo"
     rows = [

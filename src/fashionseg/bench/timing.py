@@ -15,10 +15,17 @@ def in_turns(
     repeats: int,
     clock: Callable[[], float] = time.perf_counter,
     warm_up: bool = True,
+    limit_seconds: float = float("inf"),
 ) -> dict[str, list[float]]:
-    """Seconds of each call: a, b, a, b, ... after one call of each that is not counted."""
+    """Seconds of each call: a, b, a, b, ... after one call of each that is not counted.
+
+    No round begins when those before took `limit_seconds`, but one is always counted.
+    """
+    begun = time.perf_counter()
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for repeat in range(-1 if warm_up else 0, repeats):
+        if repeat > 0 and time.perf_counter() - begun > limit_seconds:
+            break
         for name, function in functions.items():
             start = clock()
             function()

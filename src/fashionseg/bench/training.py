@@ -27,6 +27,7 @@ MATTERPORT_SECONDS = {
 }
 _TIMES_MATTERPORT = {256: 2.0, 512: 1.5}
 _TIMES_FLOOR = 1.3
+_LIMIT_SECONDS = 60.0  # for each network, so that a slow machine ends in time too
 
 
 def measure_training(bench: Bench) -> list[Row]:
@@ -46,6 +47,7 @@ def _measure(bench: Bench, backbone: str, side: int) -> list[Row]:
     seconds = in_turns(
         {"ours": lambda: step.train_on_batch(batch), "layers": lambda: floor.train_on_batch(batch)},
         bench.repeats,
+        limit_seconds=_LIMIT_SECONDS,
     )
     ours, layers = min(seconds["ours"]), min(seconds["layers"])
     on = f"{backbone}, {side} px, batch {BATCH}, {model.train_rois_per_image} RoIs"

@@ -10,10 +10,12 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fashionseg.console import say
+from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, Params, flatten, parse_params, read_yaml
 from fashionseg.project import STATE_FOLDER, find_root
 
@@ -45,6 +47,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, default=3, help="of each measurement (default: %(default)s)")
     parser.add_argument("--size", type=float, default=1.0, help="share of the usual work, for a quick look")
     parser.add_argument(
+        "--networks",
+        nargs="+",
+        default=[],
+        metavar="BACKBONE:SIDE",
+        help="such as resnet50:256 (default: all four)",
+    )
+    parser.add_argument(
         "--full", action="store_true", help="all 9,000 photos of the evaluation, no scaling up"
     )
     parser.add_argument("--batch-size", type=int, default=32, help="on a GPU (default: %(default)s)")
@@ -74,6 +83,8 @@ def _measure(arguments: argparse.Namespace, out: Path, work: Path) -> int:
     from fashionseg.bench.timing import OthersLoad, processor
 
     bench = Bench(original_params(), work, arguments.repeats, arguments.size, arguments.full)
+    if arguments.networks:
+        bench = replace(bench, networks=tuple(_network(text) for text in arguments.networks))
     load, start = OthersLoad(), time.perf_counter()
     circumstances: dict[str, Any] = {
         "date": datetime.date.today().isoformat(),
@@ -115,6 +126,13 @@ def _gpu(bench: Bench, arguments: argparse.Namespace, circumstances: dict[str, A
 
     circumstances["machine"] = f"{check_gpu()} and {circumstances['machine']}"
     yield from measure_gpu(bench, GpuRun(batch_size=arguments.batch_size, rounds=arguments.repeats))
+
+
+def _network(text: str) -> tuple[str, int]:
+    backbone, _, side = text.partition(":")
+    if not side.isdigit():
+        raise UserError(f"--networks: expected BACKBONE:SIDE such as resnet50:256, got {text!r}")
+    return backbone, int(side)
 
 
 def _gpu_backend() -> str:
