@@ -30,8 +30,6 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-# `remote` is no part of the installed package; `fab` finds it beside the fabfile, and so do the tests.
-sys.path.insert(0, str(REPOSITORY))
 BASE_IMAGE = "local/base"
 PATIENCE = 120.0  # seconds for what usually takes a few; only to fail at all
 
