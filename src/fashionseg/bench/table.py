@@ -84,10 +84,10 @@ def _plot(path: Path, rows: Sequence[Row], circumstances: dict[str, Any]) -> Non
     axes.invert_yaxis()
     axes.set_xscale("log")
     shares = [row.share or 1.0 for row in judged]
-    axes.set_xlim(min(0.1, 0.2 * min(shares)), max(10.0, 12 * max(shares)))
+    axes.set_xlim(min(0.1, 0.1 * min(shares)), max(10.0, 12 * max(shares)))
     axes.axvline(1, color="#444444", linewidth=0.8)
     axes.set_xlabel("times better than the target (below 1: missed)")
-    axes.set_title(describe(circumstances).replace("**", ""), fontsize=8, loc="left")
+    figure.suptitle(describe(circumstances).replace("**", ""), fontsize=8)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
 
