@@ -26,8 +26,8 @@ def test_a_rate_as_dvc_writes_it_is_a_number(project: Path) -> None:
     """`dvc exp run -S` writes 1e-05, which YAML 1.1 readers take for text."""
     change(
         project / "params.yaml",
-        "    epochs: 2\n    learning_rate: 1.0e-3",
-        "    epochs: 2\n    learning_rate: 1e-05",
+        "    learning_rate: 1.0e-3\n  finetune:",
+        "    learning_rate: 1e-05\n  finetune:",
     )
     assert load_params().train.heads.learning_rate == 0.00001
 
