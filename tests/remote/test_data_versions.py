@@ -95,7 +95,7 @@ def project(tmp_path: Path) -> Project:
 
 def set_remote(project: Project, url: str) -> None:
     """What `make remote URL=...` runs."""
-    said = _run(("make", "-n", "remote", f"URL={url}"), REPO)
+    said = _run(("make", "--no-print-directory", "-n", "remote", f"URL={url}"), REPO)
     words = said.strip().splitlines()[-1].replace('"', "").split()
     assert words[:3] == ["dvc", "remote", "add"]
     project.dvc(*words[1:])
