@@ -211,7 +211,9 @@ def _check_groups(
     for other in BLOCKS_PER_STAGE:
         in_other = {pair.group for pair in name_pairs(other)}
         if other != backbone and set(stored) - set(COMPUTED_GROUPS) == in_other:
-            raise UserError(f"{path}: expected weights of {backbone} (model.backbone), got weights of {other}")
+            raise UserError(
+                f"{path}: expected weights of {backbone} (model.backbone), got weights of {other}"
+            )
     if unknown:
         raise UserError(f"{path}: {len(unknown)} layers unknown to the model: {_some(unknown)}")
     if missing:
