@@ -3,6 +3,7 @@
 import filecmp
 import json
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -370,8 +371,28 @@ def test_stage_writes_its_folder_and_says_what_was_dropped(folder, monkeypatch, 
 
 
 def test_killed_worker_is_one_clear_error():
-    with pytest.raises(UserError, match="worker process was killed"):
-        list(ordered_map(os._exit, [1, 1, 1], workers=2))
+    with pytest.raises(UserError, match=r"worker process was killed; if memory ran out, sell the moon$"):
+        list(ordered_map(os._exit, [1, 1, 1], workers=2, to_save_memory="sell the moon"))
+
+
+def test_a_killed_worker_of_the_stage_names_its_parameter(folder, monkeypatch):
+    """Two workers of a stage with enough photos, each killed at its first one."""
+    for number in range(64):
+        folder.photo(f"{number:03d}.jpg")
+        folder.row(f"{number:03d}.jpg")
+    monkeypatch.setattr("fashionseg.data.decode.PhotoDecoder", Killed)
+    with pytest.raises(UserError, match=r"set decode\.workers lower$"):
+        folder.decode(workers=2)
+    assert not folder.decoded.exists()
+
+
+class Killed:
+    """Stands for the decoder of a photo that is too much for the memory."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __call__(self, task: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.skipif(not CCP.exists(), reason="the real photos are not beside the repository")

@@ -1,9 +1,12 @@
 """Worker processes change nothing but the time."""
 
+import os
 from functools import partial
 
 import numpy as np
+import pytest
 
+from fashionseg.errors import UserError
 from fashionseg.evaluation.calibration import Grid, _levels_of_photos
 from fashionseg.evaluation.parallel import map_photos
 
@@ -21,3 +24,12 @@ def test_results_do_not_depend_on_the_number_of_workers(photos):
 
 def test_no_work_gives_no_results():
     assert map_photos(list, [], "") == []
+
+
+def test_a_killed_worker_is_one_line_that_says_what_helps():
+    with pytest.raises(UserError, match=r"was killed; if memory ran out, run it again on fewer cores"):
+        map_photos(_killed, [1, 2], "", workers=2)
+
+
+def _killed(items: list[int]) -> list[int]:
+    os._exit(1)

@@ -44,7 +44,9 @@ def decode_folder(raw: Path, decoded: Path, decode: params.Decode) -> dict[str, 
     decoder = PhotoDecoder(raw, index.layout, taxonomy, decode)
     with atomic_directory(decoded) as folder:
         output = _Output(folder, decode.photos_per_shard)
-        results = ordered_map(decoder, tasks, _num_workers(decode.workers, len(tasks)))
+        results = ordered_map(
+            decoder, tasks, _num_workers(decode.workers, len(tasks)), "set decode.workers lower"
+        )
         for task, result in zip(tasks, console.track(results, "photos", len(tasks)), strict=True):
             faults += result.faults
             output.add(task.subset, result)

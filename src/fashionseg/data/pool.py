@@ -25,8 +25,12 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def ordered_map(function: Callable[[A], B], items: Iterable[A], workers: int) -> Iterator[B]:
+def ordered_map(
+    function: Callable[[A], B], items: Iterable[A], workers: int, to_save_memory: str
+) -> Iterator[B]:
     """`map(function, items)` over worker processes: results in order, only a few items under way at a time.
+
+    `to_save_memory` says what a user can do so that fewer worker processes share the memory.
 
     Raises:
         UserError: a worker process was killed from outside.
@@ -45,9 +49,7 @@ def ordered_map(function: Callable[[A], B], items: Iterable[A], workers: int) ->
             while pending:
                 yield pending.popleft().result()
         except BrokenProcessPool:
-            raise UserError(
-                "a worker process was killed; if memory ran out, set decode.workers lower"
-            ) from None
+            raise UserError(f"a worker process was killed; if memory ran out, {to_save_memory}") from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -14,6 +14,8 @@ Result = TypeVar("Result")
 # Below this, starting processes costs more than they save.
 _MIN_PHOTOS = 400
 _CHUNK = 64
+# One process a core; what a process may use is the only setting.
+_TO_SAVE_MEMORY = "run it again on fewer cores, as in `taskset -c 0 COMMAND`"
 
 
 def map_photos(
@@ -36,5 +38,5 @@ def map_photos(
     if workers is None:
         workers = available_cores() if len(items) >= _MIN_PHOTOS else 1
     chunks = [list(items[start : start + _CHUNK]) for start in range(0, len(items), _CHUNK)]
-    results = track(ordered_map(function, chunks, workers), description, total=len(chunks))
+    results = track(ordered_map(function, chunks, workers, _TO_SAVE_MEMORY), description, total=len(chunks))
     return [result for chunk in results for result in chunk]
