@@ -15,7 +15,7 @@ def submission(tmp_path):
 
 
 @pytest.fixture
-def test_dir(tmp_path):
+def photo_folder(tmp_path):
     folder = tmp_path / "test"
     folder.mkdir()
     for name in ("a.jpg", "b.jpg", ".hidden"):
@@ -23,17 +23,17 @@ def test_dir(tmp_path):
     return folder
 
 
-def test_a_valid_file(submission, test_dir, capsys):
+def test_a_valid_file(submission, photo_folder, capsys):
     assert main(["check-submission", str(submission)]) == 0
-    assert main(["check-submission", str(submission), "--test-dir", str(test_dir)]) == 0
+    assert main(["check-submission", str(submission), "--test-dir", str(photo_folder)]) == 0
     assert "2 test photos" in capsys.readouterr().out
 
 
-def test_each_fault_is_one_line(submission, test_dir, capsys):
-    (test_dir / "c.jpg").touch()
+def test_each_fault_is_one_line(submission, photo_folder, capsys):
+    (photo_folder / "c.jpg").touch()
     with submission.open("a") as file:
         file.write("b.jpg,7 0,6\n")
-    assert main(["check-submission", str(submission), "--test-dir", str(test_dir)]) == 1
+    assert main(["check-submission", str(submission), "--test-dir", str(photo_folder)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert "submission.csv: row 4: " in lines[0]
