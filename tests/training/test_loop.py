@@ -75,6 +75,7 @@ def make_batch(seed: int) -> dict[str, np.ndarray]:
 class FixedBatches:
     """Batch n of the training is always the same, wherever one starts."""
 
+    image_ids = ("left.jpg", "right.jpg")
     steps_per_epoch = STEPS
 
     def __init__(self, start_epoch: int) -> None:
@@ -94,7 +95,12 @@ class Killed(Exception):
 
 
 def run(
-    network: MaskRCNN, settings: Train, folder: Path, kill_after: int | None = None, rate: float = 1e-3
+    network: MaskRCNN,
+    settings: Train,
+    folder: Path,
+    kill_after: int | None = None,
+    rate: float = 1e-3,
+    make_batches: type[FixedBatches] = FixedBatches,
 ) -> TrainingResult:
     def on_epoch(row: dict[str, Any]) -> None:
         if row["epoch"] == kill_after:
@@ -107,7 +113,7 @@ def run(
         EPOCHS,
         rate,
         first_epoch=0,
-        make_batches=FixedBatches,
+        make_batches=make_batches,
         validation=lambda: [make_batch(100)],
         state=TrainingState(folder),
         on_epoch=on_epoch,
@@ -176,13 +182,41 @@ def test_history_has_each_loss_and_the_best_epoch_has_the_lowest_validation_loss
     assert result.history[0]["val_loss"] == pytest.approx(total, rel=1e-5)
 
 
-def test_diverging_training_stops_with_the_batch_named(
-    network: MaskRCNN, settings: Train, tmp_path: Path
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        (
+            0,
+            "loss is not finite in epoch 2, batch 2 of 2 .*; photos: a.jpg, b.jpg; the batch before: d.jpg, e.jpg;",
+        ),
+        (
+            1,
+            "validation loss is not finite after epoch 2; photos: d.jpg, e.jpg; the batch before: a.jpg, b.jpg;",
+        ),
+    ],
+)
+def test_a_loss_that_is_not_finite_stops_with_the_photos_named_and_the_epoch_before_kept(
+    network: MaskRCNN, settings: Train, tmp_path: Path, place: int, expected: str
 ) -> None:
+    """Boxes of NaN: the losses leave them out, the gradients do not, and the next step shows it."""
+
+    class PoisonedBatches(FixedBatches):
+        image_ids = ("a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg")
+
+        def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+            for number, batch in enumerate(super().__iter__()):
+                is_bad = number == STEPS + place
+                boxes = np.full_like(batch["gt_boxes"], np.nan) if is_bad else batch["gt_boxes"]
+                index = np.array([3, 4] if is_bad else [0, 1], np.int32)
+                yield batch | {"gt_boxes": boxes, "photo_index": index}
+
     set_trainable(network, "all")
-    network.box_head.get_layer("mrcnn_class_logits").bias.assign([np.nan] * (CATEGORIES + 1))
-    with pytest.raises(UserError, match="loss is not finite in epoch 1, batch 1 of 2"):
-        run(network, settings, tmp_path / "state")
+    with pytest.raises(UserError, match=expected):
+        run(network, settings, tmp_path / "state", make_batches=PoisonedBatches)
+    state = TrainingState(tmp_path / "state")
+    assert state.epochs_done == 1
+    state.load_best(network)
+    assert all(np.isfinite(weight).all() for weight in weights_of(network))
 
 
 def test_model_folder_gives_the_same_detections_and_the_same_bytes(

@@ -37,6 +37,7 @@ def make_batch(seed: int) -> dict[str, np.ndarray]:
 
 
 class FixedBatches:
+    image_ids = tuple(f"{number}.jpg" for number in range(64))
     steps_per_epoch = STEPS
 
     def __init__(self, start_epoch: int) -> None:

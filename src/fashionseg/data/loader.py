@@ -49,7 +49,7 @@ class TrainingBatches:
     batch has the same shape. Worker processes, if any, live until `close`.
 
     Keys: images uint8 [B, S, S, 3]; gt_classes int32 [B, G], category + 1, 0 padding; gt_boxes float32 [B, G, 4];
-    gt_masks uint8 [B, G, M, M], 0 or 1, each spanning its box.
+    gt_masks uint8 [B, G, M, M], 0 or 1, each spanning its box; photo_index int32 [B], the place in `image_ids`.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class TrainingBatches:
         Raises:
             UserError: fewer photos than a batch holds, or one that was not decoded.
         """
+        self.image_ids = image_ids
         self.steps_per_epoch = len(image_ids) // batch_size
         if self.steps_per_epoch == 0:
             raise UserError(
@@ -236,7 +237,8 @@ class _Epochs:
         epoch = self._start_epoch + epochs
         photo = int(_epoch_order(self._seed, epoch, len(self._source))[place])
         seed = (self._seed, epoch, photo)
-        return self._targets(self._source[photo], self._augmenter.draw(*seed), *seed)
+        example = self._targets(self._source[photo], self._augmenter.draw(*seed), *seed)
+        return {**example, "photo_index": np.array(photo, np.int32)}
 
 
 @lru_cache(maxsize=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ MODEL_INPUTS = ("images", "gt_classes", "gt_boxes", "gt_masks")
 class Batches(Protocol):
     """Training batches without end, from a given epoch on; see `fashionseg.data.loader.TrainingBatches`."""
 
+    image_ids: Sequence[str]
     steps_per_epoch: int
 
     def __iter__(self) -> Iterator[Batch]: ...
@@ -67,7 +69,7 @@ def train(
         on_epoch: called with the row of each epoch, those before a resume too.
 
     Raises:
-        UserError: the loss is no longer finite; the state of the last whole epoch stays.
+        UserError: the loss is no longer finite, with the photos of the batch; the state of the last whole epoch stays.
     """
     training = TrainingNetwork(
         network, vars(settings.loss_weights), settings.weight_decay if uses_l2_loss(settings) else 0.0
@@ -83,7 +85,14 @@ def train(
         for row in state.history:
             on_epoch(row)
 
-    progress = EpochProgress(stage, first_epoch, epochs, steps, settings.gpu_count * settings.images_per_gpu)
+    # Keras takes batches ahead of the step that it runs, in order.
+    taken: deque[np.ndarray] = deque()
+
+    def photos_of_step() -> list[str]:
+        return [batches.image_ids[index] for index in taken.popleft()]
+
+    batch_size = settings.gpu_count * settings.images_per_gpu
+    progress = EpochProgress(stage, first_epoch, epochs, steps, batch_size, photos_of_step)
 
     def end_of_epoch(epoch: int, logs: dict[str, float]) -> None:
         row = {
@@ -93,6 +102,7 @@ def train(
         }
         row |= {name: float(logs[name]) for name in ("loss", *LOSS_NAMES)}
         row |= {f"val_{name}": value for name, value in _validate(training, validation()).items()}
+        progress.check_validation(row)
         state.add_epoch(row, training, network)
         progress.report(row, state.best_epoch == row["epoch"])
         on_epoch(row)
@@ -100,7 +110,7 @@ def train(
     try:
         if state.epochs_done < epochs:
             training.fit(
-                _inputs(batches),
+                _inputs(batches, taken),
                 epochs=epochs,
                 initial_epoch=state.epochs_done,
                 steps_per_epoch=steps,
@@ -129,8 +139,10 @@ def _validate(training: TrainingNetwork, batches: Iterable[Batch]) -> dict[str, 
     return {name: total / max(count, 1) for name, total in totals.items()}
 
 
-def _inputs(batches: Iterable[Batch]) -> Iterator[tuple[Batch]]:
+def _inputs(batches: Iterable[Batch], taken: deque[np.ndarray]) -> Iterator[tuple[Batch]]:
+    """Inputs for `fit`; `taken` gets the photo indices of each."""
     for batch in batches:
+        taken.append(batch["photo_index"])
         yield (_model_inputs(batch),)
 
 

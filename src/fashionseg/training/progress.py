@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -24,10 +25,21 @@ class EpochProgress(keras.callbacks.Callback):
         epochs: of the stage.
         steps: batches an epoch.
         batch_size: photos a batch.
+        photos_of_step: called once a step, in order; the ids of its photos.
     """
 
-    def __init__(self, stage: str, first_epoch: int, epochs: int, steps: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        stage: str,
+        first_epoch: int,
+        epochs: int,
+        steps: int,
+        batch_size: int,
+        photos_of_step: Callable[[], list[str]],
+    ) -> None:
         super().__init__()
+        self._photos_of_step = photos_of_step
+        self._photos: list[list[str]] = []
         self.stage, self.first_epoch, self.epochs = stage, first_epoch, epochs
         self.steps, self.batch_size = steps, batch_size
         self._context: Any = None
@@ -45,13 +57,11 @@ class EpochProgress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         logs = logs or {}
+        self._photos = [*self._photos[-1:], self._photos_of_step()]
         if not math.isfinite(logs["loss"]):
             shown = ", ".join(f"{name} {logs[name]:g}" for name in LOSS_NAMES)
-            raise UserError(
-                f"{self.stage}: loss is not finite in epoch {self.first_epoch + self._epoch + 1}, "
-                f"batch {batch + 1} of {self.steps} ({shown}); the last whole epoch is kept; "
-                "lower train.*.learning_rate or train.gradient_clip_norm and run again"
-            )
+            where = f"epoch {self.first_epoch + self._epoch + 1}, batch {batch + 1} of {self.steps}"
+            raise self._not_finite(f"loss is not finite in {where} ({shown})")
         assert self._bar is not None
         seconds = time.monotonic() - self._started
         shown = "  ".join(f"{short} {logs[name]:.3f}" for name, short in SHORT_NAMES.items())
@@ -61,6 +71,24 @@ class EpochProgress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._close()
         self.seconds = time.monotonic() - self._started
+
+    def check_validation(self, row: dict[str, Any]) -> None:
+        """Before an epoch is kept: its last step may have spoilt the weights.
+
+        Raises:
+            UserError: the validation loss of `row` is not finite.
+        """
+        if not math.isfinite(row["val_loss"]):
+            raise self._not_finite(f"validation loss is not finite after epoch {row['epoch']}")
+
+    def _not_finite(self, what: str) -> UserError:
+        """Names the step's photos and those of the step before: a gradient can be the first to break."""
+        words = zip(("photos", "the batch before"), reversed(self._photos), strict=False)
+        photos = "; ".join(f"{word}: {', '.join(ids)}" for word, ids in words)
+        return UserError(
+            f"{self.stage}: {what}; {photos}; the epochs before are kept; look at these photos, or lower "
+            "train.*.learning_rate or train.gradient_clip_norm, and run again"
+        )
 
     def report(self, row: dict[str, Any], is_best: bool) -> None:
         """The line that stays of an epoch."""
