@@ -11,7 +11,7 @@ LOCK := requirements/cpu.lock
 STAMP := .venv/ready-$(shell cat $(LOCK) requirements/uv.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test parity lint format ui tune remote register serve reproducible kill-test exp-report bench bench-gpu lock clean
+.PHONY: help setup repro test parity lint format ui tune remote register serve reproducible kill-test soak exp-report bench bench-gpu lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -65,6 +65,9 @@ reproducible: $(STAMP)  ## run a tiny sample twice in fresh clones and compare e
 
 kill-test: $(STAMP)  ## kill -9 a tiny pipeline at random moments, go on, compare every output's hash; KILLS=20 SEED=1
 	FASHIONSEG_KILLS=$(or $(KILLS),20) FASHIONSEG_KILL_SEED=$(or $(SEED),1) pytest -s tests/test_kill.py
+
+soak: $(STAMP)  ## train a tiny network and serve for long; memory and open files must stay level; MINUTES=60
+	@fashionseg soak --minutes $(or $(MINUTES),60)
 
 exp-report: $(STAMP)  ## one offline page that compares runs; RUNS="name name"
 	@fashionseg exp-report $(RUNS)

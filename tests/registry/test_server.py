@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from fashionseg.data.photos import PhotoError
-from fashionseg.registry.server import make_app
+from fashionseg.registry.server import Limits, listen, make_app
 
 MAX_BYTES = 1000
 Answer = tuple[int, dict[str, Any]]
@@ -45,9 +45,10 @@ def model() -> Model:
 
 @pytest.fixture
 def address(model: Model) -> Iterator[tuple[str, int]]:
-    """A running server with room for two requests."""
-    app = make_app(model.detect, "3", MAX_BYTES, max_waiting=2, upload_seconds=0.5)
-    listener = socket.create_server(("127.0.0.1", 0))
+    """A running server with room for two requests and one that waits."""
+    limits = Limits(MAX_BYTES, at_once=2, max_waiting=1, wait_seconds=0.5, upload_seconds=0.5)
+    app = make_app(model.detect, "3", limits)
+    listener = listen(0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

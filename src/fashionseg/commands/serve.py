@@ -6,7 +6,6 @@ curl --data-binary @photo.jpg http://127.0.0.1:5001/predict
 from __future__ import annotations
 
 import argparse
-import contextlib
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
@@ -17,7 +16,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", default="champion", help="number or alias of the version [%(default)s]")
     parser.add_argument("--port", type=int, default=5001, help="[%(default)s]")
     parser.add_argument("--max-megabytes", type=float, default=32.0, help="of one photo file [%(default)s]")
-    parser.add_argument("--max-waiting", type=int, default=8, help="requests at once [%(default)s]")
+    parser.add_argument("--at-once", type=int, default=8, help="photos in memory [%(default)s]")
+    parser.add_argument("--max-waiting", type=int, default=64, help="requests beyond those [%(default)s]")
+    parser.add_argument("--wait-seconds", type=float, default=60.0, help="one waits at most [%(default)s]")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -33,15 +34,17 @@ def run(arguments: argparse.Namespace) -> int:
 
     model, version = Registry(uri, arguments.name or tracking.experiment).load(arguments.version)
     model.detect(example_photo())  # compiles the network, so that the first photo does not wait for it
-    import uvicorn
+    from fashionseg.registry.server import Limits, listen, make_app, run_server
 
-    from fashionseg.registry.server import make_app
-
-    app = make_app(model.detect, version, int(arguments.max_megabytes * 2**20), arguments.max_waiting)
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=arguments.port, log_level="warning", lifespan="off")
+    limits = Limits(
+        max_bytes=int(arguments.max_megabytes * 2**20),
+        at_once=arguments.at_once,
+        max_waiting=arguments.max_waiting,
+        wait_seconds=arguments.wait_seconds,
     )
-    say(f"version {version}: http://127.0.0.1:{arguments.port}/predict (POST a photo); Ctrl-C ends it")
-    with contextlib.suppress(KeyboardInterrupt):  # Uvicorn ends in order, then sends itself the signal again
-        server.run()
+    app = make_app(model.detect, version, limits)
+    with listen(arguments.port) as listener:
+        port = listener.getsockname()[1]
+        say(f"version {version}: http://127.0.0.1:{port}/predict (POST a photo); Ctrl-C ends it")
+        run_server(app, listener)
     return 0

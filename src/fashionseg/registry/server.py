@@ -2,17 +2,21 @@
 
 Our own few lines of Starlette rather than `mlflow models serve` (which works with the same model): MLflow's server
 wants the photo as base64 inside JSON, reads a body of any size into memory, and starts as many predictions as it gets
-requests. Here a photo is the body itself, a body has a limit, one prediction runs at a time, and few may wait.
-Starlette and Uvicorn come with MLflow.
+requests. Here a photo is the body itself, a body has a limit, and one prediction runs at a time. A few requests have a
+place, that is their photo in memory; others wait for one, unread, some time. Starlette and Uvicorn come with MLflow.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import anyio.to_thread
+import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -22,38 +26,47 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fashionseg.data.photos import PhotoError
-
-UPLOAD_SECONDS = 30.0  # a client that sends nothing must not keep a place
+from fashionseg.errors import UserError
 
 Detect = Callable[[bytes], dict[str, Any]]
 
 
-def make_app(
-    detect: Detect, version: str, max_bytes: int, max_waiting: int, upload_seconds: float = UPLOAD_SECONDS
-) -> Starlette:
+@dataclass(frozen=True)
+class Limits:
+    """What a server takes.
+
+    Attributes:
+        max_bytes: of a body.
+        at_once: requests whose photos are in memory, the running one included.
+        max_waiting: requests beyond those, which wait for a place; one more is told at once to come again.
+        wait_seconds: how long one waits before it is told so too.
+        upload_seconds: a client that sends nothing must not keep a place.
+    """
+
+    max_bytes: int = 32 << 20
+    at_once: int = 8
+    max_waiting: int = 64
+    wait_seconds: float = 60.0
+    upload_seconds: float = 30.0
+
+
+def make_app(detect: Detect, version: str, limits: Limits) -> Starlette:
     """The application.
 
     Args:
         detect: photo bytes to the answer; raises PhotoError.
         version: of the model, for `/health`.
-        max_bytes: of a body.
-        max_waiting: requests at once, the running one included; each holds a body of `max_bytes` at most.
     """
     one_at_a_time = anyio.CapacityLimiter(1)  # the network itself uses all cores
-    open_requests = 0
+    places = _Places(limits)
 
     async def predict(request: Request) -> Response:
-        nonlocal open_requests
-        if open_requests >= max_waiting:
-            raise HTTPException(503, "busy, try again", {"Retry-After": "2"})
-        open_requests += 1
-        try:
-            data = await _read_body(request, max_bytes, upload_seconds)
-            answer = await anyio.to_thread.run_sync(detect, data, limiter=one_at_a_time)
-        except PhotoError as error:
-            raise HTTPException(400, str(error)) from None
-        finally:
-            open_requests -= 1
+        async with places.one():
+            data = await _read_body(request, limits.max_bytes, limits.upload_seconds)
+            try:
+                answer = await anyio.to_thread.run_sync(detect, data, limiter=one_at_a_time)
+            except PhotoError as error:
+                raise HTTPException(400, str(error)) from None
         return JSONResponse(answer)
 
     async def health(request: Request) -> Response:
@@ -65,6 +78,55 @@ def make_app(
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
         exception_handlers={HTTPException: _error, Exception: _fault},
     )
+
+
+def listen(port: int) -> socket.socket:
+    """A listening socket on 127.0.0.1, and there only: whoever reaches the server may use the machine's time.
+
+    Args:
+        port: 0 for a free one.
+
+    Raises:
+        UserError: the port is taken, or not ours to take.
+    """
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--port {port}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def run_server(app: Starlette, listener: socket.socket) -> None:
+    """Answers until SIGTERM or Ctrl-C; requests under way are answered first."""
+    config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none")
+    with contextlib.suppress(KeyboardInterrupt):  # Uvicorn ends in order, then sends itself the signal again
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+class _Places:
+    """Room for `at_once` requests, and a queue before it that has an end."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._free = asyncio.Semaphore(limits.at_once)
+        self._waiting = 0
+
+    @contextlib.asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        busy = HTTPException(503, "busy, try again", {"Retry-After": "2"})
+        if self._free.locked() and self._waiting >= self._limits.max_waiting:
+            raise busy
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._limits.wait_seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            raise busy from None
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._free.release()
 
 
 async def _read_body(request: Request, max_bytes: int, seconds: float) -> bytes:
