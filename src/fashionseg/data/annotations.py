@@ -7,12 +7,12 @@ A row that cannot be used is left out and becomes a `Fault`; only a file that ca
 from __future__ import annotations
 
 import codecs
-import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from fashionseg.data.csv_lines import Span, number_lines, open_lines, read_spans, split_line
 from fashionseg.errors import UserError
 from fashionseg.taxonomy import Taxonomy, parse_class_id
 
@@ -34,15 +34,6 @@ class Fault:
     outcome: Outcome
     image_id: str | None = None
     row: int | None = None
-
-
-@dataclass(frozen=True)
-class Span:
-    """Contiguous lines of one photo: byte offset, bytes, and the number of the first line."""
-
-    offset: int
-    length: int
-    line: int
 
 
 @dataclass(frozen=True)
@@ -94,9 +85,9 @@ def index_rows(path: Path) -> RowIndex:
             spans.setdefault(image_id, []).append(Span(offset, end - offset, line))
             open_span = None
 
-    with _open(path) as file:
+    with open_lines(path) as file:
         layout = _read_header(file, path, faults)
-        for line, offset, raw in _lines(file, first=2):
+        for line, offset, raw in number_lines(file, 2, MAX_LINE_BYTES):
             if not raw.strip():
                 close_span(offset)
                 continue
@@ -118,12 +109,9 @@ def index_rows(path: Path) -> RowIndex:
 
 def read_rows(layout: Layout, spans: Iterable[Span]) -> Iterator[Row]:
     """The rows of one photo, in the order of the file."""
-    with layout.path.open("rb") as file:
-        for span in spans:
-            file.seek(span.offset)
-            for count, raw in enumerate(file.read(span.length).removesuffix(b"\n").split(b"\n")):
-                fields = _fields(raw, layout)
-                yield Row(span.line + count, *(fields[position] for position in layout.positions))
+    for line, raw in read_spans(layout.path, spans):
+        fields = _fields(raw, layout)
+        yield Row(line, *(fields[position] for position in layout.positions))
 
 
 def parse_size(row: Row) -> tuple[int, int]:
@@ -174,15 +162,6 @@ def shorten(text: str, limit: int = 40) -> str:
     return repr(text if len(text) <= limit else text[:limit] + "...")
 
 
-def _open(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-
-
 def _read_header(file: BinaryIO, path: Path, faults: list[Fault]) -> Layout:
     raw = file.readline(MAX_LINE_BYTES)
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -190,7 +169,7 @@ def _read_header(file: BinaryIO, path: Path, faults: list[Fault]) -> Layout:
     if not raw.strip():
         raise UserError(f"{path}: expected the columns {','.join(COLUMNS)}, got an empty line")
     try:
-        names = [name.strip() for name in _split(raw.removeprefix(codecs.BOM_UTF8))]
+        names = [name.strip() for name in split_line(raw.removeprefix(codecs.BOM_UTF8), MAX_LINE_BYTES)]
     except ValueError as error:
         raise UserError(f"{path}: row 1: {error}") from None
     if missing := [name for name in COLUMNS if name not in names]:
@@ -205,45 +184,13 @@ def _read_header(file: BinaryIO, path: Path, faults: list[Fault]) -> Layout:
     return Layout(path.absolute(), tuple(names.index(name) for name in COLUMNS), len(names))
 
 
-def _lines(file: BinaryIO, first: int) -> Iterator[tuple[int, int, bytes]]:
-    """Line number, offset and bytes; of a line beyond the limit only its beginning, which `_fields` refuses."""
-    offset = file.tell()
-    line = first
-    while raw := file.readline(MAX_LINE_BYTES):
-        yield line, offset, raw
-        offset += len(raw)
-        while not raw.endswith(b"\n") and len(raw) == MAX_LINE_BYTES:
-            raw = file.readline(MAX_LINE_BYTES)
-            offset += len(raw)
-        line += 1
-
-
 def _fields(raw: bytes, layout: Layout) -> list[str]:
     """The fields of one line, blanks around them removed.
 
     Raises:
         ValueError: a wrong number of fields (a line cut short, a comma in quotes), too long, or not UTF-8.
     """
-    if len(raw) >= MAX_LINE_BYTES:
-        raise ValueError(f"expected a line below {MAX_LINE_BYTES} bytes, got a longer one")
-    fields = [value.strip() for value in _split(raw)]
+    fields = [value.strip() for value in split_line(raw, MAX_LINE_BYTES)]
     if len(fields) != layout.num_fields:
         raise ValueError(f"expected {layout.num_fields} fields, got {len(fields)}")
     return fields
-
-
-def _split(raw: bytes) -> list[str]:
-    try:
-        text = raw.decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise ValueError("expected UTF-8 text, got other bytes") from None
-    if '"' not in text:
-        return text.split(",")
-    # Quotes are rare, so only such lines pay for the real csv reader.
-    limit = csv.field_size_limit(MAX_LINE_BYTES)
-    try:
-        return next(csv.reader([text], strict=True))
-    except csv.Error as error:
-        raise ValueError(f"not a line of csv: {error}") from None
-    finally:
-        csv.field_size_limit(limit)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from fashionseg import params
-from fashionseg.data.annotations import Fault, Layout, Span, read_rows
+from fashionseg.data.annotations import Fault, Layout, read_rows
+from fashionseg.data.csv_lines import Span
 from fashionseg.data.instances import Instance, match_frame, read_photo_instances
 from fashionseg.data.photos import (
     Header,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fashionseg.data.annotations import Span, shorten
+from fashionseg.data.annotations import shorten
+from fashionseg.data.csv_lines import Span
 from fashionseg.data.rle import COMPETITION_SIDE, Runs, parse_rle
 from fashionseg.errors import UserError
 from fashionseg.evaluation.parallel import map_photos

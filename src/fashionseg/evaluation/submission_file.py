@@ -7,14 +7,13 @@ rows of a photo need not be contiguous. Nothing is mended: what is not exactly a
 from __future__ import annotations
 
 import codecs
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from fashionseg.data.annotations import Span, shorten
-from fashionseg.errors import UserError
+from fashionseg.data.annotations import shorten
+from fashionseg.data.csv_lines import Span, number_lines, open_lines, read_spans, split_line
 from fashionseg.evaluation.submission import HEADER
 
 # 131,072 runs, the most that 512 x 512 pixels hold, have under 2 MB of text.
@@ -61,10 +60,10 @@ def index_submission(path: Path) -> SubmissionIndex:
     spans: dict[str, list[Span]] = {}
     faults: list[Fault] = []
     num_rows = 0
-    with _open(path) as file:
+    with open_lines(path) as file:
         if not _read_header(file, faults):
             return SubmissionIndex(path, {}, 0, tuple(faults))
-        for line, offset, raw in _lines(file):
+        for line, offset, raw in number_lines(file, 2, MAX_LINE_BYTES):
             num_rows += 1
             try:
                 image_id = _fields(raw)[0]
@@ -86,21 +85,9 @@ def index_submission(path: Path) -> SubmissionIndex:
 
 def read_rows(path: Path, spans: tuple[Span, ...]) -> Iterator[Row]:
     """The rows of one photo, in the order of the file."""
-    with path.open("rb") as file:
-        for span in spans:
-            file.seek(span.offset)
-            for count, raw in enumerate(file.read(span.length).removesuffix(b"\n").split(b"\n")):
-                image_id, encoded_pixels, class_id = _fields(raw)
-                yield Row(span.line + count, image_id, encoded_pixels, class_id)
-
-
-def _open(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    for line, raw in read_spans(path, spans):
+        image_id, encoded_pixels, class_id = _fields(raw)
+        yield Row(line, image_id, encoded_pixels, class_id)
 
 
 def _read_header(file: BinaryIO, faults: list[Fault]) -> bool:
@@ -117,7 +104,7 @@ def _read_header(file: BinaryIO, faults: list[Fault]) -> bool:
         faults.append(Fault(1, "expected plain UTF-8, got a byte order mark in front of the header"))
         raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
-        names = tuple(_split(raw))
+        names = tuple(split_line(raw, MAX_LINE_BYTES))
     except ValueError as error:
         faults.append(Fault(1, str(error)))
         return False
@@ -127,42 +114,10 @@ def _read_header(file: BinaryIO, faults: list[Fault]) -> bool:
     return True
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
-    """Line number, offset and bytes; of a line beyond the limit only its beginning, which `_fields` refuses."""
-    offset = file.tell()
-    line = 2
-    while raw := file.readline(MAX_LINE_BYTES):
-        yield line, offset, raw
-        offset += len(raw)
-        while not raw.endswith(b"\n") and len(raw) == MAX_LINE_BYTES:
-            raw = file.readline(MAX_LINE_BYTES)
-            offset += len(raw)
-        line += 1
-
-
 def _fields(raw: bytes) -> list[str]:
-    if len(raw) >= MAX_LINE_BYTES:
-        raise ValueError(f"expected a line below {MAX_LINE_BYTES} bytes, got a longer one")
-    fields = _split(raw)
+    fields = split_line(raw, MAX_LINE_BYTES)
     if len(fields) != len(HEADER):
         raise ValueError(
             f"expected {len(HEADER)} fields, got {len(fields) if raw.strip() else 'an empty line'}"
         )
     return fields
-
-
-def _split(raw: bytes) -> list[str]:
-    try:
-        text = raw.decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise ValueError("expected UTF-8 text, got other bytes") from None
-    if '"' not in text:
-        return text.split(",")
-    # Quotes are rare, so only such lines pay for the real csv reader.
-    limit = csv.field_size_limit(MAX_LINE_BYTES)
-    try:
-        return next(csv.reader([text], strict=True))
-    except (csv.Error, StopIteration) as error:
-        raise ValueError(f"not a line of csv: {error}") from None
-    finally:
-        csv.field_size_limit(limit)

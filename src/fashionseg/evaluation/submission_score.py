@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 
 from fashionseg.data.annotations import Layout, index_rows, parse_size, repair_class_id
-from fashionseg.data.annotations import Span as TruthSpan
 from fashionseg.data.annotations import read_rows as read_truth_rows
+from fashionseg.data.csv_lines import Span
 from fashionseg.data.rle import Runs, parse_rle, repair_rle, resize_runs
 from fashionseg.errors import UserError
 from fashionseg.evaluation.bit_masks import FRAME, BitMask, from_runs
@@ -34,9 +34,7 @@ from fashionseg.evaluation.submission_file import index_submission, read_rows
 from fashionseg.taxonomy import competition_taxonomy, format_class_id
 
 LabelKind = Literal["classid", "category"]
-Work = tuple[
-    tuple[TruthSpan, ...], tuple[TruthSpan, ...]
-]  # rows of a photo in the truth and in the submission
+Work = tuple[tuple[Span, ...], tuple[Span, ...]]  # rows of a photo in the truth and in the submission
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ def _match_photos(
 
 
 def _read_truths(
-    layout: Layout, spans: Sequence[TruthSpan], label: LabelKind
+    layout: Layout, spans: Sequence[Span], label: LabelKind
 ) -> tuple[list[str], list[BitMask], int]:
     """Labels and masks of one photo, and how many masks vanished at 512 x 512."""
     labels, masks, vanished = [], [], 0

@@ -11,11 +11,12 @@ from pathlib import Path
 import pandas as pd
 
 from fashionseg.files import atomic_write
+from fashionseg.params import flatten
 from fashionseg.report.charts import Line, line_chart
 from fashionseg.report.history import LOSSES, History, read_history
 from fashionseg.report.pictures import Picture
 from fashionseg.report.style import STYLE
-from fashionseg.report.tables import category_table, figure, figure_table, flattened
+from fashionseg.report.tables import category_table, figure, figure_table
 
 _SOURCES = {
     "sample": "<b>The photos are drawn by code, not real.</b> The embedded sample shows that every part of the "
@@ -109,7 +110,7 @@ def _head(report: Report) -> str:
 
 
 def _tiles(metrics: Mapping[str, object]) -> str:
-    flat = flattened(metrics)
+    flat = flatten(metrics)
     tiles = [
         f"<div class=tile><b>{figure(flat[key])}</b><span>{name}</span></div>"
         for key, name in _TILES.items()

@@ -7,20 +7,10 @@ from html import escape
 
 import pandas as pd
 
+from fashionseg.params import flatten
 from fashionseg.visualize.colours import css_colour
 
 _BARS = ("ap", "score", "precision", "recall", "iou", "f1")  # columns of fractions, shown with a bar
-
-
-def flattened(figures: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """`{"coco": {"mask": {"ap": 0.3}}}` -> `{"coco.mask.ap": 0.3}`; order kept."""
-    flat: dict[str, object] = {}
-    for key, value in figures.items():
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def figure(value: object) -> str:
@@ -42,7 +32,7 @@ def figure_table(figures: Mapping[str, object]) -> str:
     """Two columns: the key and its figure."""
     rows = "".join(
         f"<tr><th>{escape(key)}</th><td class=number>{figure(value)}</td></tr>"
-        for key, value in flattened(figures).items()
+        for key, value in flatten(figures).items()
     )
     return f"<table class=figures>{rows}</table>" if rows else '<p class="quiet">none</p>'
 
