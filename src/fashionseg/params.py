@@ -7,7 +7,9 @@ Values live in params.yaml only, so no field has a default; a missing, unknown o
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,11 +22,18 @@ from fashionseg.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
 
+# What a file may hold: a hundred times what it does hold. Anchors of YAML make much out of little.
+_MAX_BYTES = 2**20
+_MAX_VALUES = 100_000
+_MAX_DEPTH = 50
+_MAX_FAULTS = 20  # told at once
+
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 component = dataclass(frozen=True, kw_only=True, config=_STRICT)
 
 Count = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as NumPy's and Keras's generators want it
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 OpenFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -36,7 +45,7 @@ FourPositive = tuple[Positive, Positive, Positive, Positive]
 class Sample:
     train_photos: Annotated[int, Field(ge=10)]
     test_photos: Count
-    seed: NonNegativeInt
+    seed: Seed
 
 
 @component
@@ -52,7 +61,7 @@ class Decode:
     long_side: Annotated[int, Field(ge=32, le=8192)]
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]
     min_area: Count
-    max_megapixels: Positive
+    max_megapixels: Annotated[float, Field(gt=0.0, le=2000.0)]  # pixels are numbered in 32 bits
     photos_per_shard: Count
     workers: NonNegativeInt
 
@@ -172,7 +181,7 @@ class Tracking:
 
 @component
 class Params:
-    seed: NonNegativeInt
+    seed: Seed
     download: Download
     decode: Decode
     split: Split
@@ -199,7 +208,7 @@ def parse_params(values: dict[str, Any], path: Path) -> Params:
     """`values` as read from `path` (named in errors only), checked."""
     try:
         # Strict JSON mode: no text taken for a number, but lists become tuples and mappings dataclasses.
-        params = TypeAdapter(Params).validate_json(json.dumps(values, default=str))
+        params = TypeAdapter(Params).validate_json(json.dumps(_plain(values, path)))
     except ValidationError as error:
         raise UserError(f"{path}: {_describe(error)}") from None
     _check_between_keys(params, path)
@@ -209,7 +218,7 @@ def parse_params(values: dict[str, Any], path: Path) -> Params:
 def parse_model(values: dict[str, Any], path: Path) -> Model:
     """The `model` section alone, as stored beside weights."""
     try:
-        return TypeAdapter(Model).validate_json(json.dumps(values))
+        return TypeAdapter(Model).validate_json(json.dumps(_plain(values, path)))
     except ValidationError as error:
         raise UserError(f"{path}: model.{_describe(error)}") from None
 
@@ -227,15 +236,25 @@ def model_to_dict(model: Model) -> dict[str, Any]:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML 1.2 mapping (there `1e-05` is a number, unlike in YAML 1.1)."""
     try:
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not readable as YAML: {reason}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(data) > _MAX_BYTES:
+        raise UserError(f"{path}: expected at most {_MAX_BYTES} bytes, got more")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about dialects of YAML; what is read is checked
+        try:
+            values = YAML(typ="safe", pure=True).load(data.decode("utf-8-sig"))
+        except (YAMLError, UnicodeDecodeError, RecursionError) as error:
+            raise UserError(f"{path}: not readable as YAML: {_one_line(error)}") from None
+        except Exception as error:  # of `seed: 2001-13-45`, `!!int x`, `!!bool maybe`: each another kind
+            raise UserError(f"{path}: a value is not what it claims to be: {_one_line(error)}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a mapping of sections, got {type(values).__name__}")
-    return values
+    return _plain(values, path)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -253,15 +272,75 @@ def _describe(error: ValidationError) -> str:
     """All faults in one line, the key first."""
     faults = []
     for fault in error.errors(include_url=False):
-        key = ".".join(str(part) for part in fault["loc"])
+        key = _one_line(".".join(str(part) for part in fault["loc"]), 120)
         match fault["type"]:
             case "missing":
                 faults.append(f"{key}: missing")
             case "unexpected_keyword_argument":
                 faults.append(f"{key}: unknown key")
             case _:
-                faults.append(f"{key}: {fault['msg'].lower()}, got {fault['input']!r}")
-    return "; ".join(faults)
+                faults.append(f"{key}: {fault['msg'].lower()}, got {_one_line(repr(fault['input']), 120)}")
+    more = f"; and {len(faults) - _MAX_FAULTS} more" if len(faults) > _MAX_FAULTS else ""
+    return "; ".join(faults[:_MAX_FAULTS]) + more
+
+
+def _one_line(text: object, limit: int = 400) -> str:
+    """A text from elsewhere as part of a message: blanks joined, nothing a terminal would obey, cut."""
+    joined = " ".join(str(text).split())
+    plain = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in joined)
+    return plain if len(plain) <= limit else plain[:limit] + "..."
+
+
+def _plain(values: object, path: Path) -> Any:
+    """`values` as JSON can hold them: text, numbers, truth values, lists, mappings by text.
+
+    Raises:
+        UserError: anything else that YAML knows (bytes, sets), text that is none, or far too much of it.
+    """
+    count = 0
+
+    def copy(value: object, depth: int) -> Any:
+        nonlocal count
+        count += 1
+        if count > _MAX_VALUES or depth > _MAX_DEPTH:
+            raise UserError(
+                f"{path}: expected at most {_MAX_VALUES} values, {_MAX_DEPTH} deep, got more (anchors count each "
+                "time)"
+            )
+        match value:
+            case None | bool() | float():
+                return value
+            case int():
+                if abs(value) >= 2**63:
+                    raise UserError(f"{path}: expected numbers of 64 bits, got one of {value.bit_length()}")
+                return value
+            case str():
+                return _encodable(value, path)
+            case date():
+                return str(value)
+            case list() | tuple():
+                return [copy(item, depth + 1) for item in value]
+            case dict():
+                return {_text_key(key, path): copy(item, depth + 1) for key, item in value.items()}
+        raise UserError(f"{path}: expected text, numbers, lists and mappings, got {type(value).__name__}")
+
+    return copy(values, 0)
+
+
+def _text_key(key: object, path: Path) -> str:
+    if isinstance(key, str):
+        return _encodable(key, path)
+    raise UserError(f"{path}: expected keys of text, got {_one_line(repr(key), 120)}")
+
+
+def _encodable(text: str, path: Path) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{path}: expected text, got half a character in {_one_line(ascii(text), 120)}"
+        ) from None
+    return text
 
 
 def _check_between_keys(params: Params, path: Path) -> None:

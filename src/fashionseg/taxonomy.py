@@ -55,10 +55,12 @@ def load_taxonomy(path: Path) -> Taxonomy:
         taxonomy = _parse(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a label description: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: not a label description: {type(error).__name__}: {error}") from None
     ours = competition_taxonomy()
-    for kind in ("category_names", "attribute_names"):
+    for kind in ("category_names", "category_groups", "attribute_names"):
         if getattr(taxonomy, kind) != getattr(ours, kind):
             raise UserError(f"{path}: {kind.replace('_', ' ')} differ from the 2019 competition's list")
     return taxonomy

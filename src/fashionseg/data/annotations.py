@@ -19,6 +19,8 @@ from fashionseg.taxonomy import Taxonomy, parse_class_id
 COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "ClassId")
 # A mask of the largest photo of the competition has under 1 MB of text; a longer line is damage, not data.
 MAX_LINE_BYTES = 64 * 2**20
+# Masks are resized through tables as long as a side of the photo.
+MAX_SIDE = 1_000_000
 # The groups of categories 0-12, the only ones that carry attributes.
 GARMENT_GROUPS = frozenset({"upperbody", "lowerbody", "wholebody"})
 
@@ -118,12 +120,14 @@ def parse_size(row: Row) -> tuple[int, int]:
     """(height, width) of a row.
 
     Raises:
-        ValueError: not whole numbers of at least 1.
+        ValueError: not whole numbers from 1 to MAX_SIDE.
     """
 
     def number(name: str, text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0):
             raise ValueError(f"{name}: expected a whole number of at least 1, got {shorten(text)}")
+        if int(text) > MAX_SIDE:
+            raise ValueError(f"{name}: expected at most {MAX_SIDE}, got {shorten(text)}")
         return int(text)
 
     return number("Height", row.height), number("Width", row.width)

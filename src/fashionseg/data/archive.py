@@ -51,7 +51,7 @@ def _fault(info: zipfile.ZipInfo) -> str | None:
     name = info.orig_filename
     path = PurePosixPath(name)
     file_type = stat.S_IFMT(info.external_attr >> 16)
-    if not name or "\0" in name or "\\" in name or ":" in path.parts[0]:
+    if not path.parts or "\0" in name or "\\" in name or ":" in path.parts[0]:
         return "a strange name"
     if path.is_absolute():
         return "an absolute path"

@@ -6,6 +6,7 @@ A line is a row: text of several lines in quotes, which csv would allow, stands 
 from __future__ import annotations
 
 import csv
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,11 @@ class Span:
     offset: int
     length: int
     line: int
+
+
+def is_plain_text(name: str) -> bool:
+    """Whether a line of a csv can hold a file's name: no control characters, and no bytes that are not UTF-8."""
+    return name.isprintable() or not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
 
 
 def open_lines(path: Path) -> BinaryIO:

@@ -16,6 +16,7 @@ from typing import Any
 
 from fashionseg import console, params
 from fashionseg.data.annotations import Fault, RowIndex, index_rows, read_rows, shorten
+from fashionseg.data.csv_lines import is_plain_text
 from fashionseg.data.photo_decoder import DecodedPhoto, PhotoDecoder, Task, count_rows
 from fashionseg.data.pool import available_cores, ordered_map
 from fashionseg.data.records import ShardWriter
@@ -39,8 +40,15 @@ def decode_folder(raw: Path, decoded: Path, decode: params.Decode) -> dict[str, 
     taxonomy = load_taxonomy(raw / LABEL_DESCRIPTIONS)
     train_files, test_files = (_list_photos(raw / subset) for subset in ("train", "test"))
     index = index_rows(raw / TRAIN_CSV)
-    tasks, faults = _match_files(index, train_files)
-    tasks += [Task("test", name) for name in test_files]
+    nameless = [
+        Fault(f"{subset}/{ascii(name)[1:-1]}", "expected a name of UTF-8 text on one line", "dropped")
+        for subset, names in (("train", train_files), ("test", test_files))
+        for name in names
+        if not is_plain_text(name)
+    ]
+    tasks, faults = _match_files(index, [name for name in train_files if is_plain_text(name)])
+    faults += nameless
+    tasks += [Task("test", name) for name in test_files if is_plain_text(name)]
     decoder = PhotoDecoder(raw, index.layout, taxonomy, decode)
     with atomic_directory(decoded) as folder:
         output = _Output(folder, decode.photos_per_shard)

@@ -6,7 +6,8 @@ that any photo can be read on its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from fashionseg.data.rle import Runs
 from fashionseg.errors import UserError
 
+_MAX_SIDE = 65_500  # of a JPEG
 # JPEGs do not shrink further, and reading a photo at random should not have to unpack it.
 _OPTIONS = "group_size:1,uncompressed"
 
@@ -58,7 +60,7 @@ class PhotoRecord:
         """
         try:
             values = msgpack.unpackb(data)
-            return cls(
+            record = cls(
                 image_id=values["image_id"],
                 jpeg=values["jpeg"],
                 height=values["height"],
@@ -66,8 +68,32 @@ class PhotoRecord:
                 categories=np.frombuffer(values["categories"], "<i2"),
                 runs=tuple(np.frombuffer(runs, "<i4").reshape(-1, 2) for runs in values["runs"]),
             )
+            record._check()
         except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
             raise ValueError(f"expected a photo record, got other bytes: {error}") from None
+        return record
+
+    def _check(self) -> None:
+        """Raises ValueError where a damaged record would do harm later, far from its cause."""
+        if not (isinstance(self.image_id, str) and isinstance(self.jpeg, bytes)):
+            raise ValueError("image_id or jpeg is of another kind")
+        if not all(type(side) is int and 0 < side <= _MAX_SIDE for side in (self.height, self.width)):
+            raise ValueError(f"a photo of {self.height!r} x {self.width!r}")
+        if len(self.categories) != len(self.runs) or not all(len(runs) for runs in self.runs):
+            raise ValueError(f"{len(self.categories)} categories and {len(self.runs)} masks")
+        if not self.runs:
+            return
+        if self.categories.min() < 0:
+            raise ValueError("a category below 0")
+        # All masks at once, each moved behind the last one: a few calls of NumPy, whatever their number.
+        size = self.height * self.width
+        counts = [len(runs) for runs in self.runs]
+        starts, lengths = np.concatenate(self.runs).astype(np.int64).T
+        if starts.min() < 0 or lengths.min() < 1 or (starts + lengths).max() > size:
+            raise ValueError("a run outside its photo")
+        starts += np.repeat(np.arange(len(counts)), counts) * size
+        if np.any(starts[1:] < starts[:-1] + lengths[:-1]):
+            raise ValueError("runs out of order")
 
 
 class ShardWriter:
@@ -112,24 +138,43 @@ class PhotoSource:
         from grain.sources import ArrayRecordDataSource
 
         self._records = np.asarray(records, np.int64)
+        self._name = f"{decoded}/{subset}-*.arrayrecord"
         paths = shard_paths(decoded, subset) if len(self._records) else []
-        self._shards = ArrayRecordDataSource([str(path) for path in paths]) if paths else None
+        with self._told_as_damage():
+            self._shards = ArrayRecordDataSource([str(path) for path in paths]) if paths else None
+            there = len(self._shards) if self._shards is not None else 0
+        if len(self._records) and self._records.max() >= there:
+            raise UserError(f"{self._name}: expected record {self._records.max()}, found {there} records")
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: int) -> PhotoRecord:
         assert self._shards is not None
-        return PhotoRecord.from_bytes(self._shards[int(self._records[index])])
+        with self._told_as_damage():
+            return PhotoRecord.from_bytes(self._shards[int(self._records[index])])
+
+    @contextmanager
+    def _told_as_damage(self) -> Iterator[None]:
+        """ArrayRecord checks every byte; what it finds becomes one line that says what helps."""
+        try:
+            yield
+        except (RuntimeError, ValueError, OSError) as error:
+            reason = (str(error).splitlines() or [""])[0][:200]
+            raise UserError(f"{self._name}: damaged, run the stage decode again: {reason}") from None
 
 
 def shard_paths(decoded: Path, subset: str) -> list[Path]:
     """The shards of a subset in order.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or not all of them.
     """
     paths = sorted(decoded.glob(f"{subset}-*.arrayrecord"))
     if not paths:
         raise UserError(f"{decoded}: expected {subset}-*.arrayrecord of the stage decode, found none")
+    if not paths[-1].stem.endswith(f"-{len(paths) - 1:05d}-of-{len(paths):05d}"):
+        raise UserError(
+            f"{decoded}: expected all of {subset}-*.arrayrecord, found {len(paths)} up to {paths[-1].name}"
+        )
     return paths

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Runs = NDArray[np.int32]
 
+MAX_PIXELS = 2**31 - 1  # of a mask, since runs are int32
 COMPETITION_SIDE = 512  # masks are compared at 512 x 512, whatever the photo's shape
 
 _NUMBERS_AND_SPACES = b"0123456789 "
@@ -24,8 +25,8 @@ def parse_rle(text: str, height: int, width: int) -> Runs:
     """Kaggle's text to runs of a mask of `height` x `width`.
 
     Raises:
-        ValueError: empty, not numbers in pairs, a start or length below 1, a run beyond the last pixel, or
-            runs unsorted or overlapping (`repair_rle` mends the last two).
+        ValueError: empty, not numbers in pairs, a start or length below 1, a run beyond the last pixel, runs
+            unsorted or overlapping (`repair_rle` mends the last two), or a mask above MAX_PIXELS.
     """
     runs = _parse_pairs(text, height, width)
     if np.any(runs[1:, 0] < runs[:-1].sum(axis=1)):
@@ -171,6 +172,10 @@ def _parse_pairs(text: str, height: int, width: int) -> NDArray[np.int64]:
     if numbers.min() < 1:
         raise ValueError("EncodedPixels: expected starts and lengths of at least 1, got 0")
     size = height * width
+    if size > MAX_PIXELS:
+        raise ValueError(
+            f"EncodedPixels: expected a mask of at most {MAX_PIXELS} pixels, got {height} x {width}"
+        )
     beyond = (starts > size) | (lengths > size - starts + 1)
     if beyond.any():
         start, length = numbers.reshape(-1, 2)[int(np.argmax(beyond))]

@@ -138,6 +138,8 @@ def read_ids(path: Path) -> list[str]:
         ids = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage split") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: expected UTF-8 text, got other bytes") from None
     ids = [image_id for image_id in ids if image_id]
     if not ids:
         raise UserError(f"{path}: expected image ids, found none")

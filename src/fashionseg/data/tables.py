@@ -134,3 +134,6 @@ def _read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFram
         return pd.read_parquet(path, columns=None if columns is None else list(columns))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage decode") from None
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not readable as the table of the stage decode: {reason}") from None

@@ -209,9 +209,12 @@ def read_detections(folder: Path) -> Detections:
 
 def _read_photos(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").split()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: expected UTF-8 text, got other bytes") from None
+    return [line for line in lines if line]
 
 
 def _read_table(path: Path) -> pa.Table:

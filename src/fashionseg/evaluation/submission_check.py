@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fashionseg.data.annotations import shorten
-from fashionseg.data.csv_lines import Span
+from fashionseg.data.csv_lines import Span, is_plain_text
 from fashionseg.data.rle import COMPETITION_SIDE, Runs, parse_rle
 from fashionseg.errors import UserError
 from fashionseg.evaluation.parallel import map_photos
@@ -39,14 +39,16 @@ def check_index(index: SubmissionIndex, test_photos: Iterable[str] | None = None
 
 
 def list_test_photos(folder: Path) -> list[str]:
-    """The file names in a folder of test photos, hidden ones left out.
+    """The file names in a folder of test photos; hidden ones left out, and those that no submission can hold.
 
     Raises:
         UserError: no such folder, or an empty one.
     """
     try:
         names = sorted(
-            entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")
+            entry.name
+            for entry in folder.iterdir()
+            if entry.is_file() and not entry.name.startswith(".") and is_plain_text(entry.name)
         )
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{folder}: no such folder") from None

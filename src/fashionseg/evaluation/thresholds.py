@@ -29,7 +29,7 @@ def read_thresholds(path: Path) -> Thresholds:
         )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage evaluate") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise UserError(f"{path}: expected score, nms, mask and min_area: {error!r}") from None
     fractions = (thresholds.score, thresholds.nms, thresholds.mask)
     if not all(0.0 <= value <= 1.0 for value in fractions) or thresholds.min_area < 0:

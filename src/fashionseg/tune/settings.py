@@ -71,7 +71,7 @@ def load_tuning(path: Path, params: dict[str, Any]) -> Tuning:
         UserError: missing or malformed, or a key is unknown to params.yaml or must not be searched.
     """
     try:
-        tuning = TypeAdapter(Tuning).validate_json(json.dumps(read_yaml(path), default=str))
+        tuning = TypeAdapter(Tuning).validate_json(json.dumps(read_yaml(path)))
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in fault["loc"])
