@@ -12,6 +12,7 @@ from fashionseg.model.backbone import build_backbone
 from fashionseg.model.box_head import build_box_head
 from fashionseg.model.detections import Detections
 from fashionseg.model.fpn import build_fpn
+from fashionseg.model.hdf5_check import open_checked
 from fashionseg.model.layers import BatchNorm
 from fashionseg.model.mask_head import build_mask_head
 from fashionseg.model.mask_rcnn import MaskRCNN
@@ -87,8 +88,11 @@ def save_model(network: MaskRCNN, model: Model, category_names: tuple[str, ...],
     directory.mkdir(parents=True, exist_ok=True)
     with atomic_write(directory / WEIGHTS_FILE) as temporary:
         named = temporary.with_name(f"{temporary.name}.weights.h5")  # Keras insists on the ending
-        network.save_weights(named)
-        named.replace(temporary)
+        try:
+            network.save_weights(named)
+            named.replace(temporary)
+        finally:
+            named.unlink(missing_ok=True)
     architecture = {"model": model_to_dict(model), "categories": list(category_names)}
     with atomic_write(directory / ARCHITECTURE_FILE) as temporary:
         temporary.write_text(json.dumps(architecture, indent=2) + "\n", encoding="utf-8")
@@ -102,7 +106,7 @@ def read_architecture(directory: Path) -> tuple[Model, tuple[str, ...]]:
         return parse_model(architecture["model"], path), tuple(architecture["categories"])
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a folder written by a training stage") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not a model description: {error}") from None
 
 
@@ -120,14 +124,14 @@ def load_model(directory: Path) -> tuple[MaskRCNN, Model, tuple[str, ...]]:
 
 def load_weights(network: MaskRCNN, path: Path) -> None:
     """Reads a `model.weights.h5` that fits the network exactly."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+    with open_checked(path):  # before Keras allocates what the file claims to hold
+        pass
     try:
         # Keras warns of parts that it leaves at their initial values; a partial load is none.
         with warnings.catch_warnings(record=True, action="always") as skipped:
             network.load_weights(path)
         reason = str(skipped[0].message) if skipped else ""
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error)
+    except Exception as error:  # h5py and Keras raise nearly anything on files that are not theirs
+        reason = str(error).strip() or type(error).__name__
     if reason:
         raise UserError(f"{path}: weights that do not fit the model: {reason.strip().splitlines()[0]}")

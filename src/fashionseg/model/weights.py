@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -19,6 +20,7 @@ from fashionseg.console import say
 from fashionseg.errors import UserError
 from fashionseg.files import atomic_write
 from fashionseg.model.backbone import BLOCKS_PER_STAGE
+from fashionseg.model.hdf5_check import open_checked
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.model.matterport_layout import CLASS_LAYERS, NamePair, layer_names, name_pairs
 
@@ -171,31 +173,34 @@ def read_groups(path: Path) -> dict[str, dict[str, np.ndarray]]:
     Raises:
         UserError: not an HDF5 file, truncated, or not of this layout.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        with h5py.File(path, "r") as file:
-            root = file if "layer_names" in file.attrs else file.get("model_weights", file)
-            if "layer_names" not in root.attrs:
-                raise UserError(
-                    f"{path}: no weights in Matterport's layout: expected the attribute layer_names, "
-                    f"found the groups {', '.join(list(file)[:5]) or 'none'}"
-                )
-            groups = {name: _read_group(root, name) for name in _texts(root.attrs["layer_names"])}
-    except (OSError, RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).strip("'\"").split())
-        raise UserError(f"{path}: not a whole HDF5 file: {reason}") from None
+    with open_checked(path) as file:
+        root = file if "layer_names" in file.attrs else file.get("model_weights", file)
+        if "layer_names" not in root.attrs:
+            raise UserError(
+                f"{path}: no weights in Matterport's layout: expected the attribute layer_names, "
+                f"found the groups {', '.join(ascii(name)[1:-1] for name in list(file)[:5]) or 'none'}"
+            )
+        groups = {name: _read_group(path, root, name) for name in _texts(root.attrs["layer_names"])}
     return {name: weights for name, weights in groups.items() if weights}
 
 
-def _read_group(root: h5py.Group, name: str) -> dict[str, np.ndarray]:
+def _read_group(path: Path, root: h5py.Group, name: str) -> dict[str, np.ndarray]:
     group = root[name]
-    return {weight: group[weight][()] for weight in _texts(group.attrs["weight_names"])}
+    weights = {}
+    for weight in _texts(group.attrs["weight_names"]):
+        dataset = group[weight]
+        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f" or dataset.ndim == 0:
+            raise UserError(f"{path}: {name}/{weight}: expected an array of floating-point numbers")
+        weights[weight] = dataset[()]
+    return weights
 
 
-def _texts(values: np.ndarray) -> list[str]:
+def _texts(values: Any) -> list[str]:
     """Names as Keras 2.0.8 (bytes) or later ones (text) write them."""
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+    texts = [value.decode() if isinstance(value, bytes) else str(value) for value in np.atleast_1d(values)]
+    if len(set(texts)) != len(texts) or not all(text.isprintable() for text in texts):
+        raise ValueError("a list of names that names one twice, or is damaged")
+    return texts
 
 
 def _check_groups(
@@ -237,9 +242,11 @@ def _fit(
                 f"{path}: {pair.group}/{pair.name}: expected the shape {tuple(variable.shape)}, got {array.shape}"
                 f"{_shape_hint(pair, array)}"
             )
-        if not np.isfinite(array).all():
+        with np.errstate(over="ignore"):  # float64 beyond float32 is infinite as well
+            values = array.astype(np.float32)
+        if not np.isfinite(values).all():
             raise UserError(f"{path}: {pair.group}/{pair.name}: values that are not finite")
-        fitted.append((variable, array))
+        fitted.append((variable, values))
     return fitted
 
 
