@@ -5,9 +5,14 @@ Every entry point (command line, stages) runs its `main` through `exit_code`.
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fashionseg.errors import UserError
@@ -20,21 +25,82 @@ T = TypeVar("T")
 EXIT_FAULT = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 def exit_code(main: Callable[[], int | None]) -> int:
-    """Runs `main`; a user's mistake becomes one line on standard error and exit status 2, Ctrl-C status 130."""
+    """Runs `main`; what a user can mend becomes one line on standard error and exit status 2, Ctrl-C status 130.
+
+    That is a mistake, a full disk, a folder that cannot be written, and too little memory. SIGTERM ends `main` as
+    Ctrl-C does, so that nothing half-written is left and tracking says KILLED, with status 143.
+    """
     try:
-        return main() or 0
+        with _sigterm_as_exit():
+            return main() or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except MemoryError:
+        print("error: out of memory; what was written before is whole, run again with less", file=sys.stderr)
         return EXIT_USER_ERROR
     except BrokenPipeError:  # `fashionseg ... | head`
         sys.stderr.close()
         return EXIT_FAULT
+    except _Terminated:
+        print("terminated; the same command goes on from what is done", file=sys.stderr)
+        return EXIT_TERMINATED
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from what is done", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except (OSError, RuntimeError) as error:  # HDF5 tells of a full disk by either
+        if (explained := explain_storage(error)) is None:
+            raise
+        print(f"error: {explained}", file=sys.stderr)
+        return EXIT_USER_ERROR
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM; whatever lets go at Ctrl-C lets go at this."""
+
+
+@contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """SIGTERM raises `_Terminated` while the block runs, where nobody handles it already."""
+
+    def stop(_signal: int, _frame: object) -> None:
+        raise _Terminated
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def explain_storage(error: BaseException) -> str | None:
+    """One line for a full disk or a folder that cannot be written; None for any other error.
+
+    "No space left on device" stays in it: `remote.outcome` looks for the words.
+    """
+    number, text = getattr(error, "errno", None), str(error)
+    # Files of temporary names mean nothing to a user; their folder does.
+    name = getattr(error, "filename", None)
+    where = f" in {Path(os.fsdecode(name)).parent}" if isinstance(name, str | bytes) else ""
+    if number == errno.EDQUOT:
+        return f"disk full{where}: Disk quota exceeded"
+    if number == errno.ENOSPC or "No space left on device" in text or "errno = 28" in text:
+        return f"disk full{where}: No space left on device; nothing half-written was kept, free some and run again"
+    if number == errno.EFBIG or "errno = 27" in text:
+        return (
+            f"file too large{where}: {os.strerror(errno.EFBIG)}; a limit of the file system or of `ulimit -f`"
+        )
+    if number in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"{os.fsdecode(name) if name else 'a file'}: {os.strerror(number)}"
+    return None
 
 
 def say(message: str) -> None:

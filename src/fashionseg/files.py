@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import shutil
@@ -17,8 +18,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(path)
+        flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -27,20 +29,35 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `path`; when the block ends well, it replaces `path` as a whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary, before = (path.with_name(f".{path.name}.{kind}{os.getpid()}.part") for kind in ("", "before."))
+    for left in (temporary, before):
+        shutil.rmtree(left, ignore_errors=True)
     _delete_left_by_killed(path)
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file() and not file.is_symlink():
-                _flush(file)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        for inside in (temporary, *temporary.rglob("*")):
+            if not inside.is_symlink():
+                flush(inside)
+        _replace(path, temporary, before)
+        flush(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace(path: Path, by: Path, before: Path) -> None:
+    """Two renames, and the old folder is deleted under another name: a kill never leaves half of it at `path`."""
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        path.replace(before)
+    try:
+        by.replace(path)
+    except OSError:
+        if before.exists():
+            before.replace(path)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _delete_left_by_killed(path: Path) -> None:
@@ -51,9 +68,14 @@ def _delete_left_by_killed(path: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Waits until a file's bytes, or a folder's names, are on the disk: names must not outlive bytes at a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot do it for folders.
+        if error.errno != errno.EINVAL or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)

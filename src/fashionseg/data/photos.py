@@ -59,6 +59,13 @@ class Header:
         return (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory ran out, in Python's words or in OpenCV's, whose error loses its code between processes."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, cv2.error) and "Insufficient memory" in str(error)
+    )
+
+
 def read_file(path: Path) -> bytes:
     """The bytes of a photo file.
 
@@ -193,6 +200,10 @@ def _open(data: bytes) -> Image.Image:
         warnings.simplefilter("ignore")  # about odd metadata; what matters here is checked
         try:
             return Image.open(io.BytesIO(data), formats=_FORMATS)
+        except (
+            MemoryError
+        ):  # says nothing about the photo, here and below: without it good ones would be dropped
+            raise
         except Exception:  # Pillow's readers raise nearly anything on damaged files
             raise PhotoError("expected a photo, got something else or a damaged file") from None
 
@@ -202,6 +213,8 @@ def _orientation(image: Image.Image) -> int:
         warnings.simplefilter("ignore")
         try:
             value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        except MemoryError:
+            raise
         except Exception:  # a damaged EXIF block says nothing
             return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
@@ -213,6 +226,8 @@ def _frames(image: Image.Image) -> int:
         warnings.simplefilter("ignore")
         try:
             return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+        except MemoryError:
+            raise
         except Exception:  # counting them reads further than opening did
             raise PhotoError("expected a photo, got a damaged file") from None
 
@@ -228,7 +243,9 @@ def _decode_with_opencv(data: bytes, header: Header, target: tuple[int, int]) ->
     flag |= cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    except cv2.error:
+    except cv2.error as error:
+        if lacks_memory(error):
+            raise
         pixels = None
     if pixels is None:
         raise PhotoError("cut short or damaged: not a JPEG after its header")
@@ -246,6 +263,8 @@ def _decode_with_pillow(data: bytes, target: tuple[int, int], allow_truncated: b
             if image.mode.startswith("I;16"):
                 return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
             return np.array(image.convert("RGB"))
+        except MemoryError:
+            raise
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise PhotoError(f"cut short or damaged: {reason}") from None

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import cv2
 
+from fashionseg.data.photos import lacks_memory
 from fashionseg.errors import UserError
 
 A = TypeVar("A")
@@ -33,8 +34,19 @@ def ordered_map(
     `to_save_memory` says what a user can do so that fewer worker processes share the memory.
 
     Raises:
-        UserError: a worker process was killed from outside.
+        UserError: a worker process was killed from outside, or memory ran out.
     """
+    try:
+        yield from _ordered_map(function, items, workers)
+    except BrokenProcessPool:
+        raise UserError(f"a worker process was killed; if memory ran out, {to_save_memory}") from None
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        raise UserError(f"out of memory; {to_save_memory}") from None
+
+
+def _ordered_map(function: Callable[[A], B], items: Iterable[A], workers: int) -> Iterator[B]:
     if workers == 1:
         yield from map(function, items)
         return
@@ -48,8 +60,6 @@ def ordered_map(
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
-        except BrokenProcessPool:
-            raise UserError(f"a worker process was killed; if memory ran out, {to_save_memory}") from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
