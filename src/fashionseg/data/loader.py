@@ -32,7 +32,7 @@ from fashionseg.data.augment import (
     warp_mask,
     warp_photo,
 )
-from fashionseg.data.photos import Pixels, decode_jpeg, shrink
+from fashionseg.data.photos import Pixels, decode_jpeg, lacks_memory, shrink
 from fashionseg.data.records import PhotoRecord, PhotoSource
 from fashionseg.data.tables import record_indices
 from fashionseg.errors import UserError
@@ -88,9 +88,21 @@ class TrainingBatches:
         self._iterator = _iterate(batches, loader.workers, loader.prefetch_batches, batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in self._iterator:
-            # Batches of a worker lie in shared memory; copied, it is given back at once, however long a batch is kept.
-            yield {key: np.array(value) for key, value in batch.items()}
+        """
+        Raises:
+            UserError: a worker process was killed, or memory ran out.
+        """
+        to_save_memory = "set loader.workers or loader.prefetch_batches lower and run again"
+        try:
+            for batch in self._iterator:
+                # Batches of a worker lie in shared memory; copied, it is given back at once, however long one is kept.
+                yield {key: np.array(value) for key, value in batch.items()}
+        except Exception as error:
+            if lacks_memory(error):
+                raise UserError(f"the loader: out of memory; {to_save_memory}") from None
+            if "Worker process was terminated" in str(error):  # Grain's words, and its only sign
+                raise UserError(f"a loader worker was killed; if memory ran out, {to_save_memory}") from None
+            raise
 
     def get_state(self) -> dict[str, Any]:
         """Where the iterator stands; `set_state` of an equal object goes on from there."""

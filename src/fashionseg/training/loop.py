@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from fashionseg.console import say
+from fashionseg.files import atomic_write
 from fashionseg.model.losses import LOSS_NAMES
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.params import Train
@@ -107,10 +108,11 @@ def train(
         progress.report(row, state.best_epoch == row["epoch"])
         on_epoch(row)
 
+    failures: list[Exception] = []
     try:
         if state.epochs_done < epochs:
             training.fit(
-                _inputs(batches, taken),
+                _inputs(batches, taken, failures),
                 epochs=epochs,
                 initial_epoch=state.epochs_done,
                 steps_per_epoch=steps,
@@ -118,6 +120,10 @@ def train(
                 shuffle=False,  # the batches come shuffled
                 verbose=0,
             )
+    except Exception:
+        if failures:  # TensorFlow makes an error of its own of it, with pages of its own code
+            raise failures[0] from None
+        raise
     finally:
         progress.on_train_end()
         batches.close()
@@ -139,11 +145,17 @@ def _validate(training: TrainingNetwork, batches: Iterable[Batch]) -> dict[str, 
     return {name: total / max(count, 1) for name, total in totals.items()}
 
 
-def _inputs(batches: Iterable[Batch], taken: deque[np.ndarray]) -> Iterator[tuple[Batch]]:
-    """Inputs for `fit`; `taken` gets the photo indices of each."""
-    for batch in batches:
-        taken.append(batch["photo_index"])
-        yield (_model_inputs(batch),)
+def _inputs(
+    batches: Iterable[Batch], taken: deque[np.ndarray], failures: list[Exception]
+) -> Iterator[tuple[Batch]]:
+    """Inputs for `fit`; `taken` gets the photo indices of each, `failures` what the loader raises."""
+    try:
+        for batch in batches:
+            taken.append(batch["photo_index"])
+            yield (_model_inputs(batch),)
+    except Exception as error:
+        failures.append(error)
+        raise
 
 
 def _model_inputs(batch: Batch) -> Batch:
@@ -154,5 +166,5 @@ def write_history(history: Sequence[dict[str, Any]], path: Path) -> None:
     """A csv with a row per epoch; the same history gives the same bytes."""
     import pandas as pd
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(history).to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    with atomic_write(path) as temporary:
+        pd.DataFrame(history).to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
