@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import zipfile
@@ -30,18 +31,29 @@ def unpack(archive: Path, folder: Path) -> int:
             require_space(folder, sum(info.file_size for info in members), f"unpacking {archive.name}")
             for info in track(members, f"unpacking {archive.name}"):
                 _extract(opened, info, folder)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"{archive}: not a whole zip file: {error}; delete it and start again") from None
+    except (UserError, MemoryError):
+        raise
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a damaged offset before the first byte; all others are of the disk
+            raise UserError(f"{archive}: cannot be unpacked into {folder}: {error.strerror}") from None
+        raise _damaged(archive, error) from None
+    except Exception as error:  # zipfile and its decompressors have no kind in common for damaged files
+        raise _damaged(archive, error) from None
     return len(members)
+
+
+def _damaged(archive: Path, error: Exception) -> UserError:
+    reason = ascii(str(error))[1:-1][:200] or type(error).__name__
+    return UserError(f"{archive}: not a whole zip file: {reason}; delete it and start again")
 
 
 def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
     seen = set()
     for info in members:
         if fault := _fault(info):
-            raise UserError(f"{archive}: refused to unpack {info.orig_filename!r}: {fault}")
+            raise UserError(f"{archive}: refused to unpack {info.orig_filename!a}: {fault}")
         if info.filename in seen:
-            raise UserError(f"{archive}: refused to unpack {info.orig_filename!r}: it is there twice")
+            raise UserError(f"{archive}: refused to unpack {info.orig_filename!a}: it is there twice")
         seen.add(info.filename)
 
 
@@ -73,8 +85,8 @@ def _extract(opened: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> No
             with opened.open(info) as source, target.open("xb") as output:
                 shutil.copyfileobj(source, output, COPY_BYTES)
         except (FileExistsError, NotADirectoryError):
-            raise UserError(f"{opened.filename}: {info.filename!r} collides with another file") from None
+            raise UserError(f"{opened.filename}: {info.filename!a} collides with another file") from None
         except (RuntimeError, NotImplementedError) as error:
-            raise UserError(f"{opened.filename}: cannot unpack {info.filename!r}: {error}") from None
+            raise UserError(f"{opened.filename}: cannot unpack {info.filename!a}: {error}") from None
     if target.stat().st_size != info.file_size:
         raise zipfile.BadZipFile(f"{info.filename}: expected {info.file_size} bytes")
