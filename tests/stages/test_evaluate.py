@@ -137,3 +137,20 @@ def test_a_missing_history_is_named(run, sample, tmp_path):
     (tmp_path / "models/heads/history.csv").unlink()
     with pytest.raises(UserError, match=r"history\.csv: no such file"):
         run(tmp_path / "reports", heads=tmp_path / "models/heads")
+
+
+def test_all_runs_on_a_split_picture_the_same_photos():
+    """Whatever was found in them; photos without truths show nothing and are left out."""
+    ids = [f"{number:03d}.jpg" for number in range(40)]
+    photos = [("detections", "truth" if number % 4 else "") for number in range(40)]
+    chosen = {ids[place] for place in evaluate.choose_photos(ids, photos, 10)}
+    assert len(chosen) == 10
+    assert not chosen & set(ids[::4])
+    assert chosen != set(sorted(set(ids) - set(ids[::4]))[:10]), "not the first by name"
+    # One photo less in the split changes one picture at most.
+    gone = next(iter(chosen))
+    kept = [place for place in range(40) if ids[place] != gone]
+    rest = [ids[place] for place in kept]
+    again = {rest[place] for place in evaluate.choose_photos(rest, [photos[place] for place in kept], 10)}
+    assert again > chosen - {gone}
+    assert len(evaluate.choose_photos(ids, photos, 100)) == 30

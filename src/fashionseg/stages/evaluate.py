@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -72,7 +73,7 @@ def main() -> None:
         write_thresholds(thresholds, reports / "thresholds.json")
         history = losses(arguments.heads, arguments.finetuned)
         write_plots(reports / "plots", evaluation, history, taxonomy)
-        shown = choose_photos(evaluation, photos, params.evaluate.pictures)
+        shown = choose_photos(detections.photos, photos, params.evaluate.pictures)
         comparisons = compare(shown, detections.photos, photos, evaluation, arguments.decoded)
         pictures = write_pictures(reports / "pictures", comparisons)
         report = Report(
@@ -99,13 +100,14 @@ def main() -> None:
     )
 
 
-def choose_photos(evaluation: Evaluation, photos: Sequence[Photo], count: int) -> list[int]:
-    """Places of `count` photos with truths, evenly from the best score to the worst, so that failures show."""
-    scores = photo_scores(evaluation.out_of_fold)
-    ranked = sorted((-scores[place], place) for place, (_, truths) in enumerate(photos) if len(truths))
-    count = min(count, len(ranked))
-    steps = [round(number * (len(ranked) - 1) / max(count - 1, 1)) for number in range(count)]
-    return [ranked[step][1] for step in steps]
+def choose_photos(image_ids: Sequence[str], photos: Sequence[Photo], count: int) -> list[int]:
+    """Places of `count` photos with truths, drawn by a hash of their ids: every run on a split pictures the same ones."""
+    drawn = sorted(
+        (hashlib.blake2b(image_id.encode()).digest(), place)
+        for place, (image_id, (_, truths)) in enumerate(zip(image_ids, photos, strict=True))
+        if len(truths)
+    )
+    return [place for _, place in drawn[:count]]
 
 
 def compare(
