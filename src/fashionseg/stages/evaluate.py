@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def choose_photos(image_ids: Sequence[str], photos: Sequence[Photo], count: int) -> list[int]:
-    """Places of `count` photos with truths, drawn by a hash of their ids: every run on a split pictures the same ones."""
+    """Places of `count` photos with truths, drawn by a hash of their ids: all runs on a split picture the same."""
     drawn = sorted(
         (hashlib.blake2b(image_id.encode()).digest(), place)
         for place, (image_id, (_, truths)) in enumerate(zip(image_ids, photos, strict=True))
