@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fashionseg.errors import UserError
+from fashionseg.files import storage_errno
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -82,25 +83,21 @@ def _sigterm_as_exit() -> Iterator[None]:
 
 
 def explain_storage(error: BaseException) -> str | None:
-    """One line for a full disk or a folder that cannot be written; None for any other error.
+    """One line for a full disk or a place that cannot be written; None for any other error.
 
-    "No space left on device" stays in it: `remote.outcome` looks for the words.
+    The system's own words stay in it: `remote.outcome` looks for them.
     """
-    number, text = getattr(error, "errno", None), str(error)
-    # Files of temporary names mean nothing to a user; their folder does.
-    name = getattr(error, "filename", None)
-    where = f" in {Path(os.fsdecode(name)).parent}" if isinstance(name, str | bytes) else ""
-    if number == errno.EDQUOT:
-        return f"disk full{where}: Disk quota exceeded"
-    if number == errno.ENOSPC or "No space left on device" in text or "errno = 28" in text:
-        return f"disk full{where}: No space left on device; nothing half-written was kept, free some and run again"
-    if number == errno.EFBIG or "errno = 27" in text:
-        return (
-            f"file too large{where}: {os.strerror(errno.EFBIG)}; a limit of the file system or of `ulimit -f`"
-        )
-    if number in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return f"{os.fsdecode(name) if name else 'a file'}: {os.strerror(number)}"
-    return None
+    number = storage_errno(error)
+    name = getattr(error, "filename2", None) or getattr(error, "filename", None)
+    place = Path(os.fsdecode(name)) if isinstance(name, str | bytes) else None
+    if place is not None and place.suffix == ".part":  # a temporary name
+        place = place.parent
+    where = "" if place is None else f"{place}: "
+    if number is None:
+        is_forbidden = isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+        return f"{where}{error.strerror}" if is_forbidden and isinstance(error, OSError) else None
+    what = "file too large" if number == errno.EFBIG else "disk full"
+    return f"{where}{what} ({os.strerror(number)}); what was there before is as it was; run again when there is room"
 
 
 def say(message: str) -> None:

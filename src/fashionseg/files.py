@@ -17,10 +17,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield temporary
-        flush(temporary)
-        temporary.replace(path)
-        flush(path.parent)
+        with _named(path):
+            yield temporary
+            flush(temporary)
+            temporary.replace(path)
+            flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -35,14 +36,39 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     _delete_left_by_killed(path)
     temporary.mkdir()
     try:
-        yield temporary
-        for inside in (temporary, *temporary.rglob("*")):
-            if not inside.is_symlink():
-                flush(inside)
-        _replace(path, temporary, before)
-        flush(path.parent)
+        with _named(path):
+            yield temporary
+            for inside in (temporary, *temporary.rglob("*")):
+                if not inside.is_symlink():
+                    flush(inside)
+            _replace(path, temporary, before)
+            flush(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def storage_errno(error: BaseException) -> int | None:
+    """ENOSPC, EDQUOT or EFBIG, also from the words of HDF5 and ArrayRecord, which raise RuntimeError; else None."""
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if getattr(error, "errno", None) == number:
+            return number
+        if isinstance(error, OSError | RuntimeError) and (
+            os.strerror(number) in str(error) or f"errno = {number}," in str(error)
+        ):
+            return number
+    return None
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """A full disk names the output: Python's own error for a failed write has no name at all."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number = storage_errno(error)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def _replace(path: Path, by: Path, before: Path) -> None:

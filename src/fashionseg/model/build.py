@@ -17,6 +17,7 @@ from fashionseg.model.layers import BatchNorm
 from fashionseg.model.mask_head import build_mask_head
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.model.roi_targets import RoiSampler
+from fashionseg.model.room import require_room
 from fashionseg.model.rpn import Proposals, build_rpn_head
 from fashionseg.ops.anchors import pyramid_anchors
 from fashionseg.params import Model, model_to_dict, parse_model
@@ -87,6 +88,7 @@ def save_model(network: MaskRCNN, model: Model, category_names: tuple[str, ...],
     """Writes `model.weights.h5` (byte-stable) and `model.json` into `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     with atomic_write(directory / WEIGHTS_FILE) as temporary:
+        require_room(directory, network.variables)
         named = temporary.with_name(f"{temporary.name}.weights.h5")  # Keras insists on the ending
         try:
             network.save_weights(named)

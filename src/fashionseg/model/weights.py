@@ -6,6 +6,7 @@ one is assigned, and the report says what was loaded, skipped and left at its in
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from fashionseg.model.backbone import BLOCKS_PER_STAGE
 from fashionseg.model.hdf5_check import open_checked
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.model.matterport_layout import CLASS_LAYERS, NamePair, layer_names, name_pairs
+from fashionseg.model.room import require_room
 
 PRETRAINED_SOURCE, PRETRAINED_WEIGHTS = "source.json", "weights.h5"
 
@@ -106,7 +108,10 @@ def save_matterport(network: MaskRCNN, path: Path) -> None:
     backbone = backbone_of(network)
     names = layer_names(backbone)
     weights: dict[str, list[str]] = {name: [] for name in names}
-    with atomic_write(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
+    with contextlib.ExitStack() as opened:
+        temporary = opened.enter_context(atomic_write(path))
+        require_room(path.parent, network.variables)
+        file = opened.enter_context(h5py.File(temporary, "w", track_order=False))
         file.attrs["layer_names"] = np.array(names, "S")
         file.attrs["backend"] = np.bytes_(b"tensorflow")
         file.attrs["keras_version"] = np.bytes_(b"2.0.8")  # the version whose layout this is

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from fashionseg.files import atomic_write
+
 Record = dict[str, Any]
 
 
@@ -79,9 +81,9 @@ class Journal:
 
     def add_file(self, source: Path, path: str) -> None:
         """Keeps a copy of `source` (a temporary experiment's folder vanishes at its end) and notes it as `path`."""
-        target = self.files / PurePosixPath(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        # Whole or not at all: the mirror may send the earlier copy at this moment.
+        with atomic_write(self.files / PurePosixPath(path)) as temporary:
+            shutil.copyfile(source, temporary)
         self.append("file", path=path)
 
     @contextmanager

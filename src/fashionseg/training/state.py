@@ -15,6 +15,7 @@ import keras
 
 from fashionseg.files import atomic_directory
 from fashionseg.model.mask_rcnn import MaskRCNN
+from fashionseg.model.room import require_room
 
 STATE_FILE = "state.json"
 WEIGHTS_FILE = "training.weights.h5"
@@ -58,6 +59,8 @@ class TrainingState:
         if is_best:
             self.best_epoch, self.best_loss = row["epoch"], row["val_loss"]
         with atomic_directory(self.folder) as temporary:
+            optimizer = training.optimizer.variables if training.optimizer else []
+            require_room(temporary, [*training.variables, *optimizer, *network.variables])
             training.save_weights(temporary / WEIGHTS_FILE)
             if is_best:
                 network.save_weights(temporary / BEST_FILE)
