@@ -1,0 +1,136 @@
+"""A full disk, a limit on file sizes, a read-only folder: one line, and what was there before stays as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fashionseg.console import exit_code
+from fashionseg.data.disk import full_disk_is_user_error
+from fashionseg.files import atomic_directory, atomic_write
+
+WRITERS = Path(__file__).with_name("writers.py")
+OUTPUTS = 14
+# As root, or as an ordinary user who may have namespaces of his own.
+NAMESPACES = (["unshare", "-m"], ["unshare", "-rm"])
+
+
+def own_mounts(tmp_path: Path) -> list[str]:
+    """The words before a command that mounts a small disk at $1 and runs the rest; skips where nobody may mount."""
+    (tmp_path / "try").mkdir()
+    script = 'mount -t tmpfs -o size=256m none "$1" && shift && exec "$@"'
+    for unshare in NAMESPACES if shutil.which("unshare") else ():
+        words = [*unshare, "sh", "-c", script, "sh"]
+        if subprocess.run([*words, str(tmp_path / "try"), "true"], capture_output=True).returncode == 0:
+            return words
+    pytest.skip("no mount namespace: neither root nor allowed to have user namespaces")
+
+
+def write_all(mode: str, disk: Path, before: list[str]) -> list[dict[str, Any]]:
+    disk.mkdir()
+    command = [*before, *([str(disk)] if before else []), sys.executable, str(WRITERS), mode, str(disk)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    )
+    assert done.returncode == 0, done.stderr
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len({result["output"] for result in results}) == OUTPUTS
+    return results
+
+
+def check(results: list[dict[str, Any]], words: str) -> None:
+    for result in results:
+        assert result["status"] == 2, result
+        assert result["said"].startswith("error: ") and result["said"].count("\n") == 1, result
+        assert words in result["said"], result
+        assert result["same"], f"{result['output']}: {result['left']}"
+
+
+def test_a_full_disk_is_one_line_whatever_is_written_and_nothing_half_written_stays(tmp_path: Path) -> None:
+    results = write_all("disk", tmp_path / "disk", own_mounts(tmp_path))
+    failed = [result for result in results if result["status"] != 0]  # a small file may just fit into a page
+    check(failed, "disk full")
+    assert {result["output"] for result in failed} == {result["output"] for result in results}
+
+
+def test_a_file_that_may_not_grow_is_one_line_too(tmp_path: Path) -> None:
+    check(write_all("limit", tmp_path / "disk", []), "file too large")
+
+
+def test_a_read_only_folder_is_one_line_that_names_it(tmp_path: Path) -> None:
+    results = write_all("read-only", tmp_path / "disk", own_mounts(tmp_path))
+    check(results, "Read-only file system")
+    assert all(str(tmp_path / "disk") in result["said"] for result in results)
+
+
+def test_a_device_that_is_full_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Works everywhere: /dev/full refuses every byte."""
+
+    def write() -> None:
+        with full_disk_is_user_error(Path("out")), Path("/dev/full").open("wb") as file:
+            file.write(b"x")
+
+    assert exit_code(write) == 2
+    assert capsys.readouterr().err == "error: disk full: nothing more fits into out\n"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("in the network"), OSError(5, "Input/output error")])
+def test_other_errors_stay_as_they_are(error: Exception, tmp_path: Path) -> None:
+    def fail() -> None:
+        with atomic_write(tmp_path / "a"):
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        exit_code(fail)
+    assert raised.value is error
+
+
+def test_bytes_reach_the_disk_before_the_name_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    real_fsync, real_replace = os.fsync, Path.replace
+
+    def fsync(descriptor: int) -> None:
+        order.append("sync " + Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        real_fsync(descriptor)
+
+    def replace(self: Path, target: Path) -> Path:
+        order.append(f"name {Path(target).name}")
+        return real_replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    temporary = f".file.{os.getpid()}.part"
+    with atomic_write(tmp_path / "file") as path:
+        path.write_text("new")
+    assert order == [f"sync {temporary}", "name file", f"sync {tmp_path.name}"]
+
+    order.clear()
+    temporary = f".folder.{os.getpid()}.part"
+    with atomic_directory(tmp_path / "folder") as path:
+        (path / "a").write_text("new")
+    assert order == [f"sync {temporary}", "sync a", "name folder", f"sync {tmp_path.name}"]
+
+
+def test_a_folder_is_replaced_without_a_moment_in_which_half_of_the_old_one_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "state"
+    for number in range(3):
+        (folder / str(number)).mkdir(parents=True)
+    deleted: list[str] = []
+    real = shutil.rmtree
+    monkeypatch.setattr(
+        shutil, "rmtree", lambda path, **how: (deleted.append(Path(path).name), real(path, **how))
+    )
+    with atomic_directory(folder) as path:
+        (path / "new").write_text("")
+    assert folder.name not in deleted
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+    assert [path.name for path in folder.iterdir()] == ["new"]
