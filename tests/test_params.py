@@ -9,6 +9,9 @@ import pytest
 from fashionseg.errors import UserError
 from fashionseg.params import flatten, load_params
 
+# Ten anchors of ten uses each: 300 bytes that are ten thousand million values.
+LAUGHS = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 11))
+
 
 def change(path: Path, old: str, new: str) -> None:
     text = path.read_text()
@@ -46,6 +49,22 @@ def test_a_rate_as_dvc_writes_it_is_a_number(project: Path) -> None:
         ("source: sample ", "source: folder ", "download.folder: expected a folder"),
         ("scale_range: [0.9, 1.1]", "scale_range: [1.1, 0.9]", "scale_range: expected [low, high], got [1.1, 0.9]"),
         ("gradient_clip_norm: 5.0", "gradient_clip_norm: .nan", "train.gradient_clip_norm"),
+        ("gradient_clip_norm: 5.0", "gradient_clip_norm: .inf", "gradient_clip_norm: input should be a finite number"),
+        ("seed: 2019\n", "seed: .nan\n", "seed: input should be a valid integer, got nan"),
+        ("seed: 2019\n", "seed: 4294967296\n", "seed: input should be less than 4294967296"),
+        ("seed: 2019\n", f"seed: {10**30}\n", "expected numbers of 64 bits"),
+        ("    epochs: 11\n", "    epochs: 0\n", "train.finetune.epochs: input should be greater than or equal to 1"),
+        ("    epochs: 11\n", "    epochs: -1\n", "train.finetune.epochs"),
+        ("    epochs: 1\n    learning_rate: 1.0e-3", "    epochs: 1\n    learning_rate: -1.0e-3",
+         "train.heads.learning_rate: input should be greater than 0, got -0.001"),
+        ("    epochs: 1\n    learning_rate: 1.0e-3", "    epochs: 1\n    learning_rate: 0",
+         "train.heads.learning_rate: input should be greater than 0"),
+        ("validation_fraction: 0.2", "validation_fraction: 0", "validation_fraction: input should be greater than 0"),
+        ("validation_fraction: 0.2", "validation_fraction: 1.0", "validation_fraction: input should be less than 1"),
+        ("max_megapixels: 120 ", "max_megapixels: 1.0e9 ", "max_megapixels: input should be less than or equal"),
+        ("  message: fashionseg", "  message: !!binary aGVsbG8=", "and mappings, got bytes"),
+        ("  message: fashionseg", '  message: "\\ud800"', "half a character"),
+        ("  message: fashionseg", '  message: fashionseg\n  "a\\nb": 1', "submit.a b: unknown key"),
         ("seed: 2019\n", "seed: [\n", "not readable as YAML"),
     ],
 )  # fmt: skip
@@ -63,6 +82,56 @@ def test_all_faults_are_told_at_once(project: Path) -> None:
     with pytest.raises(UserError, match=r"seed: missing; .*evaluate.folds") as fault:
         load_params()
     assert str(fault.value).count(";") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &a [*a]\n", "expected at most 100000 values"),
+        (LAUGHS, "expected at most 100000 values"),
+        ("a: " + "[" * 3000 + "]" * 3000, "not readable as YAML"),
+        ("a: " + "x" * 2**20, "expected at most 1048576 bytes"),
+        ("seed: 2001-13-45\n", "a value is not what it claims to be"),
+        ("seed: !!int x\n", "a value is not what it claims to be"),
+        ("seed: !!bool maybe\n", "a value is not what it claims to be"),
+        ("seed: " + "1" * 5000, "a value is not what it claims to be"),
+        ("? [1, 2]\n: 3\n", "expected keys of text, got (1, 2)"),
+        ("2001-01-01: 3\n", "expected keys of text"),
+        ("a: !!python/object:os.system x\n", "not readable as YAML"),
+        ("a: \0\n", "not readable as YAML"),
+        ("a: 1\na: 2\n", "not readable as YAML"),
+        ("- a\n", "expected a mapping of sections, got list"),
+        ("", "expected a mapping of sections, got NoneType"),
+    ],
+)
+def test_yaml_made_to_hurt_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    """Most of these were found by fuzzing and ended in a traceback, or without end."""
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError) as fault:
+        load_params(tmp_path / "params.yaml")
+    assert message in str(fault.value)
+    assert str(fault.value).isprintable()
+
+
+def test_a_folder_and_other_encodings_are_told(tmp_path: Path, repo: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read: Is a directory"):
+        load_params(tmp_path)
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"a: \xff\n")
+    with pytest.raises(UserError, match="not readable as YAML"):
+        load_params(path)
+    committed = (repo / "params.yaml").read_text()
+    for text in ("\ufeff" + committed, committed.replace("\n", "\r\n")):
+        path.write_text(text, newline="")
+        assert load_params(path) == load_params(repo / "params.yaml")
+
+
+def test_thousands_of_unknown_keys_are_not_all_told(tmp_path: Path, repo: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text((repo / "params.yaml").read_text() + "".join(f"k{n}: 1\n" for n in range(500)))
+    with pytest.raises(UserError, match="and 480 more") as fault:
+        load_params(path)
+    assert len(str(fault.value)) < 1000
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def test_files_and_folders_come_out_as_they_went_in(tmp_path: Path, target: Path
         ("..\\evil.txt", "strange"),
         ("C:/evil.txt", "strange"),
         ("good.txt\0.jpg", "strange"),
+        (".", "strange"),  # found by reading for the fuzz tests: an IndexError
     ],
 )
 def test_names_that_lead_elsewhere_are_refused_before_anything_is_written(
@@ -96,6 +97,30 @@ def test_a_flipped_bit_is_found_by_the_crc(tmp_path: Path, target: Path) -> None
     (tmp_path / "a.zip").write_bytes(damaged)
     with pytest.raises(UserError, match=r"not a whole zip file.*CRC"):
         unpack(tmp_path / "a.zip", target)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_inside_a_compressed_file_is_one_line(tmp_path: Path, target: Path, method: int) -> None:
+    """Found by fuzzing: each decompressor raises another kind of error."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.bin", bytes(range(256)) * 20)
+    data = bytearray(path.read_bytes())
+    data[45:55] = b"\xff" * 10
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="not a whole zip file") as error:
+        unpack(path, target)
+    assert str(error.value).isprintable()
+
+
+def test_a_damaged_offset_and_a_name_too_long_are_one_line(tmp_path: Path, target: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", {"a.jpg": b"photo" * 100})
+    whole = path.read_bytes()
+    path.write_bytes(whole[10:])  # found by fuzzing: zipfile seeks to before the beginning
+    with pytest.raises(UserError, match="not a whole zip file"):
+        unpack(path, target)
+    with pytest.raises(UserError, match=r"cannot be unpacked into .*: File name too long"):
+        unpack(write_zip(tmp_path / "b.zip", {"x" * 300: b""}), target)
 
 
 def test_a_cut_archive_is_not_a_zip_file(tmp_path: Path, target: Path) -> None:

@@ -34,7 +34,8 @@ def unpack(archive: Path, folder: Path) -> int:
     except (UserError, MemoryError):
         raise
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a damaged offset before the first byte; all others are of the disk
+        # Damage too is told so: as a place before the first byte, and by bzip2 without a number.
+        if error.errno not in (errno.EINVAL, None):
             raise UserError(f"{archive}: cannot be unpacked into {folder}: {error.strerror}") from None
         raise _damaged(archive, error) from None
     except Exception as error:  # zipfile and its decompressors have no kind in common for damaged files

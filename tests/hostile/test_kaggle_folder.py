@@ -1,0 +1,192 @@
+"""A folder in Kaggle's layout with what nobody expects in it: decoded without it, and the report says so."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.data.kaggle_folder import SETTINGS, Folder, faults, square
+
+from fashionseg.data.decode import decode_folder
+from fashionseg.data.tables import read_instances, read_photos
+from fashionseg.errors import UserError
+from fashionseg.evaluation.submission_check import list_test_photos
+from fashionseg.evaluation.submission_score import score_submission
+from fashionseg.taxonomy import LABEL_DESCRIPTIONS, competition_taxonomy, load_taxonomy
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_a_mask_of_a_million_runs(folder: Folder) -> None:
+    """A chessboard of 2,000 x 1,000 pixels; its line has 14 MB."""
+    folder.photo("a.jpg", height=2000, width=1000)
+    folder.row("a.jpg", " ".join(f"{start} 1" for start in range(1, 2_000_001, 2)), 2000, 1000)
+    assert faults(folder.decode(max_megapixels=3.0)) == []
+    areas = read_instances(folder.decoded).set_index("image_id")["area_512"]
+    assert 0.4 < areas["a.jpg"] / 512**2 < 0.6
+
+
+def test_names_that_differ_in_capitals_are_two_photos(folder: Folder) -> None:
+    for name in ("a.jpg", "A.jpg"):
+        folder.photo(name)
+    folder.row("a.jpg", class_id="1")
+    folder.row("A.jpg", class_id="2")
+    assert faults(folder.decode()) == []
+    instances = read_instances(folder.decoded)
+    assert dict(zip(instances["image_id"], instances["category"], strict=True)) == {
+        "A.jpg": 2,
+        "a.jpg": 1,
+        "good.jpg": 23,
+    }
+
+
+def test_names_that_no_csv_can_hold_are_dropped(folder: Folder) -> None:
+    """Bytes that are not UTF-8, a line feed: neither a row nor a submission can name such a photo."""
+    for subset in ("train", "test"):
+        for name in (b"\xff.jpg", b"a\nb.jpg"):
+            (folder.raw / subset / os.fsdecode(name)).write_bytes(b"photo")
+    folder.photo("good.jpg", "test")
+    folder.photo("with blanks, comma.jpg", "test")
+    report = folder.decode()
+    assert [(fault["file"], fault["outcome"]) for fault in report["faults"]] == [
+        (f"{subset}/{name}", "dropped")
+        for subset in ("train", "test")
+        for name in ("a\\nb.jpg", "\\udcff.jpg")
+    ]
+    decoded = read_photos(folder.decoded, "test")["image_id"].tolist()
+    assert decoded == ["good.jpg", "with blanks, comma.jpg"] == list_test_photos(folder.raw / "test")
+
+
+def test_a_csv_cut_short_loses_its_last_row_only(folder: Folder) -> None:
+    folder.photo("a.jpg")
+    folder.row("a.jpg")
+    folder.decode()
+    csv = folder.raw / "train.csv"
+    csv.write_bytes(csv.read_bytes()[:-12])
+    decode_folder(folder.raw, folder.decoded, SETTINGS)
+    report = json.loads((folder.decoded / "report.json").read_text())
+    assert report["faults"][0] | {"reason": ""} == {
+        "file": "train.csv",
+        "reason": "",
+        "outcome": "dropped",
+        "row": 3,
+    }
+    assert read_photos(folder.decoded, "train")["image_id"].tolist() == ["good.jpg"]
+
+
+def test_a_csv_of_another_encoding_keeps_the_rows_that_are_ascii(folder: Folder) -> None:
+    folder.photo("\u00e4.jpg")
+    folder.row("\u00e4.jpg")
+    (folder.raw / "train.csv").write_bytes(("\n".join(folder.lines) + "\n").encode("latin-1"))
+    decode_folder(folder.raw, folder.decoded, SETTINGS)
+    report = json.loads((folder.decoded / "report.json").read_text())
+    assert faults(report) == [
+        ("dropped", "expected UTF-8 text, got other bytes"),
+        ("dropped", "no row in train.csv"),
+    ]
+
+
+def test_16_bit_and_animated_photos_are_made_plain_and_reported(folder: Folder) -> None:
+    grey = np.where(square(), 220, 20).astype(np.uint16)
+    Image.fromarray(grey * 256).save(folder.raw / "train" / "a.png")
+    frames = [Image.fromarray(shade.astype(np.uint8)) for shade in (grey, 255 - grey)]
+    frames[0].save(folder.raw / "train" / "b.gif", save_all=True, append_images=frames[1:])
+    for name in ("a.png", "b.gif"):
+        folder.row(name)
+    assert faults(folder.decode()) == [
+        ("repaired", "16-bit made RGB"),
+        ("repaired", "the first of 2 frames taken"),
+    ]
+    assert folder.mask_and_photo_agree("a.png")
+    assert folder.mask_and_photo_agree("b.gif")
+
+
+def test_a_folder_or_a_broken_link_is_no_photo(folder: Folder) -> None:
+    (folder.raw / "train" / "a.jpg").mkdir()
+    (folder.raw / "train" / "b.jpg").symlink_to("nowhere")
+    folder.row("a.jpg")
+    folder.row("b.jpg")
+    assert [reason[:30] for _, reason in faults(folder.decode())] == ["ImageId: expected a file of tr"] * 2
+
+
+@pytest.mark.parametrize("side", ["1000000001", "9" * 18, "9" * 5000])
+def test_an_absurd_size_in_a_truth_to_score_against_is_one_line(tmp_path: Path, side: str) -> None:
+    """Tables as long as a side would fill the memory."""
+    truth, submission = tmp_path / "truth.csv", tmp_path / "submission.csv"
+    truth.write_text(f"ImageId,EncodedPixels,Height,Width,ClassId\na.jpg,1 1,{side},{side},6\n")
+    submission.write_text("ImageId,EncodedPixels,ClassId\na.jpg,1 1,6\n")
+    with pytest.raises(UserError, match=r"truth.csv: row 2: Height: expected") as error:
+        score_submission(truth, submission, "category")
+    assert len(str(error.value)) < 300
+
+
+def test_a_mask_beyond_32_bits_is_one_line(tmp_path: Path) -> None:
+    truth, submission = tmp_path / "truth.csv", tmp_path / "submission.csv"
+    truth.write_text("ImageId,EncodedPixels,Height,Width,ClassId\na.jpg,3000000000 5,1000000,1000000,6\n")
+    submission.write_text("ImageId,EncodedPixels,ClassId\na.jpg,1 1,6\n")
+    with pytest.raises(UserError, match="row 2: EncodedPixels: expected a mask of at most 2147483647 pixels"):
+        score_submission(truth, submission, "category")
+
+
+def labels() -> dict:
+    ours = competition_taxonomy()
+    return {
+        "categories": [
+            {"id": number, "name": name, "supercategory": group}
+            for number, (name, group) in enumerate(
+                zip(ours.category_names, ours.category_groups, strict=True)
+            )
+        ],
+        "attributes": [{"id": number, "name": name} for number, name in enumerate(ours.attribute_names)],
+    }
+
+
+def change_id(labels: dict) -> None:
+    labels["categories"][45]["id"] = 46
+
+
+def exchange_ids(labels: dict) -> None:
+    labels["categories"][0]["id"], labels["categories"][1]["id"] = 1, 0
+
+
+def lose_attribute(labels: dict) -> None:
+    labels["attributes"].pop()
+
+
+def change_group(labels: dict) -> None:
+    labels["categories"][0]["supercategory"] = "head"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (change_id, "expected ids 0 to 45 without gaps"),
+        (exchange_ids, "category names differ from the 2019 competition's list"),
+        (lose_attribute, "attribute names differ"),
+        (change_group, "category groups differ"),  # which categories may carry attributes
+    ],
+)
+def test_labels_with_other_ids_or_names_are_refused(tmp_path: Path, change, message: str) -> None:
+    path = tmp_path / LABEL_DESCRIPTIONS
+    path.write_text(json.dumps(labels()))
+    assert load_taxonomy(path) == competition_taxonomy()  # the control
+    changed = labels()
+    change(changed)
+    path.write_text(json.dumps(changed))
+    with pytest.raises(UserError, match=message):
+        load_taxonomy(path)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "", "null", '{"categories": "x"}', "{"])
+def test_labels_that_are_none_are_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / LABEL_DESCRIPTIONS).write_text(content)
+    with pytest.raises(UserError, match="not a label description") as error:
+        load_taxonomy(tmp_path / LABEL_DESCRIPTIONS)
+    assert "\n" not in str(error.value)
