@@ -41,6 +41,7 @@ format: $(STAMP)  ## put the code into shape
 
 ui: $(STAMP)  ## show the runs in MLflow; PORT=5000
 	@mkdir -p .fashionseg/mlartifacts
+	@fashionseg import-journals --uri "sqlite:///$(CURDIR)/.fashionseg/mlflow.db" || true
 	@echo "MLflow: http://127.0.0.1:$(PORT) in some ten seconds; Ctrl-C ends it"
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true mlflow server \
 		--backend-store-uri "sqlite:///$(CURDIR)/.fashionseg/mlflow.db" \

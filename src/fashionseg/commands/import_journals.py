@@ -1,4 +1,8 @@
-"""`fashionseg import-journals`: brings MLflow up to date with the journals of all runs in this checkout."""
+"""`fashionseg import-journals`: brings MLflow up to date with all runs of this checkout.
+
+1. write a journal for each run that DVC took whole from its cache, so that no stage wrote one;
+2. send what MLflow lacks of each journal.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, load_params
 from fashionseg.project import find_root
 from fashionseg.tracking.address import is_listening, public_uri, tracking_uri
+from fashionseg.tracking.cached import log_cached_runs
 from fashionseg.tracking.identity import journal_folder
 from fashionseg.tracking.journal import stored_journals
 from fashionseg.tracking.mirror import send
@@ -20,10 +25,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    uri = arguments.uri or tracking_uri(load_params(find_root() / PARAMS_FILE).tracking.uri)
-    journals = stored_journals(journal_folder())
+    root = find_root()
+    uri = arguments.uri or tracking_uri(load_params(root / PARAMS_FILE).tracking.uri)
     if not is_listening(uri):
         raise UserError(f"MLflow: expected a server at {public_uri(uri)}, but nothing listens there")
+    log_cached_runs(root)
+    journals = stored_journals(journal_folder())
     sent = faults = 0
     for journal in journals:
         with journal.exclusive() as is_ours:

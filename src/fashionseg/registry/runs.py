@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fashionseg import tracking
 from fashionseg.params import Params
 from fashionseg.registry.candidate import Candidate
-from fashionseg.tracking.identity import journal_folder
+from fashionseg.tracking.cached import final_scores
+from fashionseg.tracking.identity import identify, journal_folder, tracked_params
 from fashionseg.tracking.journal import Journal, stored_journals
+from fashionseg.tracking.stage_run import log_outputs
 
 
 def journal_of(candidate: Candidate, params: Params) -> Journal:
@@ -18,23 +19,12 @@ def journal_of(candidate: Candidate, params: Params) -> Journal:
     """
     found = _find(candidate)
     if found is None:
-        with tracking.stage_run("register", params) as run:
-            run.log_histories(Path("models/heads/history.csv"), candidate.model / "history.csv")
-            run.log_metrics(candidate.metrics)
+        log_outputs(Path(), params, identify(tracked_params(params)))
         found = _find(candidate)
     assert found is not None
     return found
 
 
 def _find(candidate: Candidate) -> Journal | None:
-    matching = [one for one in stored_journals(journal_folder()) if _scores(one) == candidate.metrics]
+    matching = [one for one in stored_journals(journal_folder()) if final_scores(one) == candidate.metrics]
     return max(matching, key=lambda journal: journal.path.stat().st_mtime_ns, default=None)
-
-
-def _scores(journal: Journal) -> dict[str, float]:
-    """The final figures."""
-    scores: dict[str, float] = {}
-    for record in journal.records():
-        if record["kind"] == "metrics" and record["step"] == 0:
-            scores |= record["values"]
-    return scores

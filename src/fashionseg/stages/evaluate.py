@@ -40,7 +40,7 @@ from fashionseg.evaluation.tables import losses
 from fashionseg.evaluation.thresholds import write_thresholds
 from fashionseg.evaluation.truths import read_truths
 from fashionseg.files import atomic_write
-from fashionseg.params import PARAMS_FILE, flatten, load_params
+from fashionseg.params import PARAMS_FILE, load_params
 from fashionseg.report import Comparison, Report, write_pictures, write_report
 from fashionseg.taxonomy import competition_taxonomy, parse_class_id
 from fashionseg.visualize import Instance
@@ -89,11 +89,7 @@ def main() -> None:
         )
         write_report(reports / "report.html", report)
         run.log_histories(arguments.heads / "history.csv", arguments.finetuned / "history.csv")
-        run.log_metrics(flatten(figures))
-        for name in ("metrics.json", "thresholds.json", "report.html"):
-            run.log_artifacts(reports / name, "reports")
-        for name in ("plots", "pictures"):
-            run.log_artifacts(reports / name, f"reports/{name}")
+        run.log_reports(reports)
     say(
         f"evaluate: competition score {figures['competition_score']:.4f} out of fold, mask AP50 "
         f"{_text(figures['coco']['mask']['ap50'])} on {len(photos)} photos -> {reports / 'report.html'}"

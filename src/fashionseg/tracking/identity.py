@@ -42,11 +42,14 @@ def tracked_params(params: Params) -> dict[str, Any]:
     return flatten(values)
 
 
-def identify(params: dict[str, Any]) -> RunIdentity:
-    """The run of a stage that was started with `params` (of `tracked_params`) in the current folder."""
+def identify(params: dict[str, Any], experiment: str = "", commit: str = "") -> RunIdentity:
+    """The run of a stage that was started with `params` (of `tracked_params`) in the current folder.
+
+    Where DVC does not run it, `experiment` is its name in `dvc exp show` and `commit` the one it started from.
+    """
     params_hash = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:6]
-    commit = _git_commit()
-    experiment = os.environ.get("DVC_EXP_NAME", "")
+    commit = commit or _git_commit()
+    experiment = experiment or os.environ.get("DVC_EXP_NAME", "")
     name = experiment or f"{commit[:7]}-{params_hash}"
     key = f"{experiment}-{commit[:7]}-{params_hash}" if experiment else name
     tags = {
@@ -60,9 +63,9 @@ def identify(params: dict[str, Any]) -> RunIdentity:
     )
 
 
-def data_tags() -> dict[str, str]:
-    """Hashes from dvc.lock that pin the data of the run: the decoded data's and the whole file's; none without it."""
-    lock = Path("dvc.lock")
+def data_tags(folder: Path = Path()) -> dict[str, str]:
+    """Hashes from dvc.lock in `folder` that pin the data: the decoded data's and the whole file's; none without it."""
+    lock = folder / "dvc.lock"
     try:
         stages = read_yaml(lock).get("stages", {})
     except UserError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import sys
@@ -12,12 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from fashionseg.console import say
-from fashionseg.params import Params
-from fashionseg.tracking.identity import data_tags, identify, journal_folder, tracked_params
+from fashionseg.params import Params, flatten
+from fashionseg.tracking.identity import (
+    RunIdentity,
+    data_tags,
+    identify,
+    journal_folder,
+    tracked_params,
+)
 from fashionseg.tracking.journal import Journal
 from fashionseg.tracking.mirror import start_mirror
 
 FROM_CACHE_TAG = "history.from_cache"
+CACHE = "cache"  # stands for the stage where none ran
 
 
 class StageRun:
@@ -60,8 +68,18 @@ class StageRun:
                 self.log_metrics({key: value for key, value in row.items() if key not in known}, step)
             if stage not in live and path.exists():
                 from_cache.append(name)
+        if self._stage == CACHE:
+            from_cache.append("evaluate")
         if from_cache:
             self.set_tags({FROM_CACHE_TAG: ",".join(from_cache)})
+
+    def log_reports(self, reports: Path) -> None:
+        """What the stage `evaluate` left in `reports`: scores, page, plots and pictures, so far as they are there."""
+        self.log_metrics(read_scores(reports / "metrics.json"))
+        for name in ("metrics.json", "thresholds.json", "report.html", "plots", "pictures"):
+            path = reports / name
+            if path.exists():
+                self.log_artifacts(path, f"reports/{name}" if path.is_dir() else "reports")
 
     def log_artifacts(self, path: Path, folder: str = "") -> None:
         """A file, or all files below a folder, as artifacts below `folder`."""
@@ -90,10 +108,17 @@ class StageRun:
 
 
 @contextmanager
-def stage_run(stage: str, params: Params) -> Iterator[StageRun]:
-    """Logs `stage` into the MLflow run of the present pipeline run while the block runs."""
+def stage_run(
+    stage: str, params: Params, identity: RunIdentity | None = None, folder: Path = Path()
+) -> Iterator[StageRun]:
+    """Logs `stage` into the MLflow run of the present pipeline run while the block runs.
+
+    Args:
+        identity: of another run than the one that DVC is at.
+        folder: where its dvc.lock lies.
+    """
     flat = tracked_params(params)
-    identity = identify(flat)
+    identity = identity or identify(flat)
     journal = _choose_journal(journal_folder(), identity.key, stage)
     name = identity.name + journal.folder.name.removeprefix(identity.key)
     run = StageRun(stage, journal)
@@ -107,7 +132,7 @@ def stage_run(stage: str, params: Params) -> Iterator[StageRun]:
             tags=identity.tags,
         )
     run.begin()
-    run.set_tags({"stage": stage, **data_tags()})
+    run.set_tags({"stage": stage, **data_tags(folder)})
     with start_mirror(journal, name, params.tracking.uri):
         try:
             yield run
@@ -116,6 +141,23 @@ def stage_run(stage: str, params: Params) -> Iterator[StageRun]:
             raise
         else:
             run.end("FINISHED")
+
+
+def log_outputs(folder: Path, params: Params, identity: RunIdentity) -> None:
+    """Logs a finished pipeline run whose outputs lie in `folder`, as its stages would have.
+
+    For runs in which no stage ran; the tag `history.from_cache` says so.
+    """
+    with stage_run(CACHE, params, identity, folder) as run:
+        heads, finetuned = (folder / "models" / name / "history.csv" for name in ("heads", "finetuned"))
+        run.log_histories(heads, finetuned)
+        run.log_reports(folder / "reports")
+
+
+def read_scores(path: Path) -> dict[str, float]:
+    """The numbers of a metrics.json by dotted name; what could not be computed is left out."""
+    values = flatten(json.loads(path.read_text(encoding="utf-8")))
+    return {metric_name(key): float(value) for key, value in values.items() if _is_number(value)}
 
 
 def metric_name(name: str) -> str:
