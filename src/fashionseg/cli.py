@@ -31,6 +31,7 @@ COMMANDS = {
     "reproducible": "run twice in fresh clones and compare every output's hash",
     "import-weights": "turn a weight file in Matterport's layout into ours",
     "export-weights": "turn our weights into Matterport's layout",
+    "audit": "write the SBOM of the locked packages, and say what is known against them",
     "bench": "measure how fast the parts are, beside their targets",
     "parity": "compare the model with stored outputs of Matterport's code",
 }
