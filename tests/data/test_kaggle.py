@@ -1,5 +1,6 @@
 """Kaggle's real client against a loopback server: download, resume, submission, and one clear line per failure."""
 
+import contextlib
 import importlib
 import io
 import runpy
@@ -184,6 +185,28 @@ def test_network_down(server: Any, raw: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(environment._env_to_endpoint, environment.KaggleEnv.PROD, f"http://127.0.0.1:{port}")
     with pytest.raises(UserError, match="no connection"):
         kaggle.fetch_competition("fashion", raw)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (429, r"^kaggle: too many requests \(429\); try again later$"),
+        (503, r"^kaggle: the server answered 503: "),
+    ],
+)
+def test_a_busy_server_is_one_line_and_the_next_run_succeeds(
+    server: Any, raw: Path, tmp_path: Path, status: int, expected: str
+) -> None:
+    server.refusals = [status] * 50
+    with pytest.raises(UserError, match=expected):
+        kaggle.fetch_competition("fashion", raw)
+    assert list(raw.iterdir()) == []
+    server.refusals = [status]  # once: the client tries again by itself, or the next run does
+    with contextlib.suppress(UserError):
+        kaggle.fetch_competition("fashion", raw)
+    if not any(raw.iterdir()):
+        kaggle.fetch_competition("fashion", raw)
+    assert (raw / "train" / "a.jpg").read_bytes() == NOISE
 
 
 def test_disk_full_is_noticed_before_the_download(

@@ -2,9 +2,11 @@
 
 Run as a program it writes each of them with too little room and prints what happened, a JSON a line:
 
-    python writers.py disk FOLDER        FOLDER is a tmpfs of its own in this mount namespace; it is made too small
-    python writers.py read-only FOLDER   the same, made read-only
-    python writers.py limit FOLDER       files may not grow beyond a limit (RLIMIT_FSIZE), which needs no rights
+    python writers.py FOLDER MODE...
+
+    disk        FOLDER is a tmpfs of its own in this mount namespace; it is made too small
+    read-only   the same, made read-only
+    limit       files may not grow beyond a limit (RLIMIT_FSIZE), which needs no rights
 """
 
 from __future__ import annotations
@@ -177,26 +179,31 @@ def _used(folder: Path) -> int:
     return sum(-(-path.stat().st_size // 4096) * 4096 for path in folder.rglob("*") if path.is_file())
 
 
-def main(mode: str, disk: Path) -> None:
-    inputs = disk.parent / "inputs"
-    for name, write in writers(inputs).items():
+def main(disk: Path, modes: list[str]) -> None:
+    for name, write in writers(disk.parent / "inputs").items():
         place = disk / name.replace("/", "-").replace(" ", "-").replace(",", "")
         place.mkdir()
         write(place / "out")
-        files = [path.stat().st_size for path in place.rglob("*") if path.is_file()]
-        size = max(files) if mode == "limit" else _used(place)
-        before = snapshot(place)
-        for share in (0.0,) if mode == "read-only" else SHARES:
-            errors = io.StringIO()
-            with limited(mode, disk, int(size * share)), contextlib.redirect_stderr(errors):
-                try:
-                    status = exit_code(lambda write=write, place=place: write(place / "out"))
-                except BaseException as error:
-                    status = repr(error)
-            after = snapshot(place)
-            result = {"output": name, "share": share, "status": status, "said": errors.getvalue()}
-            print(json.dumps(result | {"same": before == after, "left": sorted(after)}), flush=True)
+        for mode in modes:
+            for share in (0.0,) if mode == "read-only" else SHARES:
+                result = attempt(mode, share, disk, place, write)
+                print(json.dumps({"output": name, "mode": mode, "share": share} | result), flush=True)
+
+
+def attempt(mode: str, share: float, disk: Path, place: Path, write: Callable[[Path], Any]) -> dict[str, Any]:
+    """Writes over what is there, with room for `share` of it."""
+    files = [path.stat().st_size for path in place.rglob("*") if path.is_file()]
+    room = int(share * (max(files) if mode == "limit" else _used(place)))
+    before = snapshot(place)
+    errors = io.StringIO()
+    with limited(mode, disk, room), contextlib.redirect_stderr(errors):
+        try:
+            status: int | str = exit_code(lambda: write(place / "out"))
+        except BaseException as error:
+            status = repr(error)
+    after = snapshot(place)
+    return {"status": status, "said": errors.getvalue(), "same": before == after, "left": sorted(after)}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(Path(sys.argv[1]), sys.argv[2:])

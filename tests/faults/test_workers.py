@@ -1,0 +1,107 @@
+"""Worker processes that are killed, or run out of memory: one line, and never a photo dropped as damaged for it."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from fashionseg.data.decode import decode_folder
+from fashionseg.data.loader import TrainingBatches
+from fashionseg.data.photos import lacks_memory
+from fashionseg.data.pool import ordered_map
+from fashionseg.data.sample import write_sample
+from fashionseg.data.tables import read_photos
+from fashionseg.errors import UserError
+from fashionseg.params import Params, load_params
+from fashionseg.soak.inputs import soak_params
+
+PIXELS = (3000, 3000, 3)
+
+
+def batches(folder: Path, params: Params) -> TrainingBatches:
+    """Without end, from one worker process."""
+    (folder / "raw").mkdir()
+    write_sample(folder / "raw", 8, 1, 7, workers=1)
+    decode_folder(folder / "raw", folder / "decoded", params.decode)
+    ids = read_photos(folder / "decoded", "train")["image_id"].tolist()
+    return TrainingBatches(
+        folder / "decoded", ids, params.model, params.augment, params.loader, batch_size=4, seed=1
+    )
+
+
+def loader_workers() -> list[psutil.Process]:
+    """Without the process of Python's own that tracks shared memory."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+
+
+def test_a_killed_loader_worker_ends_the_training_in_one_line_and_the_epochs_before_are_kept(
+    tmp_path: Path, repo: Path
+) -> None:
+    """Through Keras's `fit`, where TensorFlow would make pages of it."""
+    from fashionseg.model.build import build_mask_rcnn
+    from fashionseg.training import train
+    from fashionseg.training.state import TrainingState
+
+    params = soak_params(load_params(repo / "params.yaml"))
+    network = build_mask_rcnn(params.model, 46)
+    network.trainable = False
+    network.box_head.trainable = True  # enough, and quick
+    killed: list[int] = []
+
+    def kill_worker(row: dict[str, Any]) -> None:
+        if not killed:  # batches that were ready by then may make another epoch
+            (worker,) = loader_workers()
+            worker.kill()
+        killed.append(row["epoch"])
+
+    expected = r"^a loader worker was killed; if memory ran out, set loader\.workers or loader\.prefetch_batches lower"
+    with pytest.raises(UserError, match=expected):
+        train(
+            network,
+            "finetune",
+            params.train,
+            1000,
+            1e-4,
+            0,
+            lambda epoch: batches(tmp_path, params),
+            list,  # no validation photos
+            TrainingState(tmp_path / "state"),
+            kill_worker,
+        )
+    assert TrainingState(tmp_path / "state").epochs_done == len(killed) >= 1
+
+
+def large_photo(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros(PIXELS, np.uint8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_worker_without_memory_stops_the_stage_and_drops_no_photo(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    decode = importlib.import_module("little_memory").decode_with_little_memory
+    results = ordered_map(decode, [large_photo(kind)] * 2, 2, "set decode.workers lower")
+    with pytest.raises(UserError, match=r"^out of memory; set decode\.workers lower$"):
+        list(results)
+
+
+def test_lack_of_memory_is_known_in_both_languages() -> None:
+    assert lacks_memory(MemoryError())
+    with pytest.raises(cv2.error) as raised:
+        cv2.resize(np.zeros((1, 1), np.uint8), (2**30, 2**30))
+    assert lacks_memory(raised.value) or "Assertion failed" in str(raised.value)
+    assert lacks_memory(cv2.error("(-4:Insufficient memory) Failed to allocate 1 bytes"))
+    assert not lacks_memory(cv2.error("(-215:Assertion failed)"))
+    assert not lacks_memory(RuntimeError("Insufficient memory"))
