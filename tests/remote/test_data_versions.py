@@ -10,6 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,5 +163,48 @@ def test_push_and_pull_over_ssh(project: Project, host: Any, tmp_path: Path) -> 
     project.git("commit", "-qam", "key")
     project.dvc("push", "-q")
     there = project.clone(tmp_path / "there")
+    there.dvc("pull", "-q")
+    check_clone_has_all_without_running(there, project)
+
+
+@pytest.fixture
+def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an S3 server on this machine, the bucket `bucket` in it."""
+    from moto.server import ThreadedMotoServer
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "no-account").touch()
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "no-account"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    try:
+        put(f"{address}/bucket")
+        yield address
+    finally:
+        server.stop()
+
+
+def put(url: str) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener.open(urllib.request.Request(url, method="PUT")).close()
+
+
+def use_s3_server(project: Project, address: str) -> None:
+    """What the README says for a server that is not Amazon's: none of it is committed."""
+    for key, value in {"endpointurl": address, "access_key_id": "me", "secret_access_key": "secret"}.items():
+        project.dvc("remote", "modify", "--local", "storage", key, value)
+    assert not project.git("status", "--porcelain", "--untracked-files=no")
+
+
+def test_push_and_pull_over_s3(project: Project, s3: str, tmp_path: Path) -> None:
+    set_remote(project, "s3://bucket/fashionseg")
+    use_s3_server(project, s3)
+    project.dvc("push", "-q")
+    there = project.clone(tmp_path / "there")
+    use_s3_server(there, s3)
     there.dvc("pull", "-q")
     check_clone_has_all_without_running(there, project)
