@@ -1,0 +1,102 @@
+"""What a kill leaves behind is never taken for a result, and never gone on from with other parameters."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fashionseg.params import (
+    PARAMS_FILE,
+    Params,
+    flatten,
+    load_params,
+    params_to_dict,
+    parse_params,
+    read_yaml,
+)
+from fashionseg.registry.candidate import dvc_md5
+from fashionseg.reproducibility import fingerprint
+from fashionseg.stages.training_stage import _deciding_params
+
+REPO = Path(__file__).parents[2]
+
+
+def test_decode_killed_at_its_work_leaves_no_output_and_then_the_same_bytes(
+    sample: Path, tmp_path: Path
+) -> None:
+    shutil.copy(sample / PARAMS_FILE, tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/raw").symlink_to(sample / "data/raw")
+    words = [
+        sys.executable,
+        "-m",
+        "fashionseg.stages.decode",
+        "--raw",
+        "data/raw",
+        "--decoded",
+        "data/decoded",
+    ]
+    process = subprocess.Popen(words, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        while not list((tmp_path / "data").glob(".decoded*/*")):  # its first file, under a temporary name
+            assert process.poll() is None, "it ended before the kill came"
+            time.sleep(0.005)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "data/decoded").exists()
+
+    subprocess.run(words, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
+    assert dvc_md5(tmp_path / "data/decoded") == dvc_md5(sample / "data/decoded")
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["decoded", "raw"]
+
+
+@pytest.mark.parametrize("stage", ["train_heads", "finetune"])
+def test_a_training_goes_on_with_the_same_parameters_only(stage: str) -> None:
+    """Each value that dvc.yaml names for the stage, changed, is another state's folder."""
+    params = load_params(REPO / PARAMS_FILE)
+    before = fingerprint(_deciding_params(params, stage), [])
+    sections = tuple(read_yaml(REPO / "dvc.yaml")["stages"][stage]["params"])
+    keys = [
+        key for key in flatten(params_to_dict(params)) if any(f"{key}.".startswith(f"{s}.") for s in sections)
+    ]
+    assert len(keys) > 40
+    for key in keys:
+        after = fingerprint(_deciding_params(changed(params, key), stage), [])
+        assert after != before, key
+    assert fingerprint(_deciding_params(changed(params, "predict.batch_size"), stage), []) == before
+
+
+def changed(params: Params, key: str) -> Params:
+    """`params` with another valid value of `key`."""
+    values = params_to_dict(params)
+    *sections, name = key.split(".")
+    place: dict[str, Any] = values
+    for section in sections:
+        place = place[section]
+    others = {
+        "pretrained": "coco",
+        "backbone": "resnet14" if place[name] != "resnet14" else "resnet50",
+        "optimizer": "sgd" if place[name] != "sgd" else "adamw",
+        "schedule": "constant" if place[name] != "constant" else "cosine",
+    }
+    value = place[name]
+    if name in others:
+        place[name] = others[name]
+    elif isinstance(value, bool):
+        place[name] = not value
+    elif isinstance(value, list):
+        place[name] = [*value[:-1], value[-1] * 1.5 if isinstance(value[-1], float) else value[-1] + 1]
+    elif name in ("image_max_dim", "mini_mask_shape"):
+        place[name] = value * 2
+    else:
+        place[name] = value * 0.5 if isinstance(value, float) else value + 1
+    return parse_params(values, PARAMS_FILE)
