@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fashionseg.console import say
+from fashionseg.errors import UserError
 from fashionseg.params import read_yaml
 from remote import dvc_files, local, tree
 from remote.commands import Login, script
@@ -33,6 +34,10 @@ id -un; id -u; id -g
 """
 
 
+# $1 env_file. Prints it when others may read it.
+READABLE = 'if [ -e "$1" ]; then find -L "$1" -maxdepth 0 -perm /077; fi'
+
+
 def read_pipeline() -> Mapping[str, Any]:
     """dvc.yaml of the checkout."""
     return read_yaml(PIPELINE)
@@ -43,7 +48,21 @@ def prepare(host: Host) -> Login:
     settings = host.settings
     result = host.run(script(PREPARE, settings.workspace), f"preparing {settings.host}:{settings.workspace}")
     user, uid, gid = result.stdout.split()[-3:]
+    if settings.env_file:
+        _refuse_readable(host, settings.env_file)
     return Login(user, int(uid), int(gid))
+
+
+def _refuse_readable(host: Host, env_file: str) -> None:
+    """The file of credentials on the host is the user's alone.
+
+    Raises:
+        UserError: others there may read it.
+    """
+    found = host.run(script(READABLE, env_file), f"looking at {env_file}")
+    if found.stdout.strip():
+        name = host.settings.host
+        raise UserError(f"env_file: others on {name} can read {env_file}; there: `chmod 600 {env_file}`")
 
 
 def push(host: Host) -> None:

@@ -13,6 +13,13 @@ from fashionseg.errors import UserError
 # Never sent, whether or not Git ignores them.
 SECRETS = (
     "kaggle.json",
+    "access_token",
+    "access_token.txt",
+    ".kaggle",
+    ".aws",
+    ".ssh",
+    ".pypirc",
+    ".pgpass",
     ".env",
     ".env.*",
     "*.env",
@@ -20,6 +27,7 @@ SECRETS = (
     "*.pem",
     "*.key",
     "*.p12",
+    "*.pfx",
     "*.ppk",
     "id_rsa*",
     "id_dsa*",

@@ -122,7 +122,7 @@ def test_a_plain_run_is_named_after_commit_and_parameters(project: Path) -> None
 
 def test_where_one_logs_makes_no_other_run(project: Path) -> None:
     before = tracked_params(load_params())
-    assert main(["preset", "tracking.uri=http://user:secret@example.org"]) == 0
+    assert main(["preset", "tracking.uri=http://example.org"]) == 0
     assert tracked_params(load_params()) == before
     assert not [key for key in before if key.startswith("tracking")]
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -345,6 +346,11 @@ def _encodable(text: str, path: Path) -> str:
 
 def _check_between_keys(params: Params, path: Path) -> None:
     """Rules that hold between keys."""
+    if urlsplit(params.tracking.uri or "").password is not None:
+        raise UserError(
+            f"{path}: tracking.uri: expected an address without a password, as this file is committed and sent to the "
+            "GPU host; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
     if params.download.source == "folder" and not params.download.folder:
         raise UserError(
             f"{path}: download.folder: expected a folder because download.source is 'folder', got null"

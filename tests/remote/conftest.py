@@ -75,6 +75,7 @@ class GpuHost:
         self._write_engine()
         self._write_sshd()
         (folder / "job.env").write_text("FASHIONSEG_TRACKING=off\n")
+        (folder / "job.env").chmod(0o600)
 
     def start(self) -> None:
         """Starts sshd, the first time also its namespace; returns when it answers."""

@@ -13,7 +13,7 @@ from fashionseg.console import say
 from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, load_params
 from fashionseg.project import find_root
-from fashionseg.tracking.address import is_listening, public_uri, tracking_uri
+from fashionseg.tracking.address import is_listening, public_uri, take_login, tracking_uri
 from fashionseg.tracking.cached import log_cached_runs
 from fashionseg.tracking.identity import journal_folder
 from fashionseg.tracking.journal import stored_journals
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     root = find_root()
-    uri = arguments.uri or tracking_uri(load_params(root / PARAMS_FILE).tracking.uri)
+    uri = take_login(arguments.uri or "") or tracking_uri(load_params(root / PARAMS_FILE).tracking.uri)
     if not is_listening(uri):
         raise UserError(f"MLflow: expected a server at {public_uri(uri)}, but nothing listens there")
     log_cached_runs(root)

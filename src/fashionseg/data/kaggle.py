@@ -9,6 +9,8 @@ import contextlib
 import errno
 import io
 import os
+import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ CREDENTIALS_HELP = (
     f"create a token at {SITE}/settings/api and set KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY, "
     "or save it as ~/.kaggle/kaggle.json"
 )
+CREDENTIAL_FILES = ("kaggle.json", "access_token", "access_token.txt", "credentials.json")
 TOLERATED_MISSING = 0.01  # share of photos named in a csv that Kaggle's archive may lack
 
 
@@ -75,6 +78,7 @@ def upload_submission(file: Path, message: str, competition: str) -> str:
 
 def _authenticated_api(folder: Path) -> Any:
     """The client, signed in; it checks the space in `folder` before it downloads."""
+    _refuse_readable_credentials()
     # It prints a page of help and exits when it finds no credentials.
     with contextlib.redirect_stdout(io.StringIO()), _clear_errors(None):
         from kaggle.api.kaggle_api_extended import KaggleApi
@@ -97,6 +101,29 @@ def _authenticated_api(folder: Path) -> Any:
     return api
 
 
+def _refuse_readable_credentials() -> None:
+    """Every file in which Kaggle's client looks for credentials is the user's alone.
+
+    Raises:
+        UserError: others may read one.
+    """
+    home = Path.home() / ".kaggle"
+    settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"
+    folders = {home, settings, Path(os.environ.get("KAGGLE_CONFIG_DIR") or home)}
+    paths = [folder / name for folder in sorted(folders) for name in CREDENTIAL_FILES]
+    token = os.environ.get("KAGGLE_API_TOKEN")
+    if token and os.sep in token:  # the token itself, or a file with it
+        paths.append(Path(token))
+    for path in paths:
+        if path.is_file() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise UserError(f"{path}: others on this machine can read these credentials; `chmod 600 {path}`")
+
+
+def _one_line(error: BaseException) -> str:
+    """Without the query of an address: Kaggle's download links are signed there."""
+    return re.sub(r"\?\S+", "?...", " ".join(str(error).split()))[:200]
+
+
 @contextlib.contextmanager
 def _clear_errors(competition: str | None) -> Iterator[None]:
     """Each way in which the client fails, as one line that says what to do."""
@@ -108,21 +135,21 @@ def _clear_errors(competition: str | None) -> Iterator[None]:
     except requests.HTTPError as error:
         raise UserError(_explain_status(error, competition)) from None
     except (requests.RequestException, TransportError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"kaggle: no connection; run again to go on where it stopped ({type(error).__name__}: {reason})"
+            "kaggle: no connection; run again to go on where it stopped "
+            f"({type(error).__name__}: {_one_line(error)})"
         ) from None
     except ValueError as error:
-        raise UserError(f"kaggle: {' '.join(str(error).split())}; run again") from None
+        raise UserError(f"kaggle: {_one_line(error)}; run again") from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise UserError(f"kaggle: {error}") from None
+        raise UserError(f"kaggle: {_one_line(error)}") from None
 
 
 def _explain_status(error: Any, competition: str | None) -> str:
     status = error.response.status_code if error.response is not None else None
-    reason = " ".join(str(error).split())[:200]
+    reason = _one_line(error)
     match status:
         case 401:
             return f"kaggle: the credentials were refused (401); {CREDENTIALS_HELP}"

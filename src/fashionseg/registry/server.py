@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -91,8 +92,10 @@ def listen(port: int) -> socket.socket:
     """
     try:
         return socket.create_server(("127.0.0.1", port))
-    except (OSError, OverflowError) as error:
-        raise UserError(f"--port {port}: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise UserError(f"--port {port}: {os.strerror(error.errno or 0)}") from None
+    except OverflowError as error:
+        raise UserError(f"--port {port}: {error}") from None
 
 
 def run_server(app: Starlette, listener: socket.socket) -> None:

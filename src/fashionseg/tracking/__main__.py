@@ -1,10 +1,11 @@
-"""`python -m fashionseg.tracking FOLDER URI PID`: the mirror process of a stage (see `mirror`)."""
+"""`python -m fashionseg.tracking FOLDER PID`: the mirror process of a stage (see `mirror`), to MLFLOW_TRACKING_URI."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
 
+from fashionseg.tracking.address import tracking_uri
 from fashionseg.tracking.journal import Journal
 from fashionseg.tracking.mirror import EXIT_ALL_SENT, EXIT_NOT_REACHED, mirror
 
@@ -14,14 +15,13 @@ PATIENCE_SECONDS = 60.0
 def main() -> int:
     parser = argparse.ArgumentParser(description="Send a journal to MLflow until standard input closes.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("uri")
     parser.add_argument("pid", type=int, help="of the stage")
     arguments = parser.parse_args()
     os.nice(10)  # the stage comes first
     journal = Journal(arguments.folder)
     # A killed stage that was started again at once: its first mirror is still sending the rest.
     with journal.exclusive(PATIENCE_SECONDS) as is_ours:
-        is_sent = is_ours and mirror(journal, arguments.uri, sys.stdin.fileno(), arguments.pid)
+        is_sent = is_ours and mirror(journal, tracking_uri(None), sys.stdin.fileno(), arguments.pid)
     return EXIT_ALL_SENT if is_sent else EXIT_NOT_REACHED
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from fashionseg.project import STATE_FOLDER, checkout_root
 
@@ -16,10 +16,10 @@ SQLITE = "sqlite:///"
 def tracking_uri(configured: str | None) -> str:
     """MLFLOW_TRACKING_URI, else `tracking.uri`, else the store in this checkout; files made absolute.
 
-    Absolute, because queued and temporary experiments run in another folder.
+    Absolute, because queued and temporary experiments run in another folder. Without login: see `take_login`.
     """
     root = checkout_root().resolve()
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or configured
+    uri = take_login(os.environ.get("MLFLOW_TRACKING_URI") or configured or "")
     if not uri:
         return f"{SQLITE}{root / STATE_FOLDER / 'mlflow.db'}"
     relative = uri.removeprefix(SQLITE)
@@ -28,13 +28,26 @@ def tracking_uri(configured: str | None) -> str:
     return uri
 
 
+def take_login(uri: str) -> str:
+    """Moves user and password of a server's address into the variables that MLflow reads them from.
+
+    MLflow's own errors quote the whole address, and they end in logs.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or parts.password is None:
+        return uri
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username or "")
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
+    return public_uri(uri)
+
+
 def sqlite_file(uri: str) -> Path | None:
     """The database file of an absolute SQLite URI; None where `uri` is a server's."""
     return Path(uri.removeprefix(SQLITE).partition("?")[0]) if uri.startswith(SQLITE) else None
 
 
 def public_uri(uri: str) -> str:
-    """`uri` without a password."""
+    """`uri` without user and password."""
     parts = urlsplit(uri)
     if parts.password is None:
         return uri

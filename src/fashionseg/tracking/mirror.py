@@ -40,7 +40,9 @@ def start_mirror(journal: Journal, name: str, configured_uri: str | None) -> Ite
     say(f"MLflow: {public_uri(uri)}, run {name}")
     with (journal.folder / "mirror.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fashionseg.tracking", str(journal.folder), uri, str(os.getpid())],
+            [sys.executable, "-m", "fashionseg.tracking", str(journal.folder), str(os.getpid())],
+            # Not on the command line, which everybody on the machine can read: a database's address has a password.
+            env=os.environ | {"MLFLOW_TRACKING_URI": uri},
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -74,7 +76,7 @@ def send(journal: Journal, uri: str) -> bool:
 
         replay(journal, uri)
     except Exception:  # whatever MLflow, its database or its server can think of: the journal has it all
-        traceback.print_exc()
+        print(traceback.format_exc().replace(uri, public_uri(uri)), file=sys.stderr, flush=True)
         return False
     return True
 

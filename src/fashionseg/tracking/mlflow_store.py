@@ -22,6 +22,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
@@ -29,11 +30,14 @@ from mlflow.tracking import MlflowClient
 
 from fashionseg.errors import UserError
 from fashionseg.files import atomic_write
-from fashionseg.tracking.address import sqlite_file
+from fashionseg.tracking.address import public_uri, sqlite_file
 from fashionseg.tracking.journal import Journal, Record
 
 KEY_TAG = "fashionseg.run_key"
 PROXIED = "mlflow-artifacts:/"  # artifacts that a server keeps and hands out
+KIND = {
+    "mlflow.experimentKind": "custom_model_development"
+}  # else the page shows what is for language models
 MAX_METRICS = 1000  # limits of one log_batch call
 MAX_PARAMS = 100
 MAX_VALUE = 6000  # characters of a parameter or tag
@@ -117,7 +121,7 @@ def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return client.create_experiment(name, artifacts)
+            return client.create_experiment(name, artifacts, KIND)
         except MlflowException:  # another stage was faster
             found = client.get_experiment_by_name(name)
             if found is None:
@@ -200,8 +204,8 @@ class _Cursors:
 
     def __init__(self, path: Path, uri: str) -> None:
         self._path = path
-        self._uri = uri
-        entry = self._all().get(uri, {})
+        self._uri = public_uri(uri)
+        entry = self._all().get(self._uri, {})
         self.offset: int = entry.get("offset", 0)
         self.run_id: str | None = entry.get("run_id")
 
