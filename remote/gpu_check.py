@@ -6,12 +6,12 @@ Prints one JSON object a line: name, state (ok | bad | skipped), found, advice.
 from __future__ import annotations
 
 import ctypes
-import glob
 import importlib.metadata
 import json
 import site
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 # Compute capability 7.0 (V100): the last cuDNN with code for it.
 VOLTA = (7, 0)
@@ -123,7 +123,7 @@ def _any_version(name: str) -> str | None:
 
 def _library(packaged: str, name: str) -> ctypes.CDLL:
     """NVIDIA's wheels keep their libraries below site-packages; otherwise the loader looks."""
-    paths = [path for folder in site.getsitepackages() for path in glob.glob(f"{folder}/{packaged}")]  # noqa: PTH207
+    paths = [str(path) for folder in site.getsitepackages() for path in Path(folder).glob(packaged)]
     open_library: Callable[[str], ctypes.CDLL] = ctypes.CDLL
     return open_library(paths[0] if paths else name)
 

@@ -49,7 +49,8 @@ def _task(**options: Any) -> Callable[[Callable[..., int | None]], Callable[...,
             if status:
                 raise Exit(code=status)
 
-        guarded.__signature__ = inspect.signature(body)  # type: ignore[attr-defined]
+        # Invoke reads flags from the signature; functions have no such attribute until one is given.
+        vars(guarded)["__signature__"] = inspect.signature(body)
         namespace.add_task(task(**options)(guarded))
         return body
 
