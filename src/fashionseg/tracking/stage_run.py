@@ -45,9 +45,14 @@ class StageRun:
         """Numbers of one step; anything else in `values` is left out, and so is what this run already has.
 
         Steps are epochs counted over both training stages, as in history.csv; scores of the whole run have step 0.
+        A value `epoch` is left out: it is the step, and would be a chart of its own in MLflow.
         A resumed training repeats an epoch; its points must not appear twice.
         """
-        named = {metric_name(key): float(value) for key, value in values.items() if _is_number(value)}
+        named = {
+            metric_name(key): float(value)
+            for key, value in values.items()
+            if _is_number(value) and key != "epoch"
+        }
         new = {key: value for key, value in named.items() if (key, step, value) not in self._logged}
         if new:
             self._logged |= {(key, step, value) for key, value in new.items()}
