@@ -11,7 +11,9 @@ import pytest
 from fashionseg.commands.reproducible import TINY
 
 if TYPE_CHECKING:
-    from tests.remote.conftest import GpuHost, MlflowServer, NewCheckout
+    from checkouts import NewCheckout
+    from gpu_host import GpuHost
+    from mlflow_server import MlflowServer
 
 REPOSITORY = Path(__file__).parents[2]
 # Smaller still: here the way there and back is tested, not the training.

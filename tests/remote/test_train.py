@@ -9,7 +9,9 @@ import subprocess
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.remote.conftest import Checkout, GpuHost, MlflowServer, NewCheckout
+    from checkouts import Checkout, NewCheckout
+    from gpu_host import GpuHost
+    from mlflow_server import MlflowServer
 
 UNTIL_CLEAN = ["dvc status: clean", "the job has ended well"]
 

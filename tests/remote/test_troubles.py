@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from remote.lock import HOLD
 
 if TYPE_CHECKING:
-    from tests.remote.conftest import Checkout, GpuHost, NewCheckout
+    from checkouts import Checkout, NewCheckout
+    from gpu_host import GpuHost
 
 UNTIL_CLEAN = ["dvc status: clean", "the job has ended well"]
 CONNECTION_LOST, BUSY, INTERRUPTED = 75, 3, 130
