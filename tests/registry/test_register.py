@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import http.client
+import io
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from fashionseg.cli import main
 from fashionseg.data.photos import encode_jpeg
@@ -165,6 +167,13 @@ def test_a_dead_server_is_one_line(
         )
 
 
+def bomb() -> bytes:
+    """A small file of 144 megapixels."""
+    buffer = io.BytesIO()
+    Image.new("1", (12_000, 12_000)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 # --- with MLflow ---------------------------------------------------------------------------------------------------
 
 
@@ -208,6 +217,8 @@ def test_a_photo_posted_to_the_registered_model_gives_objects(
             assert 0 <= instance["score"] <= 1 and 0 <= instance["category_id"] < 46
             assert runs_area(parse_rle(instance["rle"], 80, 40)) == instance["area"] > 0
         assert ask(address, "POST", "/predict", b"no photo")[0] == 400
+        status, answer = ask(address, "POST", "/predict", bomb())
+        assert status == 400 and "expected at most 120 megapixels, got 12000 x 12000" in answer["error"]
 
 
 LOAD_WITHOUT_US = """

@@ -8,6 +8,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -43,36 +45,66 @@ def model() -> Model:
     return Model()
 
 
+@contextmanager
+def running(model: Model, limits: Limits) -> Iterator[tuple[str, int]]:
+    """The address of a server that answers with `model`."""
+    listener = listen(0)
+    app = make_app(model.detect, "3", limits)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield listener.getsockname()
+    finally:
+        model.let_go.set()
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def ask_at(
+    address: tuple[str, int], method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+) -> Answer:
+    connection = http.client.HTTPConnection(*address, timeout=60)
+    try:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        text = response.read()
+        is_json = response.headers["content-type"] == "application/json"
+        return response.status, json.loads(text) if is_json else {}
+    finally:
+        connection.close()
+
+
+def hold(address: tuple[str, int], count: int) -> tuple[list[threading.Thread], list[Answer]]:
+    """`count` clients at once whose photos the model holds; their answers come when it lets go."""
+    answers: list[Answer] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(ask_at(address, "POST", "/predict", b"hold")))
+        for _ in range(count)
+    ]
+    for thread in threads:
+        thread.start()
+    return threads, answers
+
+
+def finish(model: Model, threads: list[threading.Thread]) -> None:
+    model.let_go.set()
+    for thread in threads:
+        thread.join()
+
+
 @pytest.fixture
 def address(model: Model) -> Iterator[tuple[str, int]]:
     """A running server with room for two requests and one that waits."""
     limits = Limits(MAX_BYTES, at_once=2, max_waiting=1, wait_seconds=0.5, upload_seconds=0.5)
-    app = make_app(model.detect, "3", limits)
-    listener = listen(0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield listener.getsockname()
-    model.let_go.set()
-    server.should_exit = True
-    thread.join()
-    listener.close()
+    with running(model, limits) as address:
+        yield address
 
 
 @pytest.fixture
 def ask(address: tuple[str, int]) -> Callable[..., Answer]:
-    def ask(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        connection = http.client.HTTPConnection(*address, timeout=60)
-        try:
-            connection.request(method, path, body, headers or {})
-            response = connection.getresponse()
-            text = response.read()
-            is_json = response.headers["content-type"] == "application/json"
-            return response.status, json.loads(text) if is_json else {}
-        finally:
-            connection.close()
-
-    return ask
+    return partial(ask_at, address)
 
 
 def test_a_photo_is_answered_and_health_names_the_version(ask: Callable[..., Answer]) -> None:
@@ -109,20 +141,34 @@ def test_a_client_that_sends_nothing_loses_its_place(address: tuple[str, int]) -
         assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
 
 
-def test_one_too_many_is_told_to_come_again(ask: Callable[..., Answer], model: Model) -> None:
-    answers: list[Answer] = []
-    threads = [
-        threading.Thread(target=lambda: answers.append(ask("POST", "/predict", b"hold"))) for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
+def test_sixteen_clients_at_once_all_get_their_answer(model: Model) -> None:
+    """More than have a place: the others wait for one."""
+    with running(model, Limits(MAX_BYTES)) as address:
+        threads, answers = hold(address, 16)
+        assert model.running.wait(60)
+        finish(model, threads)
+    assert answers == [(200, {"bytes": 4})] * 16
+
+
+def test_one_that_waited_too_long_is_told_to_come_again(address: tuple[str, int], model: Model) -> None:
+    threads, answers = hold(address, 2)
     assert model.running.wait(60)
     deadline = time.monotonic() + 60
-    while (refused := ask("POST", "/predict", b"bad"))[0] != 503:  # until the second has its place
+    while (refused := ask_at(address, "POST", "/predict", b"bad"))[
+        0
+    ] != 503:  # until the second has its place
         assert time.monotonic() < deadline
     assert refused == (503, {"error": "busy, try again"})
-    assert ask("GET", "/health")[0] == 200
-    model.let_go.set()
-    for thread in threads:
-        thread.join()
+    assert ask_at(address, "GET", "/health")[0] == 200
+    finish(model, threads)
     assert answers == [(200, {"bytes": 4})] * 2
+
+
+def test_one_too_many_in_the_queue_is_told_at_once(model: Model) -> None:
+    with running(model, Limits(MAX_BYTES, at_once=1, max_waiting=0, wait_seconds=3600)) as address:
+        threads, answers = hold(address, 1)
+        assert model.running.wait(60)
+        assert ask_at(address, "POST", "/predict", b"x") == (503, {"error": "busy, try again"})
+        finish(model, threads)
+        assert ask_at(address, "POST", "/predict", b"x") == (200, {"bytes": 1})
+    assert answers == [(200, {"bytes": 4})]
