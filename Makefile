@@ -70,8 +70,8 @@ kill-test: $(STAMP)  ## kill -9 a tiny pipeline at random moments, go on, compar
 soak: $(STAMP)  ## train a tiny network and serve for long; memory and open files must stay level; MINUTES=60
 	@fashionseg soak --minutes $(or $(MINUTES),60)
 
-fuzz: $(STAMP)  ## a hundred thousand broken inputs for every reader of files and the photo endpoint; CASES=120000
-	FASHIONSEG_FUZZ_CASES=$(or $(CASES),120000) pytest -q -s -p no:xdist --timeout 0 tests/fuzz
+fuzz: $(STAMP)  ## a hundred thousand broken inputs for every reader of files and the photo endpoint; CASES=100000
+	FASHIONSEG_FUZZ_CASES=$(or $(CASES),100000) pytest -q -s -p no:xdist --timeout 0 tests/fuzz
 
 audit: $(STAMP)  ## write .fashionseg/sbom.json of all locked packages, and ask for known weaknesses in them
 	@fashionseg audit

@@ -9,10 +9,12 @@ from __future__ import annotations
 import atexit
 import faulthandler
 import os
+import random
 import resource
 import shutil
 import sys
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,8 +25,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 TOTAL = int(os.environ.get("FASHIONSEG_FUZZ_CASES", "0"))
-_HANG_SECONDS = 120  # a case takes milliseconds
-_MEMORY = 2**30  # a case may take so much more than there was before it; inputs are of a few kilobytes
+# In a long run each drawn input of bytes or text is followed by so many copies with changed bytes: to draw one takes
+# Hypothesis longer than most readers need for it.
+_FOLLOWERS = 15
+_HANG_SECONDS = 300  # a case takes milliseconds
+# A case may take so much more memory than there was before it; inputs are of a few kilobytes. The address space has to
+# hold the stacks of ArrayRecord's threads too, which wait for ever when one of them cannot start.
+_MEMORY, _ADDRESS_SPACE = 2**30, 2**34
 
 COUNTS: dict[str, Counter[str]] = {}
 
@@ -37,21 +44,23 @@ def fuzz(
     `share` of the cases over all targets go to this one (`short` in the test suite).
     """
     cases = round(TOTAL * share) if TOTAL else short
+    mutable = next((key for key in strategies if key in ("data", "head", "text")), None) if TOTAL else None
 
     def decorate(test: Callable[..., str]) -> Callable[..., None]:
         name = test.__name__.removeprefix("test_")
 
         def run(**drawn: Any) -> None:
             counts = COUNTS.setdefault(name, Counter())
-            with _guarded():
-                outcome = test(**drawn)
-            counts[outcome] += 1
-            if TOTAL and counts.total() % max(cases // 5, 1) == 0:
-                print(f"{name}: {counts.total():,} of {cases:,} cases", file=sys.__stderr__, flush=True)
+            for values in (drawn, *_followers(drawn, mutable)):
+                with _guarded(), _shown(values):
+                    outcome = test(**values)
+                counts[outcome] += 1
+                if TOTAL and counts.total() % max(cases // 5, 1) == 0:
+                    print(f"{name}: {counts.total():,} of {cases:,} cases", file=sys.__stderr__, flush=True)
 
         run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
         return settings(
-            max_examples=cases,
+            max_examples=-(-cases // (1 + _FOLLOWERS)) if mutable else cases,
             derandomize=not TOTAL,
             database=None,
             deadline=None,
@@ -68,12 +77,41 @@ def _guarded() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     faulthandler.dump_traceback_later(_HANG_SECONDS, exit=True, file=sys.__stderr__)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + _MEMORY, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + _ADDRESS_SPACE, hard))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
         faulthandler.cancel_dump_traceback_later()
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most) * 1024
+    assert grown < _MEMORY, f"the case took {grown:,} bytes of memory"
+
+
+@contextmanager
+def _shown(values: dict[str, Any]) -> Iterator[None]:
+    """A follower is not what Hypothesis shows of a failing case."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"with {values!r}")
+        raise
+
+
+def _followers(drawn: dict[str, Any], mutable: str | None) -> Iterator[dict[str, Any]]:
+    """Copies of drawn values with other bytes, always the same ones for the same values."""
+    if mutable is None:
+        return
+    value = drawn[mutable]
+    data = value.encode("utf-8", "replace") if isinstance(value, str) else value
+    rng = random.Random(zlib.crc32(data))
+    for _ in range(_FOLLOWERS):
+        edits = [
+            (rng.choice(_KINDS), rng.random(), rng.randrange(8), rng.choice(_INTERESTING), rng.random())
+            for _ in range(rng.randint(1, 4))
+        ]
+        changed = _mutate((data, edits))
+        yield drawn | {mutable: changed.decode("utf-8", "replace") if isinstance(value, str) else changed}
 
 
 def scratch_folder() -> Path:
@@ -94,8 +132,9 @@ _INTERESTING = [bytes([byte]) for byte in (0, 1, 0x7F, 0x80, 0xFE, 0xFF, *b'0",_
     b"\xed\xa0\x80",  # half a character
 ]
 
+_KINDS = ("flip", "set", "insert", "delete", "copy", "cut")
 _EDIT = st.tuples(
-    st.sampled_from(["flip", "set", "insert", "delete", "copy", "cut"]),
+    st.sampled_from(_KINDS),
     st.floats(0, 1, exclude_max=True),
     st.integers(0, 7),
     st.one_of(st.sampled_from(_INTERESTING), st.binary(min_size=1, max_size=8)),

@@ -60,7 +60,7 @@ MAPS = st.fixed_dictionaries(
 
 
 @fuzz(
-    0.1, data=st.one_of(mutations(*(one.to_bytes() for one in RECORDS)), MAPS, NODES.map(pack), st.binary())
+    0.15, data=st.one_of(mutations(*(one.to_bytes() for one in RECORDS)), MAPS, NODES.map(pack), st.binary())
 )
 def test_record(data: bytes) -> str:
     try:
