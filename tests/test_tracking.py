@@ -54,6 +54,12 @@ def test_reading_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert end == journal.path.stat().st_size
 
 
+def test_the_epoch_is_the_step_and_no_figure_of_its_own(project: Path) -> None:
+    with tracking.stage_run("finetune", load_params()) as run:
+        run.log_metrics({"epoch": 3, "loss": 1.5}, step=3)
+    assert points(only_journal(project)) == [("loss", 3, 1.5)]
+
+
 # --- which run a stage belongs to ----------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from fashionseg.console import say
 from fashionseg.experiments.page import write_comparison
 from fashionseg.experiments.runs import read_runs
 from fashionseg.project import find_root
-from fashionseg.tracking.cached import log_cached_runs
+from fashionseg.tracking.cached import send_cached_runs
 from fashionseg.tracking.identity import journal_folder
 
 
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     root = find_root()
     path = arguments.out or root / "reports" / "experiments.html"
-    log_cached_runs(root)
+    send_cached_runs(root)
     runs = read_runs(journal_folder(), arguments.runs)
     write_comparison(path, runs)
     say(f"{len(runs)} runs compared -> {os.path.relpath(path)}")

@@ -11,7 +11,7 @@ from typing import Any
 from fashionseg.errors import UserError
 from fashionseg.params import flatten
 from fashionseg.project import find_root
-from fashionseg.tracking.cached import log_cached_runs
+from fashionseg.tracking.cached import send_cached_runs
 
 METRICS = Path("reports/metrics.json")
 TRAINING_SUMMARY = Path("models/finetuned/summary.json")
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     root = find_root()
-    log_cached_runs(root)
+    send_cached_runs(root)
     Console(soft_wrap=True).print(_table(root))
     return 0
 

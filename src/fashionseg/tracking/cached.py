@@ -19,6 +19,7 @@ from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, flatten, load_params, params_to_dict, read_yaml
 from fashionseg.tracking.identity import identify, journal_folder, tracked_params
 from fashionseg.tracking.journal import Journal, stored_journals
+from fashionseg.tracking.mirror import start_mirror
 from fashionseg.tracking.stage_run import log_outputs, read_scores
 
 LOCK = Path("dvc.lock")
@@ -48,8 +49,19 @@ class Experiment:
     commit: str
 
 
+def send_cached_runs(root: Path) -> None:
+    """`log_cached_runs`, and what is new goes to MLflow."""
+    before = {journal.folder for journal in stored_journals(journal_folder())}
+    log_cached_runs(root)
+    for journal in stored_journals(journal_folder()):
+        if journal.folder not in before:
+            name = (_first(journal) or {}).get("name", journal.folder.name)
+            with start_mirror(journal, name, load_params(root / PARAMS_FILE).tracking.uri):
+                pass
+
+
 def log_cached_runs(root: Path) -> None:
-    """Logs every DVC experiment, and the workspace, whose scores no journal has; one line for each."""
+    """Writes a journal for every DVC experiment, and the workspace, whose scores no journal has; a line for each."""
     for experiment in experiments(root):
         if not _is_logged(experiment):
             _log_experiment(root, experiment)

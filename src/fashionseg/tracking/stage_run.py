@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +119,11 @@ def stage_run(
     """Logs `stage` into the MLflow run of the present pipeline run while the block runs.
 
     Args:
-        identity: of another run than the one that DVC is at.
+        identity: of another run than the one that DVC is at; its journal is written and not sent.
         folder: where its dvc.lock lies.
     """
     flat = tracked_params(params)
+    is_sent = identity is None
     identity = identity or identify(flat)
     journal = _choose_journal(journal_folder(), identity.key, stage)
     name = identity.name + journal.folder.name.removeprefix(identity.key)
@@ -138,7 +139,7 @@ def stage_run(
         )
     run.begin()
     run.set_tags({"stage": stage, **data_tags(folder)})
-    with start_mirror(journal, name, params.tracking.uri):
+    with start_mirror(journal, name, params.tracking.uri) if is_sent else nullcontext():
         try:
             yield run
         except BaseException as error:
@@ -149,7 +150,7 @@ def stage_run(
 
 
 def log_outputs(folder: Path, params: Params, identity: RunIdentity) -> None:
-    """Logs a finished pipeline run whose outputs lie in `folder`, as its stages would have.
+    """Writes the journal of a finished pipeline run whose outputs lie in `folder`, as its stages would have.
 
     For runs in which no stage ran; the tag `history.from_cache` says so.
     """
