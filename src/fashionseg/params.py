@@ -39,6 +39,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 OpenFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
+Choice = bool | Literal["auto"]
 FourPositive = tuple[Positive, Positive, Positive, Positive]
 
 
@@ -117,7 +118,7 @@ class Augment:
 
 @component
 class Loader:
-    workers: NonNegativeInt
+    workers: NonNegativeInt | Literal["auto"]
     prefetch_batches: Count
 
 
@@ -139,8 +140,8 @@ class TrainingStage:
 @component
 class Train:
     deterministic: bool
-    mixed_precision: bool
-    jit_compile: bool
+    mixed_precision: Choice
+    jit_compile: Choice
     gpu_count: Count
     images_per_gpu: Count
     optimizer: Literal["sgd", "adamw"]

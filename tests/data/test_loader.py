@@ -104,6 +104,7 @@ def test_training_batch_has_the_promised_shapes(decoded, model):
         "gt_classes": ("int32", (4, INSTANCES)),
         "gt_boxes": ("float32", (4, INSTANCES, 4)),
         "gt_masks": ("uint8", (4, INSTANCES, 56, 56)),
+        "sampling_seeds": ("uint32", (4,)),
         "photo_index": ("int32", (4,)),
     }
 

@@ -52,7 +52,7 @@ def make_network(small_model: Callable[..., Model]) -> Callable[..., MaskRCNN]:
 
     def make(seed: int = 0, categories: int = CATEGORIES, **changes: Any) -> MaskRCNN:
         keras.utils.set_random_seed(seed)
-        return build_mask_rcnn(small_model(**changes), categories, seed)
+        return build_mask_rcnn(small_model(**changes), categories)
 
     return make
 
@@ -70,4 +70,5 @@ def batch() -> dict[str, np.ndarray]:
         "gt_classes": classes,
         "gt_boxes": boxes,
         "gt_masks": np.ones((2, INSTANCES, 56, 56), np.uint8),
+        "sampling_seeds": np.arange(2, dtype=np.uint32),
     }

@@ -68,6 +68,7 @@ def make_batch(seed: int) -> dict[str, np.ndarray]:
         "gt_classes": classes.astype(np.int32),
         "gt_boxes": boxes.astype(np.float32),
         "gt_masks": (random.random((BATCH, 4, 56, 56)) < 0.7).astype(np.uint8),
+        "sampling_seeds": np.arange(BATCH, dtype=np.uint32),
         "photo_index": np.arange(BATCH, dtype=np.int32),
     }
 
@@ -131,7 +132,7 @@ def all_equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
 @pytest.fixture
 def network(tiny: Model, settings: Train) -> MaskRCNN:
     make_reproducible(1, settings.deterministic)
-    return build_mask_rcnn(tiny, CATEGORIES, seed=1)
+    return build_mask_rcnn(tiny, CATEGORIES)
 
 
 def test_heads_leave_each_backbone_weight_as_it_was(
@@ -149,7 +150,7 @@ def test_killed_training_ends_with_the_weights_of_an_undisturbed_one(
 ) -> None:
     def fresh() -> MaskRCNN:
         make_reproducible(1, settings.deterministic)
-        network = build_mask_rcnn(tiny, CATEGORIES, seed=1)
+        network = build_mask_rcnn(tiny, CATEGORIES)
         set_trainable(network, "all")
         return network
 
@@ -164,7 +165,7 @@ def test_killed_training_ends_with_the_weights_of_an_undisturbed_one(
     assert all_equal(weights_of(resumed), weights_of(undisturbed))
     # The control: another seed gives other weights.
     make_reproducible(2, settings.deterministic)
-    other = build_mask_rcnn(tiny, CATEGORIES, seed=2)
+    other = build_mask_rcnn(tiny, CATEGORIES)
     assert not all_equal(weights_of(other), weights_of(undisturbed))
 
 

@@ -117,4 +117,5 @@ def make_batch(model: Model, batch_size: int) -> dict[str, np.ndarray]:
         "gt_classes": classes,
         "gt_boxes": boxes,
         "gt_masks": masks,
+        "sampling_seeds": np.arange(batch_size, dtype=np.uint32),
     }

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     taxonomy = competition_taxonomy()
     keras.utils.set_random_seed(params.seed)  # of the layers that the file has no weights for
-    network = build_mask_rcnn(params.model, taxonomy.num_categories, params.seed)
+    network = build_mask_rcnn(params.model, taxonomy.num_categories)
     report = load_matterport_for_categories(network, arguments.path)
     save_model(network, params.model, taxonomy.category_names, arguments.out)
     say(f"{arguments.path} -> {arguments.out}: {report.describe()}")

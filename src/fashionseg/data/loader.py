@@ -39,6 +39,7 @@ from fashionseg.errors import UserError
 
 Batch = dict[str, NDArray[Any]]
 
+_CHOICE, _SAMPLING = 1, 2  # streams of random numbers, beside the augmentation's
 _THREADS = 4  # of each process: decoding and resampling release Python's lock
 
 
@@ -49,7 +50,8 @@ class TrainingBatches:
     batch has the same shape. Worker processes, if any, live until `close`.
 
     Keys: images uint8 [B, S, S, 3]; gt_classes int32 [B, G], category + 1, 0 padding; gt_boxes float32 [B, G, 4];
-    gt_masks uint8 [B, G, M, M], 0 or 1, each spanning its box; photo_index int32 [B], the place in `image_ids`.
+    gt_masks uint8 [B, G, M, M], 0 or 1, each spanning its box; sampling_seeds uint32 [B];
+    photo_index int32 [B], the place in `image_ids`.
     """
 
     def __init__(
@@ -85,7 +87,8 @@ class TrainingBatches:
             start_epoch,
         )
         batches = grain.MapDataset.source(examples).batch(batch_size)
-        self._iterator = _iterate(batches, loader.workers, loader.prefetch_batches, batch_size)
+        workers = 0 if loader.workers == "auto" else loader.workers
+        self._iterator = _iterate(batches, workers, loader.prefetch_batches, batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """
@@ -176,7 +179,10 @@ class Targets:
         self.mini_mask_side = mini_mask_side
 
     def __call__(self, record: PhotoRecord, augmentation: PhotoMap | None, *seed: int) -> Batch:
-        """`augmentation` maps the square onto itself; `seed` chooses if there are more instances than G."""
+        """`augmentation` maps the square onto itself; `seed` names the photo and, in training, the epoch.
+
+        It chooses if there are more instances than G, and which anchors and RoIs the network will sample.
+        """
         photo = decode_jpeg(record.jpeg)
         fitted, (top, left) = _fit(photo, self.side)
         to_square = translation(top, left)
@@ -188,6 +194,7 @@ class Targets:
         stored_hw = (record.height, record.width)
         return {
             "images": image,
+            "sampling_seeds": np.random.SeedSequence([*seed, _SAMPLING]).generate_state(1)[0],
             **self._instances(record, scaling(stored_hw, fitted.shape[:2]).then(to_square), seed),
         }
 
@@ -196,6 +203,7 @@ class Targets:
         count, side = self.max_instances, self.mini_mask_side
         return {
             "images": np.zeros((self.side, self.side, 3), np.uint8),
+            "sampling_seeds": np.array(0, np.uint32),
             "gt_classes": np.zeros(count, np.int32),
             "gt_boxes": np.zeros((count, 4), np.float32),
             "gt_masks": np.zeros((count, side, side), np.uint8),
@@ -203,11 +211,11 @@ class Targets:
 
     def _instances(self, record: PhotoRecord, to_square: PhotoMap, seed: Sequence[int]) -> Batch:
         example = self.empty()
-        del example["images"]
+        del example["images"], example["sampling_seeds"]
         chosen = np.arange(len(record.runs))
         if len(chosen) > self.max_instances:
             # Not the first ones: the csv's order is the annotator's, and the last would never be learnt.
-            chosen = np.random.default_rng([*seed, 1]).permutation(len(chosen))
+            chosen = np.random.default_rng([*seed, _CHOICE]).permutation(len(chosen))
         place = 0
         for number in chosen:
             if place == self.max_instances:

@@ -26,13 +26,12 @@ WEIGHTS_FILE = "model.weights.h5"
 ARCHITECTURE_FILE = "model.json"
 
 
-def build_mask_rcnn(model: Model, num_categories: int, seed: int = 0) -> MaskRCNN:
+def build_mask_rcnn(model: Model, num_categories: int) -> MaskRCNN:
     """The network, initialised at random from Keras's global seed.
 
     Args:
         model: the `model` section of params.yaml.
         num_categories: K - 1.
-        seed: of the sampling of anchors and RoIs in training.
     """
     side, num_classes = model.image_max_dim, num_categories + 1
     batch_norm = BatchNorm(model.train_bn, model.bn_momentum)
@@ -80,7 +79,6 @@ def build_mask_rcnn(model: Model, num_categories: int, seed: int = 0) -> MaskRCN
         proposals_inference=model.post_nms_rois_inference,
         rpn_anchors_per_image=model.rpn_train_anchors_per_image,
         rpn_bbox_std_dev=model.rpn_bbox_std_dev,
-        seed=seed,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from keras import ops
 
 from fashionseg.ops.boxes import Tensor
+from fashionseg.ops.replicas import global_mean
 
 CLIP = 1e-7  # Keras's epsilon, for probabilities inside a logarithm
 LOSS_NAMES = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss")
@@ -23,9 +24,9 @@ def cross_entropy(classes: Tensor, logits: Tensor) -> Tensor:
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of `values` where `mask` (same shape, bool or 0/1) holds; 0 where it never does."""
+    """Mean of `values` where `mask` (same shape, bool or 0/1) holds, over the whole batch; 0 where it never does."""
     mask = ops.cast(mask, "float32")
-    return ops.sum(values * mask) / ops.maximum(ops.sum(mask), 1.0)
+    return global_mean(ops.sum(values * mask), ops.sum(mask))
 
 
 def rpn_class_loss(match: Tensor, logits: Tensor) -> Tensor:

@@ -24,9 +24,10 @@ from fashionseg.model.rpn import Proposals
 from fashionseg.model.rpn_targets import rpn_targets
 from fashionseg.ops.anchors import normalise_anchors
 from fashionseg.ops.boxes import Tensor, is_real, normalise
+from fashionseg.ops.noise import uniform_noise
 from fashionseg.ops.roi_align import multilevel_roi_align
 
-VALIDATION_SEED = 0
+ANCHOR_NOISE, ROI_NOISE = 0, 1  # streams
 
 
 class MaskRCNN(keras.Model):
@@ -64,7 +65,6 @@ class MaskRCNN(keras.Model):
         proposals_inference: int,
         rpn_anchors_per_image: int,
         rpn_bbox_std_dev: tuple[float, ...],
-        seed: int,
     ) -> None:
         super().__init__(name="mask_rcnn")
         self.backbone, self.fpn = backbone, fpn
@@ -78,7 +78,6 @@ class MaskRCNN(keras.Model):
         self.rpn_bbox_std_dev = rpn_bbox_std_dev
         self.anchors = anchors
         self.anchors_norm = normalise_anchors(anchors, (image_side, image_side))
-        self.seeds = keras.random.SeedGenerator(seed)
         self.built = True  # every part with weights was built when it was handed in
 
     def losses_of(self, batch: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
@@ -86,19 +85,20 @@ class MaskRCNN(keras.Model):
 
         Args:
             batch: `images` uint8 [B, S, S, 3] RGB, `gt_classes` int [B, G] (0 = padding), `gt_boxes` [B, G, 4]
-                in pixels, `gt_masks` 0/1 [B, G, m, m] in their boxes.
+                in pixels, `gt_masks` 0/1 [B, G, m, m] in their boxes, `sampling_seeds` uint32 [B], which choose the
+                anchors and RoIs that count.
             training: whether batch statistics and dropout-like behaviour are those of training.
         """
         pyramid = self.pyramid(batch["images"], training)
         rpn_logits, rpn_deltas = self.rpn(pyramid, training)
         proposals = self.propose(rpn_logits, rpn_deltas, self.proposals_training)
-        num_images = ops.shape(rpn_logits)[0]
+        seeds = batch["sampling_seeds"]
 
         match, target_rpn_deltas = rpn_targets(
             self.anchors.astype(np.float32),
             batch["gt_classes"],
             batch["gt_boxes"],
-            self._noise(num_images, len(self.anchors), training),
+            uniform_noise(seeds, len(self.anchors), ANCHOR_NOISE),
             self.rpn_anchors_per_image,
             self.rpn_bbox_std_dev,
         )
@@ -108,7 +108,7 @@ class MaskRCNN(keras.Model):
             batch["gt_classes"],
             normalise(batch["gt_boxes"], self.image_side, self.image_side),
             batch["gt_masks"],
-            self._noise(num_images, num_candidates, training),
+            uniform_noise(seeds, num_candidates, ROI_NOISE),
         )
         class_logits, deltas = self.classify(pyramid, targets.rois_norm, training, targets.is_real)
         # Only positives have a mask to learn, and they come first.
@@ -173,7 +173,3 @@ class MaskRCNN(keras.Model):
         shape = (self.image_side, self.image_side)
         pooled = multilevel_roi_align(pyramid[:4], rois_norm, shape, self.mask_pool_size)
         return run_head(self.mask_head, pooled, is_real(rois_norm) if real is None else real, training)[0]
-
-    def _noise(self, rows: Tensor, columns: int, training: bool) -> Tensor:
-        """Fresh in training; the same each time in validation, so that epochs compare."""
-        return keras.random.uniform((rows, columns), seed=self.seeds if training else VALIDATION_SEED)

@@ -47,7 +47,7 @@ def _save_untrained(folder: Path) -> None:
     from fashionseg.model.build import build_mask_rcnn, save_model
 
     names = competition_taxonomy().category_names
-    save_model(build_mask_rcnn(params.model, len(names), params.seed), params.model, names, folder)
+    save_model(build_mask_rcnn(params.model, len(names)), params.model, names, folder)
 
 
 if __name__ == "__main__":

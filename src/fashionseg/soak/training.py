@@ -80,7 +80,7 @@ def main() -> None:
 
     training_ids, validation_ids = split_ids(arguments.work / "decoded")
     names = competition_taxonomy().category_names
-    network = build_mask_rcnn(params.model, len(names), params.seed)
+    network = build_mask_rcnn(params.model, len(names))
     set_trainable(network, "all")
     state = TrainingState(arguments.work / "state")
     deadline = time.monotonic() + arguments.seconds

@@ -31,17 +31,20 @@ def main() -> None:
     from fashionseg.stages.training_stage import read_history_length, run_training
     from fashionseg.taxonomy import competition_taxonomy
     from fashionseg.training.devices import shared_between
+    from fashionseg.training.hardware import choose_training
     from fashionseg.training.network import set_compute_type, set_trainable
 
-    set_compute_type(params.train.mixed_precision)
-    with shared_between(params.train.gpu_count):
-        network = build_mask_rcnn(params.model, competition_taxonomy().num_categories, params.seed + 1)
+    train = choose_training(params.train)
+    set_compute_type(train.mixed_precision is True)
+    with shared_between(train.gpu_count):
+        network = build_mask_rcnn(params.model, competition_taxonomy().num_categories)
         load_weights(network, arguments.heads / WEIGHTS_FILE)
         set_trainable(network, "all")
         run_training(
             "finetune",
             params,
-            params.train.finetune,
+            train,
+            train.finetune,
             network,
             first_epoch=read_history_length(arguments.heads),
             decoded=arguments.decoded,

@@ -33,17 +33,20 @@ def main() -> None:
     from fashionseg.stages.training_stage import run_training
     from fashionseg.taxonomy import competition_taxonomy
     from fashionseg.training.devices import shared_between
+    from fashionseg.training.hardware import choose_training
     from fashionseg.training.network import set_compute_type, set_trainable
 
-    set_compute_type(params.train.mixed_precision)
-    with shared_between(params.train.gpu_count):
-        network = build_mask_rcnn(params.model, competition_taxonomy().num_categories, params.seed)
+    train = choose_training(params.train)
+    set_compute_type(train.mixed_precision is True)
+    with shared_between(train.gpu_count):
+        network = build_mask_rcnn(params.model, competition_taxonomy().num_categories)
         load_pretrained(network, arguments.pretrained)
         set_trainable(network, "heads")
         run_training(
             "train_heads",
             params,
-            params.train.heads,
+            train,
+            train.heads,
             network,
             first_epoch=0,
             decoded=arguments.decoded,

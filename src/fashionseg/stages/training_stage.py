@@ -13,10 +13,11 @@ from fashionseg.data.loader import TrainingBatches, validation_batches
 from fashionseg.data.split import read_split
 from fashionseg.files import atomic_write
 from fashionseg.model.build import save_model
-from fashionseg.params import Params, TrainingStage, params_to_dict
+from fashionseg.params import Params, Train, TrainingStage, params_to_dict
 from fashionseg.reproducibility import fingerprint, resume_folder
 from fashionseg.taxonomy import competition_taxonomy
 from fashionseg.training import train
+from fashionseg.training.hardware import choose_loader
 from fashionseg.training.loop import write_history
 from fashionseg.training.state import TrainingState
 
@@ -31,6 +32,7 @@ CODE = ("data", "model", "ops", "training")  # a state of other code is not resu
 def run_training(
     stage: str,
     params: Params,
+    train_settings: Train,
     settings: TrainingStage,
     network: MaskRCNN,
     first_epoch: int,
@@ -42,12 +44,14 @@ def run_training(
     """Trains `network` and writes weights, architecture, history and summary into `out`.
 
     Args:
+        train_settings: `params.train` with what the hardware decides.
         settings: epochs and learning rate of this stage.
         first_epoch: epochs of the stages before.
         inputs: files and folders that, with params.yaml, decide the result: they key the resumable state.
     """
     batch_size = params.train.gpu_count * params.train.images_per_gpu
     training_ids, validation_ids = read_split(splits)
+    loader = choose_loader(params.loader)
 
     def make_batches(start_epoch: int) -> TrainingBatches:
         return TrainingBatches(
@@ -55,7 +59,7 @@ def run_training(
             training_ids,
             params.model,
             params.augment,
-            params.loader,
+            loader,
             batch_size,
             seed=params.seed + first_epoch,
             start_epoch=start_epoch,
@@ -74,7 +78,7 @@ def run_training(
         result = train(
             network,
             stage,
-            params.train,
+            train_settings,
             settings.epochs,
             settings.learning_rate,
             first_epoch,

@@ -22,7 +22,7 @@ from fashionseg.training.progress import EpochProgress
 from fashionseg.training.state import TrainingState
 
 Batch = dict[str, np.ndarray]
-MODEL_INPUTS = ("images", "gt_classes", "gt_boxes", "gt_masks")
+MODEL_INPUTS = ("images", "gt_classes", "gt_boxes", "gt_masks", "sampling_seeds")
 
 
 class Batches(Protocol):
@@ -82,7 +82,7 @@ def train(
     optimizer.build(training.trainable_variables)
     if state.epochs_done:
         say(f"{stage}: going on after epoch {state.epochs_done} of {epochs}")
-        state.load(training, network)
+        state.load(training)
         for row in state.history:
             on_epoch(row)
 

@@ -1,4 +1,4 @@
-"""Mask R-CNN as Keras's `fit` wants it: batch in, weighted losses added, each loss also a metric."""
+"""Mask R-CNN as Keras's `fit` wants it: batch in, weighted sum of the losses out, each loss also a metric."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from keras import ops
 from fashionseg.model.losses import LOSS_NAMES, l2_loss
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.ops.boxes import Tensor
+from fashionseg.ops.replicas import num_replicas
 
 
 class TrainingNetwork(keras.Model):
@@ -31,12 +32,26 @@ class TrainingNetwork(keras.Model):
 
     def call(self, batch: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
         """A batch of `fashionseg.data.loader` -> the five losses, unweighted."""
-        losses = self.network.losses_of(batch, training)
-        for name, value in losses.items():
-            self.add_loss(self.loss_weights[name] * value)
+        return self.network.losses_of(batch, training)
+
+    # Not `add_loss`: the devices of a MirroredStrategy share its list, and each would add those of the ones before it.
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: dict[str, Tensor] | None = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """The weighted sum, and in training the weight decay; on several devices the share of this one."""
+        assert y_pred is not None
+        total = sum(self.loss_weights[name] * value for name, value in y_pred.items())
         if training and self.l2_decay:
-            self.add_loss(l2_loss(self.network.trainable_variables, self.l2_decay))
-        return losses
+            total += l2_loss(self.network.trainable_variables, self.l2_decay)
+        return total / num_replicas()
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Nothing: all is built. Keras's own takes batches away from the training when there are several devices."""
 
     def compute_metrics(self, x: Any, y: Any, y_pred: dict[str, Tensor], sample_weight: Any = None) -> dict:
         for mean in self.loss_means:

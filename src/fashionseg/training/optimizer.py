@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
+from fashionseg.ops.boxes import Tensor
+from fashionseg.ops.replicas import equal_shares, num_replicas
 from fashionseg.params import Train
+
+
+class _ClipsTheSum:
+    """Before an optimizer of Keras: on several devices clips the batch's gradient, not the part of each device.
+
+    Keras clips first and sums then. With equal shares of the sum, and a limit that is shared too, clipping each share
+    clips the sum.
+    """
+
+    def apply(self, grads: list[Tensor], trainable_variables: list | None = None) -> Any:
+        return super().apply(equal_shares(grads), trainable_variables)  # type: ignore[misc]
+
+
+class SGD(_ClipsTheSum, keras.optimizers.SGD):
+    pass
+
+
+class AdamW(_ClipsTheSum, keras.optimizers.AdamW):
+    pass
 
 
 def make_optimizer(train: Train, learning_rate: float, total_steps: int) -> keras.optimizers.Optimizer:
@@ -19,13 +42,10 @@ def make_optimizer(train: Train, learning_rate: float, total_steps: int) -> kera
         total_steps: of the stage, warm-up included.
     """
     rate = learning_rate_schedule(train, learning_rate, total_steps)
+    clip_norm = train.gradient_clip_norm / num_replicas()
     if train.optimizer == "sgd":
-        return keras.optimizers.SGD(
-            rate, momentum=train.learning_momentum, global_clipnorm=train.gradient_clip_norm
-        )
-    optimizer = keras.optimizers.AdamW(
-        rate, weight_decay=train.weight_decay, global_clipnorm=train.gradient_clip_norm
-    )
+        return SGD(rate, momentum=train.learning_momentum, global_clipnorm=clip_norm)
+    optimizer = AdamW(rate, weight_decay=train.weight_decay, global_clipnorm=clip_norm)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 

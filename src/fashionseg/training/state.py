@@ -34,12 +34,10 @@ class TrainingState:
         self.history: list[dict[str, Any]] = []
         self.best_epoch = 0
         self.best_loss = float("inf")
-        self._seeds: list[int] = []
         path = folder / STATE_FILE
         if path.exists():
             state = json.loads(path.read_text(encoding="utf-8"))
             self.history = state["history"]
-            self._seeds = state["seeds"]
             self.best_epoch, self.best_loss = state["best_epoch"], state["best_loss"]
 
     @property
@@ -47,10 +45,9 @@ class TrainingState:
         """Whole epochs behind us."""
         return len(self.history)
 
-    def load(self, training: keras.Model, network: MaskRCNN) -> None:
+    def load(self, training: keras.Model) -> None:
         """Puts the last whole epoch into a compiled model whose optimizer is built."""
         training.load_weights(self.folder / WEIGHTS_FILE)
-        network.seeds.state.assign(self._seeds)
 
     def add_epoch(self, row: dict[str, Any], training: keras.Model, network: MaskRCNN) -> None:
         """Adds an epoch and writes the state; the folder is replaced as a whole."""
@@ -70,8 +67,6 @@ class TrainingState:
                 "history": self.history,
                 "best_epoch": self.best_epoch,
                 "best_loss": self.best_loss,
-                # Keras keeps the state of a random generator out of weight files.
-                "seeds": keras.ops.convert_to_numpy(network.seeds.state).tolist(),
             }
             (temporary / STATE_FILE).write_text(json.dumps(state), encoding="utf-8")
 

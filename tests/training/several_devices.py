@@ -1,22 +1,24 @@
-"""Program run by test_devices.py: trains a tiny network on `argv[1]` virtual CPU devices, prints its losses as JSON.
+"""Program run by test_devices.py: a tiny network trained on `argv[1]` virtual CPU devices, its losses and weights.
 
-Virtual devices are set up before TensorFlow starts, hence a process of its own.
+Virtual devices are set up before the backend starts, hence a process of its own. It is run with TensorFlow and JAX.
 """
 
 import dataclasses
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import keras
 import numpy as np
-import tensorflow as tf
 
 from fashionseg.model.build import build_mask_rcnn
 from fashionseg.params import load_params
 from fashionseg.reproducibility import make_reproducible
 from fashionseg.training import devices, train
+from fashionseg.training.hardware import choose_training
 from fashionseg.training.network import set_trainable
 from fashionseg.training.state import TrainingState
 
@@ -27,11 +29,16 @@ def make_batch(seed: int) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed)
     corner = random.integers(0, 30, (BATCH, 4, 2))
     boxes = np.concatenate([corner, corner + random.integers(12, 30, (BATCH, 4, 2))], axis=-1)
+    classes = random.integers(1, CATEGORIES + 1, (BATCH, 4)).astype(np.int32)
+    # Photos of one to four garments: a mean of the devices' means would not be the batch's.
+    classes[np.arange(4)[None, :] > np.arange(BATCH)[:, None]] = 0
     return {
-        "images": random.integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8),
-        "gt_classes": random.integers(1, CATEGORIES + 1, (BATCH, 4)).astype(np.int32),
-        "gt_boxes": boxes.astype(np.float32),
+        # Near the mean pixel: without trained statistics larger values, and rounding, grow from layer to layer.
+        "images": random.integers(110, 120, (BATCH, SIDE, SIDE, 3), dtype=np.uint8),
+        "gt_classes": classes,
+        "gt_boxes": boxes.astype(np.float32) * (classes > 0)[..., None],
         "gt_masks": (random.random((BATCH, 4, 56, 56)) < 0.7).astype(np.uint8),
+        "sampling_seeds": np.arange(BATCH, dtype=np.uint32),
         "photo_index": np.arange(BATCH, dtype=np.int32),
     }
 
@@ -52,12 +59,22 @@ class FixedBatches:
         pass
 
 
+def make_virtual_devices(count: int) -> list[str]:
+    """They stand in for GPUs."""
+    if keras.backend.backend() == "jax":
+        return keras.distribution.list_devices()  # as many as XLA_FLAGS says
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    return [device.name for device in tf.config.list_logical_devices("CPU")]
+
+
 def main() -> None:
     num_devices = int(sys.argv[1])
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * num_devices)
-    names = [device.name for device in tf.config.list_logical_devices("CPU")]
-    devices.find_gpus = lambda: names  # the virtual devices stand in for GPUs
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={num_devices}"
+    names = make_virtual_devices(num_devices)
+    devices.find_gpus = lambda: names
 
     params = load_params(Path(sys.argv[2]))
     model = dataclasses.replace(
@@ -79,28 +96,32 @@ def main() -> None:
     )
     settings = dataclasses.replace(
         params.train,
+        deterministic=False,
+        jit_compile="auto",
         optimizer="sgd",
         gpu_count=num_devices,
         images_per_gpu=BATCH // num_devices,
         warmup_steps=1,
     )
     make_reproducible(1, deterministic=False)
+    settings = choose_training(settings)
     with devices.shared_between(num_devices), tempfile.TemporaryDirectory() as folder:
-        network = build_mask_rcnn(model, CATEGORIES, seed=1)
+        network = build_mask_rcnn(model, CATEGORIES)
         set_trainable(network, "all")
         result = train(
             network,
             "finetune",
             settings,
             EPOCHS,
-            1e-2,
+            1e-3,
             first_epoch=0,
             make_batches=FixedBatches,
             validation=lambda: [make_batch(100)],
             state=TrainingState(Path(folder) / "state"),
             on_epoch=lambda row: None,
         )
-    print(json.dumps([{name: row[name] for name in ("loss", "val_loss")} for row in result.history]))
+        weights = {weight.path: keras.ops.convert_to_numpy(weight.value) for weight in network.weights}
+    np.savez(sys.argv[3], history=json.dumps(result.history), **weights)
 
 
 if __name__ == "__main__":
