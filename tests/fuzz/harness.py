@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 TOTAL = int(os.environ.get("FASHIONSEG_FUZZ_CASES", "0"))
 # In a long run each drawn input of bytes or text is followed by so many copies with changed bytes: to draw one takes
 # Hypothesis longer than most readers need for it.
-_FOLLOWERS = 15
+_FOLLOWERS = 19
 _HANG_SECONDS = 300  # a case takes milliseconds
 # A case may take so much more memory than there was before it; inputs are of a few kilobytes. The address space has to
 # hold the stacks of ArrayRecord's threads too, which wait for ever when one of them cannot start.
@@ -51,12 +51,15 @@ def fuzz(
 
         def run(**drawn: Any) -> None:
             counts = COUNTS.setdefault(name, Counter())
-            for values in (drawn, *_followers(drawn, mutable)):
-                with _guarded(), _shown(values):
-                    outcome = test(**values)
-                counts[outcome] += 1
-                if TOTAL and counts.total() % max(cases // 5, 1) == 0:
-                    print(f"{name}: {counts.total():,} of {cases:,} cases", file=sys.__stderr__, flush=True)
+            with _guarded():
+                for values in (drawn, *_followers(drawn, mutable)):
+                    with _shown(values):
+                        outcome = test(**values)
+                    counts[outcome] += 1
+                    if TOTAL and counts.total() % max(cases // 5, 1) == 0:
+                        print(
+                            f"{name}: {counts.total():,} of {cases:,} cases", file=sys.__stderr__, flush=True
+                        )
 
         run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
         return settings(

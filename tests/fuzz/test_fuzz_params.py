@@ -42,7 +42,7 @@ CHANGES = st.lists(
 )
 
 
-@fuzz(0.02, changes=CHANGES)
+@fuzz(0.015, changes=CHANGES)
 def test_params_values(changes: list[tuple[str, str, Any]]) -> str:
     values = json.loads(json.dumps(VALUES))
     for key, kind, node in changes:
@@ -58,7 +58,7 @@ def test_params_values(changes: list[tuple[str, str, Any]]) -> str:
     return check(lambda: parse_params(values, PATH))
 
 
-@fuzz(0.02, data=mutations(*(f"{section}\n".encode() for section in SECTIONS)))
+@fuzz(0.015, data=mutations(*(f"{section}\n".encode() for section in SECTIONS)))
 def test_params_file_part(data: bytes) -> str:
     PATH.write_bytes(data)
     return check(lambda: load_params(PATH))

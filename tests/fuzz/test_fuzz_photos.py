@@ -140,7 +140,7 @@ def server() -> Iterator[None]:
     SERVER.pop().runner.close()
 
 
-@fuzz(0.1, data=mutations(*JPEGS), cut=st.integers(1, 5000))
+@fuzz(0.08, data=mutations(*JPEGS), cut=st.integers(1, 5000))
 def test_jpeg_to_the_server(data: bytes, cut: int) -> str:
     return check(data, cut)
 

@@ -60,7 +60,7 @@ MAPS = st.fixed_dictionaries(
 
 
 @fuzz(
-    0.15, data=st.one_of(mutations(*(one.to_bytes() for one in RECORDS)), MAPS, NODES.map(pack), st.binary())
+    0.2, data=st.one_of(mutations(*(one.to_bytes() for one in RECORDS)), MAPS, NODES.map(pack), st.binary())
 )
 def test_record(data: bytes) -> str:
     try:
@@ -96,7 +96,7 @@ FOLDER = scratch_folder()
 SHARD, SHARD_BYTES = write_shard(FOLDER)
 
 
-@fuzz(0.04, head=mutations(SHARD_BYTES[:2000], SHARD_BYTES), tail=st.booleans())
+@fuzz(0.03, head=mutations(SHARD_BYTES[:2000], SHARD_BYTES), tail=st.booleans())
 def test_shard(head: bytes, tail: bool) -> str:
     SHARD.write_bytes(head + SHARD_BYTES[len(head) :] if tail else head)
     try:

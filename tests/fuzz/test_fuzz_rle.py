@@ -36,7 +36,7 @@ TEXTS = st.one_of(
 )
 
 
-@fuzz(0.25, text=TEXTS, height=SIDES, width=SIDES)
+@fuzz(0.3, text=TEXTS, height=SIDES, width=SIDES)
 def test_rle(text: str, height: int, width: int) -> str:
     expected = read_pixels(text, height * width)
     try:

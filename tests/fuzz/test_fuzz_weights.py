@@ -71,7 +71,7 @@ SMALL = [
 WHOLE = write_valid(PAIRS, layer_names(BACKBONE), "earliest")
 
 
-@fuzz(0.08, data=st.one_of(mutations(*SMALL), st.binary(max_size=50)))
+@fuzz(0.06, data=st.one_of(mutations(*SMALL), st.binary(max_size=50)))
 def test_weight_groups(data: bytes) -> str:
     PATH.write_bytes(data)
     try:
@@ -86,7 +86,7 @@ def test_weight_groups(data: bytes) -> str:
         return "valid"
 
 
-@fuzz(0.01, short=50, data=mutations(WHOLE, most=3))
+@fuzz(0.005, short=50, data=mutations(WHOLE, most=3))
 def test_weights_of_a_network(data: bytes) -> str:
     PATH.write_bytes(data)
     network = Network()
