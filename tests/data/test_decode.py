@@ -3,7 +3,6 @@
 import filecmp
 import json
 import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -316,23 +315,22 @@ def test_killed_worker_is_one_clear_error():
 
 
 def test_a_killed_worker_of_the_stage_names_its_parameter(folder, monkeypatch):
-    """Two workers of a stage with enough photos, each killed at its first one."""
     for number in range(64):
         folder.photo(f"{number:03d}.jpg")
         folder.row(f"{number:03d}.jpg")
-    monkeypatch.setattr("fashionseg.data.decode.PhotoDecoder", Killed)
+    monkeypatch.setattr("fashionseg.data.decode.PhotoDecoder", Deadly)
     with pytest.raises(UserError, match=r"set decode\.workers lower$"):
         folder.decode(workers=2)
     assert not folder.decoded.exists()
 
 
-class Killed:
-    """Stands for the decoder of a photo that is too much for the memory."""
+class Deadly:
+    """Stands for the decoder of a photo that is too much for the memory: ends the worker that receives it."""
 
     def __init__(self, *_: object) -> None: ...
 
-    def __call__(self, task: object) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
+    def __reduce__(self) -> tuple:
+        return os._exit, (1,)
 
 
 @pytest.mark.skipif(not CCP.exists(), reason="the real photos are not beside the repository")

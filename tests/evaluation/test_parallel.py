@@ -26,10 +26,13 @@ def test_no_work_gives_no_results():
     assert map_photos(list, [], "") == []
 
 
+class Deadly:
+    """Ends the worker that receives it."""
+
+    def __reduce__(self) -> tuple:
+        return os._exit, (1,)
+
+
 def test_a_killed_worker_is_one_line_that_says_what_helps():
     with pytest.raises(UserError, match=r"was killed; if memory ran out, run it again on fewer cores"):
-        map_photos(_killed, [1, 2], "", workers=2)
-
-
-def _killed(items: list[int]) -> list[int]:
-    os._exit(1)
+        map_photos(Deadly(), [1, 2], "", workers=2)
