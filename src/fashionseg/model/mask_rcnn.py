@@ -6,6 +6,8 @@ images -> backbone -> pyramid -> RPN -> proposals -+-> sampled RoIs -> heads -> 
 
 from __future__ import annotations
 
+from functools import partial
+
 import keras
 import numpy as np
 from keras import ops
@@ -28,6 +30,7 @@ from fashionseg.ops.noise import uniform_noise
 from fashionseg.ops.roi_align import multilevel_roi_align
 
 ANCHOR_NOISE, ROI_NOISE = 0, 1  # streams
+_MASK_ROWS = (8, 16, 24, 40, 64)
 
 
 class MaskRCNN(keras.Model):
@@ -128,7 +131,7 @@ class MaskRCNN(keras.Model):
 
         Returns:
             `detections` [B, D, 6] (normalised box, class, score; zero-padded) and `masks` [B, D, 28, 28], the
-            probabilities for the detected class in its box.
+            probabilities for the detected class in its box (0 in the padding).
         """
         pyramid = self.pyramid(inputs["images"], training)
         rpn_logits, rpn_deltas = self.rpn(pyramid, training)
@@ -136,10 +139,27 @@ class MaskRCNN(keras.Model):
         class_logits, deltas = self.classify(pyramid, rois, training)
         windows_norm = normalise(inputs["windows"], self.image_side, self.image_side)
         detections = self.detections(rois, ops.softmax(class_logits), deltas, windows_norm)
-        mask_logits = self.segment(pyramid, detections[..., :4], training)
-        classes = ops.cast(detections[..., 4], "int32")[..., None, None, None]
-        masks = ops.sigmoid(ops.take_along_axis(mask_logits, classes, axis=4)[..., 0])
-        return {"detections": detections, "masks": masks}
+        return {"detections": detections, "masks": self.masks(pyramid, detections, training)}
+
+    def masks(self, pyramid: list[Tensor], detections: Tensor, training: bool = False) -> Tensor:
+        """Detections [B, D, 6] -> the masks of their classes in their boxes [B, D, 28, 28], 0 in the padding.
+
+        Real detections come first and are few in most photos, while the mask head is the larger part of the work if
+        it runs on the padding too. Shapes are static, so one of a few lengths is chosen.
+        """
+        total = detections.shape[1]
+        lengths = [length for length in _MASK_ROWS if length < total] + [total]
+        longest = ops.max(ops.sum(ops.cast(detections[..., 4] > 0, "int32"), axis=1))
+        index = ops.sum(ops.cast(longest > np.array(lengths[:-1], np.int32), "int32"))
+
+        def masks_of_first(rows: int) -> Tensor:
+            logits = self.segment(pyramid, detections[:, :rows, :4], training)
+            classes = ops.cast(detections[:, :rows, 4], "int32")[..., None, None, None]
+            masks = ops.sigmoid(ops.take_along_axis(logits, classes, axis=4)[..., 0])
+            masks = ops.where(detections[:, :rows, 4, None, None] > 0, masks, 0.0)
+            return ops.pad(masks, [(0, 0), (0, total - rows), (0, 0), (0, 0)])
+
+        return ops.switch(index, [partial(masks_of_first, rows) for rows in lengths])
 
     def pyramid(self, images: Tensor, training: bool = False) -> list[Tensor]:
         """Images uint8 [B, S, S, 3] -> P2 to P6."""
