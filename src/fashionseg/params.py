@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -40,6 +40,7 @@ OpenFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Choice = bool | Literal["auto"]
+Section = TypeVar("Section")
 FourPositive = tuple[Positive, Positive, Positive, Positive]
 
 
@@ -223,6 +224,11 @@ def parse_model(values: dict[str, Any], path: Path) -> Model:
         return TypeAdapter(Model).validate_json(json.dumps(_plain(values, path)))
     except ValidationError as error:
         raise UserError(f"{path}: model.{_describe(error)}") from None
+
+
+def changed(section: Section, **values: Any) -> Section:
+    """The params or a section of them with some values replaced, checked anew."""
+    return type(section)(**{**vars(section), **values})
 
 
 def params_to_dict(params: Params) -> dict[str, Any]:

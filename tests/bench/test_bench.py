@@ -18,14 +18,14 @@ from fashionseg.bench.inputs import (
     write_decoded,
 )
 from fashionseg.bench.loader import measure_loader
-from fashionseg.bench.rows import Bench, Row, changed
+from fashionseg.bench.rows import Bench, Row
 from fashionseg.bench.table import describe, markdown, write_results
 from fashionseg.bench.timing import in_turns
 from fashionseg.cli import main
 from fashionseg.commands.bench import PARTS, original_params
 from fashionseg.errors import UserError
 from fashionseg.evaluation.coco import coco_average_precision
-from fashionseg.params import load_params
+from fashionseg.params import changed, load_params
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from keras import layers
 
 from fashionseg.bench.floor import LayersAlone, strip
 from fashionseg.bench.inference import measure_inference
-from fashionseg.bench.rows import Bench, changed
+from fashionseg.bench.rows import Bench
 from fashionseg.bench.training import compiled_floor, make_batch, measure_training
 from fashionseg.model.build import build_mask_rcnn
-from fashionseg.params import Params, load_params
+from fashionseg.params import Params, changed, load_params
 
 SMALL = {
     "backbone": "resnet14",

@@ -3,7 +3,6 @@
 Virtual devices are set up before the backend starts, hence a process of its own. It is run with TensorFlow and JAX.
 """
 
-import dataclasses
 import json
 import os
 import sys
@@ -15,14 +14,15 @@ import keras
 import numpy as np
 
 from fashionseg.model.build import build_mask_rcnn
-from fashionseg.params import load_params
+from fashionseg.params import changed, load_params
 from fashionseg.reproducibility import make_reproducible
+from fashionseg.soak.inputs import SIDE, tiny_model
 from fashionseg.training import devices, train
 from fashionseg.training.hardware import choose_training
 from fashionseg.training.network import set_trainable
 from fashionseg.training.state import TrainingState
 
-SIDE, BATCH, STEPS, EPOCHS, CATEGORIES = 64, 4, 3, 2, 5
+BATCH, STEPS, EPOCHS, CATEGORIES = 4, 3, 2, 5
 
 
 def make_batch(seed: int) -> dict[str, np.ndarray]:
@@ -77,24 +77,8 @@ def main() -> None:
     devices.find_gpus = lambda: names
 
     params = load_params(Path(sys.argv[2]))
-    model = dataclasses.replace(
-        params.model,
-        backbone="resnet14",
-        backbone_width=4,
-        train_bn=False,
-        image_max_dim=SIDE,
-        top_down_pyramid_size=8,
-        rpn_channels=8,
-        fpn_classif_fc_layers_size=16,
-        mask_channels=8,
-        rpn_anchor_scales=(8.0, 16.0, 32.0, 48.0, 64.0),
-        rpn_train_anchors_per_image=32,
-        pre_nms_limit=100,
-        post_nms_rois_training=30,
-        train_rois_per_image=12,
-        max_gt_instances=4,
-    )
-    settings = dataclasses.replace(
+    model = changed(tiny_model(params.model), train_bn=False)
+    settings = changed(
         params.train,
         deterministic=False,
         jit_compile="auto",

@@ -15,34 +15,18 @@ from fashionseg.model.losses import LOSS_NAMES
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.params import Model, Train, load_params
 from fashionseg.reproducibility import make_reproducible
+from fashionseg.soak.inputs import SIDE, tiny_model
 from fashionseg.training import TrainingResult, train
 from fashionseg.training.network import set_trainable
 from fashionseg.training.state import TrainingState
 
-SIDE, BATCH, STEPS, EPOCHS, CATEGORIES = 64, 2, 2, 3, 5
+BATCH, STEPS, EPOCHS, CATEGORIES = 2, 2, 3, 5
 NAMES = ("a", "b", "c", "d", "e")
 
 
 @pytest.fixture
 def tiny() -> Model:
-    return dataclasses.replace(
-        load_params().model,
-        backbone="resnet14",
-        backbone_width=4,
-        image_max_dim=SIDE,
-        top_down_pyramid_size=8,
-        rpn_channels=8,
-        fpn_classif_fc_layers_size=16,
-        mask_channels=8,
-        rpn_anchor_scales=(8.0, 16.0, 32.0, 48.0, 64.0),
-        rpn_train_anchors_per_image=32,
-        pre_nms_limit=100,
-        post_nms_rois_training=30,
-        post_nms_rois_inference=20,
-        train_rois_per_image=12,
-        max_gt_instances=4,
-        detection_max_instances=5,
-    )
+    return tiny_model(load_params().model)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from fashionseg.bench.inputs import MASKS_PER_PHOTO, PHOTO_HW, make_photo, make_rles
-from fashionseg.bench.rows import Bench, Row, changed
+from fashionseg.bench.rows import Bench, Row
 from fashionseg.bench.timing import in_turns, spread
 from fashionseg.data.annotations import index_rows
 from fashionseg.data.decode import decode_folder
@@ -21,6 +21,7 @@ from fashionseg.data.photo_decoder import PhotoDecoder, Task
 from fashionseg.data.photos import encode_jpeg
 from fashionseg.data.pool import available_cores
 from fashionseg.data.rle import parse_rle, resize_runs, runs_to_mask
+from fashionseg.params import changed
 from fashionseg.taxonomy import competition_taxonomy
 
 TRAINING_SIDE = 512

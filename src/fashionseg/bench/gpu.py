@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fashionseg.bench.inputs import write_decoded
-from fashionseg.bench.rows import Bench, Row, changed
+from fashionseg.bench.rows import Bench, Row
 from fashionseg.errors import UserError
+from fashionseg.params import changed
 
 if TYPE_CHECKING:
     from fashionseg.data.loader import TrainingBatches

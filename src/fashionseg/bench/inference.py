@@ -11,13 +11,13 @@ import numpy as np
 
 from fashionseg.bench.floor import LayersAlone
 from fashionseg.bench.inputs import DETECTIONS_PER_PHOTO, NUM_CATEGORIES, PHOTO_HW, make_photo
-from fashionseg.bench.rows import Bench, Row, changed
+from fashionseg.bench.rows import Bench, Row
 from fashionseg.bench.timing import in_turns, spread
 from fashionseg.data.rle import format_rle
 from fashionseg.evaluation.paste import paste_runs
 from fashionseg.inference import Detector, load_detector, predict_photos
 from fashionseg.model.build import build_mask_rcnn, save_model
-from fashionseg.params import Model
+from fashionseg.params import Model, changed
 
 # Seconds a photo of Matterport's code on 2 cores at 512 px, measured elsewhere: quoted, not measured here.
 MATTERPORT_SECONDS = {("resnet50", 512): 1.6, ("resnet101", 512): 1.9}

@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 
 from fashionseg.bench.inputs import MASKS_PER_PHOTO, write_decoded
-from fashionseg.bench.rows import Bench, Row, changed
+from fashionseg.bench.rows import Bench, Row
 from fashionseg.data.augment import AxisMap, PhotoMap, warp_photo
 from fashionseg.data.loader import TrainingBatches
 from fashionseg.data.photos import decode_jpeg
 from fashionseg.data.pool import available_cores
 from fashionseg.data.records import PhotoSource
+from fashionseg.params import changed
 
 _SIDE = 512
 _BATCH = 8

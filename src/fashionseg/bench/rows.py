@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from fashionseg.params import Params
 
@@ -74,11 +73,3 @@ class Bench:
     def count(self, usual: int, least: int = 1) -> int:
         """`usual` pieces of work, fewer in a small run."""
         return max(least, round(usual * self.size))
-
-
-Section = TypeVar("Section")
-
-
-def changed(section: Section, **values: Any) -> Section:
-    """A section of params.yaml with some values replaced, checked anew."""
-    return replace(section, **values)  # type: ignore[type-var]

@@ -10,10 +10,10 @@ import numpy as np
 
 from fashionseg.bench.floor import LayersAlone
 from fashionseg.bench.inputs import MASKS_PER_PHOTO, NUM_CATEGORIES
-from fashionseg.bench.rows import Bench, Row, changed
+from fashionseg.bench.rows import Bench, Row
 from fashionseg.bench.timing import in_turns, spread
 from fashionseg.model.build import build_mask_rcnn
-from fashionseg.params import Model, Params
+from fashionseg.params import Model, Params, changed
 from fashionseg.training.network import TrainingNetwork
 from fashionseg.training.optimizer import make_optimizer, uses_l2_loss
 

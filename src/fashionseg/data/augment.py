@@ -75,7 +75,8 @@ class Augmenter:
         return {"augment": self.augment, "side": self.side}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+        self.augment, self.side = state["augment"], state["side"]
+        self._of_thread = threading.local()
 
     def draw(self, *seed: int) -> PhotoMap:
         """The map of one photo in one epoch, from any whole numbers that name the two."""

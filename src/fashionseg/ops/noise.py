@@ -25,7 +25,9 @@ def uniform_noise(seeds: Tensor, count: int, stream: int) -> Tensor:
     Returns:
         float32 [B, N].
     """
-    keys = _mix(_mix(ops.cast(seeds, "uint32")) + np.uint32(stream))  # inside, a stream would be a seed shifted by it
+    keys = _mix(
+        _mix(ops.cast(seeds, "uint32")) + np.uint32(stream)
+    )  # inside, a stream would be a seed shifted by it
     places = _mix(ops.convert_to_tensor(np.arange(1, count + 1, dtype=np.uint32)))
     bits = _mix(ops.bitwise_xor(keys[:, None], places[None, :]))
     high = ops.cast(ops.right_shift(bits, np.uint32(32 - _MANTISSA_BITS)), "float32")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -67,7 +67,7 @@ def line_chart(
     return "".join([*parts, "</svg>"])
 
 
-def _curve(line: Line, x, y) -> list[str]:  # type: ignore[no-untyped-def]
+def _curve(line: Line, x: Callable[[float], float], y: Callable[[float], float]) -> list[str]:
     """The path, broken at gaps, and a dot per epoch whose title tells the value."""
     path, pen_down, dots = [], False, []
     for epoch, value in enumerate(line.values, 1):

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fashionseg.bench.rows import changed
 from fashionseg.data.decode import decode_folder
 from fashionseg.data.sample import write_sample
 from fashionseg.data.tables import read_photos
 from fashionseg.files import atomic_directory
-from fashionseg.params import Params
+from fashionseg.params import Model, Params, changed
 
 SIDE = 64
 _TRAIN_PHOTOS, _TEST_PHOTOS, _SEED = 40, 16, 7
 _BATCH = 4
 
 
-def soak_params(params: Params) -> Params:
-    """`params` with the tiny network; one loader worker, as in the sample."""
-    model = changed(
-        params.model,
+def tiny_model(model: Model) -> Model:
+    """`model` with few channels and an input of 64 pixels."""
+    return changed(
+        model,
         backbone="resnet14",
         backbone_width=4,
         image_max_dim=SIDE,
@@ -33,9 +32,15 @@ def soak_params(params: Params) -> Params:
         post_nms_rois_training=30,
         post_nms_rois_inference=20,
         train_rois_per_image=12,
-        max_gt_instances=8,
-        detection_max_instances=10,
-        detection_min_confidence=0.0,
+        max_gt_instances=4,
+        detection_max_instances=5,
+    )
+
+
+def soak_params(params: Params) -> Params:
+    """`params` with the tiny network; one loader worker, as in the sample."""
+    model = changed(
+        tiny_model(params.model), max_gt_instances=8, detection_max_instances=10, detection_min_confidence=0.0
     )
     train = changed(
         params.train,

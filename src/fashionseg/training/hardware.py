@@ -7,7 +7,7 @@ import os
 import keras
 
 from fashionseg.console import say
-from fashionseg.params import Loader, Train
+from fashionseg.params import Loader, Train, changed
 
 # The first with bfloat16 in its matrix units (Ampere); a V100 is 7.0.
 _BFLOAT16_CAPABILITY = (8, 0)
@@ -28,7 +28,7 @@ def choose_training(train: Train) -> Train:
         chosen["jit_compile"] = keras.backend.backend() == "jax"
     for name, value in chosen.items():
         say(f"train.{name}: auto, here {str(value).lower()}")
-    return Train(**{**vars(train), **chosen})
+    return changed(train, **chosen)
 
 
 def choose_loader(loader: Loader) -> Loader:
@@ -37,7 +37,7 @@ def choose_loader(loader: Loader) -> Loader:
         return loader
     workers = min(max(len(os.sched_getaffinity(0)) - 1, 1), _MAX_WORKERS)
     say(f"loader.workers: auto, here {workers}")
-    return Loader(**{**vars(loader), "workers": workers})
+    return changed(loader, workers=workers)
 
 
 def _compute_capabilities() -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from fashionseg.ops.replicas import equal_shares, num_replicas
 from fashionseg.params import Train
 
 
-class _ClipsTheSum:
+class _ClipsTheSum(keras.optimizers.Optimizer):
     """Before an optimizer of Keras: on several devices clips the batch's gradient, not the part of each device.
 
     Keras clips first and sums then. With equal shares of the sum, and a limit that is shared too, clipping each share
@@ -19,7 +19,7 @@ class _ClipsTheSum:
     """
 
     def apply(self, grads: list[Tensor], trainable_variables: list | None = None) -> Any:
-        return super().apply(equal_shares(grads), trainable_variables)  # type: ignore[misc]
+        return super().apply(equal_shares(grads), trainable_variables)
 
 
 class SGD(_ClipsTheSum, keras.optimizers.SGD):

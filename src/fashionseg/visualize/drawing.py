@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -47,5 +49,5 @@ def paint(
     _lines(picture, contours, mixed(colour, PAPER, 0.35), 2 * unit)
 
 
-def _lines(picture: np.ndarray, contours: object, colour: Colour, width: int) -> None:
-    cv2.drawContours(picture, contours, -1, colour, width, lineType=cv2.LINE_AA)  # type: ignore[call-overload]
+def _lines(picture: np.ndarray, contours: Sequence[cv2.typing.MatLike], colour: Colour, width: int) -> None:
+    cv2.drawContours(picture, contours, -1, colour, width, lineType=cv2.LINE_AA)
