@@ -6,6 +6,7 @@ import numpy as np
 from keras import layers, ops
 
 from fashionseg.ops.boxes import Tensor, apply_deltas, clip_boxes
+from fashionseg.ops.gather import take_rows
 from fashionseg.ops.nms import first_kept, greedy_keep
 
 
@@ -47,19 +48,21 @@ class Detections(layers.Layer):
         """
         classes = ops.argmax(class_scores, axis=2)
         scores = ops.max(class_scores, axis=2)
-        deltas = ops.take_along_axis(deltas, classes[..., None, None], axis=2)[:, :, 0]
+        num_rois, num_classes = deltas.shape[1:3]
+        of_roi = ops.reshape(deltas, (-1, num_rois * num_classes, 4))
+        deltas = take_rows(of_roi, ops.arange(num_rois, dtype="int32") * num_classes + classes)
         boxes = apply_deltas(rois_norm, deltas * np.array(self.bbox_std_dev, np.float32))
         boxes = clip_boxes(boxes, windows_norm[:, None])
         valid = ops.logical_and(classes > 0, scores >= self.min_confidence)
 
         # By falling score (ties: the lower RoI first), with the invalid ones last.
         _, order = ops.top_k(ops.where(valid, scores, -1.0), k=scores.shape[1])
-        boxes = ops.take_along_axis(boxes, order[..., None], axis=1)
-        classes, scores, valid = (ops.take_along_axis(x, order, axis=1) for x in (classes, scores, valid))
+        boxes = take_rows(boxes, order)
+        classes, scores, valid = (take_rows(x, order) for x in (classes, scores, valid))
         keep = greedy_keep(boxes, self.nms_threshold, valid, groups=classes)
         kept, is_real = first_kept(keep, self.max_instances)
         rows = ops.concatenate([boxes, ops.cast(classes, "float32")[..., None], scores[..., None]], axis=2)
-        rows = ops.take_along_axis(rows, kept[..., None], axis=1)
+        rows = take_rows(rows, kept)
         return ops.where(is_real[..., None], rows, 0.0)
 
     def get_config(self) -> dict:

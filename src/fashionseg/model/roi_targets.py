@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from fashionseg.ops.boxes import Tensor, encode_deltas, iou_matrix, is_real
+from fashionseg.ops.gather import take_rows
 from fashionseg.ops.masks import EDGE_SLACK, crop_masks, relative_boxes
 from fashionseg.ops.matching import best_match, touches_crowd
 from fashionseg.ops.sampling import limit
@@ -142,28 +143,18 @@ class RoiSampler(NamedTuple):
         gt_masks: Tensor,
         mask_frames_norm: Tensor,
     ) -> RoiTargets:
-        rois = ops.where(
-            is_chosen[..., None], ops.take_along_axis(candidates, chosen[..., None], axis=1), 0.0
-        )
-        matched = ops.take_along_axis(best, chosen, axis=1)
-        matched_boxes = ops.take_along_axis(gt_boxes_norm, matched[..., None], axis=1)
-        classes = ops.where(is_positive, ops.take_along_axis(gt_classes, matched, axis=1), 0)
+        rois = ops.where(is_chosen[..., None], take_rows(candidates, chosen), 0.0)
+        matched = take_rows(best, chosen)
+        matched_boxes = take_rows(gt_boxes_norm, matched)
+        classes = ops.where(is_positive, take_rows(gt_classes, matched), 0)
         deltas = encode_deltas(rois, matched_boxes) / np.array(self.bbox_std_dev, np.float32)
         deltas = ops.where(is_positive[..., None], deltas, 0.0)
 
         first = self.max_positives
-        frames = ops.take_along_axis(mask_frames_norm, matched[:, :first, None], axis=1)
-        masks = _take_masks(gt_masks, matched[:, :first])
+        frames = take_rows(mask_frames_norm, matched[:, :first])
+        masks = take_rows(gt_masks, matched[:, :first])
         masks = crop_masks(
             masks, relative_boxes(rois[:, :first], frames), self.mask_size, self.mask_edge_slack
         )
         masks = ops.where(is_positive[:, :first, None, None], ops.round(masks), 0.0)
         return RoiTargets(rois, is_chosen, ops.cast(classes, "int32"), deltas, masks)
-
-
-def _take_masks(gt_masks: Tensor, indices: Tensor) -> Tensor:
-    """[B, G, m, m], int [B, M] -> [B, M, m, m]."""
-    num, side = gt_masks.shape[1], gt_masks.shape[2:]
-    offsets = ops.arange(ops.shape(gt_masks)[0], dtype="int32")[:, None] * num
-    flat = ops.take(ops.reshape(gt_masks, (-1, *side)), ops.reshape(indices + offsets, (-1,)), axis=0)
-    return ops.reshape(flat, (-1, indices.shape[1], *side))

@@ -8,6 +8,7 @@ from keras import layers, ops
 
 from fashionseg.model.layers import conv
 from fashionseg.ops.boxes import Tensor, apply_deltas, clip_boxes
+from fashionseg.ops.gather import take_rows
 from fashionseg.ops.nms import non_max_suppression
 
 WHOLE_IMAGE_NORM = np.array([0, 0, 1, 1], np.float32)
@@ -53,13 +54,11 @@ class Proposals(layers.Layer):
     def call(self, scores: Tensor, deltas: Tensor, anchors_norm: Tensor, count: int) -> Tensor:
         """scores [B, A] of being an object, deltas [B, A, 4], anchors_norm [A, 4] -> boxes_norm [B, count, 4]."""
         scores, indices = ops.top_k(scores, k=min(self.pre_nms_limit, scores.shape[1]))
-        deltas = ops.take_along_axis(deltas, indices[..., None], axis=1) * np.array(
-            self.bbox_std_dev, np.float32
-        )
+        deltas = take_rows(deltas, indices) * np.array(self.bbox_std_dev, np.float32)
         boxes = apply_deltas(ops.take(anchors_norm, indices, axis=0), deltas)
         boxes = clip_boxes(boxes, WHOLE_IMAGE_NORM)
         kept, valid = non_max_suppression(boxes, scores, self.nms_threshold, count)
-        boxes = ops.take_along_axis(boxes, kept[..., None], axis=1)
+        boxes = take_rows(boxes, kept)
         return ops.where(valid[..., None], boxes, 0.0)
 
     def get_config(self) -> dict:

@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from fashionseg.ops.boxes import Tensor, encode_deltas, iou_matrix
+from fashionseg.ops.gather import take_rows
 from fashionseg.ops.matching import best_match, is_best_of_some, touches_crowd
 from fashionseg.ops.sampling import limit
 
@@ -51,7 +52,7 @@ def rpn_targets(
     negative = _limit_by_row(negative, priorities, anchors_per_image - num_positive, anchors_per_image)
     match = ops.cast(positive, "int32") - ops.cast(negative, "int32")
 
-    matched = ops.take_along_axis(gt_boxes, best[..., None], axis=1)
+    matched = take_rows(gt_boxes, best)
     deltas = ops.cast(encode_deltas(anchors[None], matched) / std_dev, "float32")
     return match, ops.where(positive[..., None], deltas, 0.0)
 
@@ -62,6 +63,6 @@ def _limit_by_row(candidates: Tensor, priorities: Tensor, max_counts: Tensor, up
     keys = ops.where(candidates, priorities, -1.0)
     best_keys, _ = ops.top_k(keys, k=min(upper_bound, num))
     last = ops.clip(max_counts - 1, 0, min(upper_bound, num) - 1)
-    smallest_kept = ops.take_along_axis(best_keys, last, axis=1)
+    smallest_kept = take_rows(best_keys, last)
     kept = ops.logical_and(candidates, keys >= smallest_kept)
     return ops.logical_and(kept, max_counts > 0)
