@@ -1,7 +1,10 @@
 """Training a tiny network on fixed batches: what is trained, what stays, and that a killed training goes on."""
 
 import dataclasses
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,10 @@ def tiny() -> Model:
 
 @pytest.fixture
 def settings() -> Train:
+    return make_settings()
+
+
+def make_settings() -> Train:
     return dataclasses.replace(
         load_params().train,
         deterministic=True,
@@ -75,7 +82,7 @@ class FixedBatches:
         pass
 
 
-class Killed(Exception):
+class Stopped(Exception):
     pass
 
 
@@ -83,13 +90,13 @@ def run(
     network: MaskRCNN,
     settings: Train,
     folder: Path,
-    kill_after: int | None = None,
+    stop_after: int | None = None,
     rate: float = 1e-3,
     make_batches: type[FixedBatches] = FixedBatches,
 ) -> TrainingResult:
     def on_epoch(row: dict[str, Any]) -> None:
-        if row["epoch"] == kill_after:
-            raise Killed
+        if row["epoch"] == stop_after:
+            raise Stopped
 
     return train(
         network,
@@ -103,6 +110,13 @@ def run(
         state=TrainingState(folder),
         on_epoch=on_epoch,
     )
+
+
+def fresh_network(settings: Train) -> MaskRCNN:
+    make_reproducible(1, settings.deterministic)
+    network = build_mask_rcnn(tiny_model(load_params().model), CATEGORIES)
+    set_trainable(network, "all")
+    return network
 
 
 def weights_of(network: keras.Model) -> list[np.ndarray]:
@@ -129,27 +143,33 @@ def test_heads_leave_each_backbone_weight_as_it_was(
     assert not all_equal(weights_of(network.box_head), heads)
 
 
-def test_killed_training_ends_with_the_weights_of_an_undisturbed_one(
-    tiny: Model, settings: Train, tmp_path: Path
-) -> None:
-    def fresh() -> MaskRCNN:
-        make_reproducible(1, settings.deterministic)
-        network = build_mask_rcnn(tiny, CATEGORIES)
-        set_trainable(network, "all")
-        return network
+def stop_after_an_epoch(settings: Train, folder: Path) -> None:
+    with pytest.raises(Stopped):
+        run(fresh_network(settings), settings, folder, stop_after=2)
 
-    undisturbed = fresh()
+
+def kill_in_an_epoch(settings: Train, folder: Path) -> None:
+    program = subprocess.run([sys.executable, Path(__file__).with_name("killed_training.py"), folder])
+    assert program.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("interrupt", [stop_after_an_epoch, kill_in_an_epoch])
+def test_an_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(
+    settings: Train, tmp_path: Path, interrupt: Callable[[Train, Path], None]
+) -> None:
+    undisturbed = fresh_network(settings)
     expected = run(undisturbed, settings, tmp_path / "undisturbed")
-    with pytest.raises(Killed):
-        run(fresh(), settings, tmp_path / "killed", kill_after=2)
-    resumed = fresh()
-    result = run(resumed, settings, tmp_path / "killed")
+    interrupt(settings, tmp_path / "interrupted")
+    done = TrainingState(tmp_path / "interrupted").epochs_done
+    assert 0 < done < EPOCHS
+    resumed = fresh_network(settings)
+    result = run(resumed, settings, tmp_path / "interrupted")
 
     assert result.history == expected.history
     assert all_equal(weights_of(resumed), weights_of(undisturbed))
     # The control: another seed gives other weights.
     make_reproducible(2, settings.deterministic)
-    other = build_mask_rcnn(tiny, CATEGORIES)
+    other = build_mask_rcnn(tiny_model(load_params().model), CATEGORIES)
     assert not all_equal(weights_of(other), weights_of(undisturbed))
 
 
