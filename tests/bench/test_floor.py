@@ -15,6 +15,7 @@ from fashionseg.bench.inference import measure_inference
 from fashionseg.bench.rows import Bench
 from fashionseg.bench.training import compiled_floor, make_batch, measure_training
 from fashionseg.model.build import build_mask_rcnn
+from fashionseg.model.layers import ConvNorm
 from fashionseg.params import Params, changed, load_params
 
 SMALL = {
@@ -47,7 +48,12 @@ def fresh_keras() -> Iterator[None]:
 
 
 def with_weights(model: keras.Model) -> list[str]:
-    return sorted(layer.name for layer in model.layers if layer.weights and "bn" not in layer.name)
+    names = (
+        layer.conv_name if isinstance(layer, ConvNorm) else layer.name
+        for layer in model.layers
+        if layer.weights
+    )
+    return sorted(names)
 
 
 def test_stripping_keeps_every_convolution_and_dense_layer(params: Params) -> None:
@@ -58,11 +64,7 @@ def test_stripping_keeps_every_convolution_and_dense_layer(params: Params) -> No
         assert [tuple(output.shape) for output in stripped.outputs] == [
             tuple(output.shape) for output in part.outputs
         ]
-        assert not [
-            layer
-            for layer in stripped.layers
-            if isinstance(layer, layers.BatchNormalization | layers.Activation)
-        ]
+        assert not [layer for layer in stripped.layers if isinstance(layer, ConvNorm | layers.Activation)]
         activations = {layer.activation.__name__ for layer in stripped.layers if hasattr(layer, "activation")}
         assert activations <= {"linear"}
 
@@ -95,8 +97,8 @@ def test_the_floor_runs_for_inference(params: Params) -> None:
     )
     floor.compile()
     outputs = floor.predict_on_batch({"images": np.zeros((1, 64, 64, 3), np.uint8)})
-    # Logits and deltas of five levels, then class, box and mask of the heads.
-    assert len(outputs) == 2 * 5 + 3
+    # Logits and deltas of five levels, then class and box, features and logits of the mask.
+    assert len(outputs) == 2 * 5 + 4
     assert all(np.isfinite(output).all() for output in outputs)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from fashionseg.model.layers import ConvNorm
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.ops.boxes import Tensor
 
@@ -66,12 +67,24 @@ def strip(part: keras.Model) -> keras.Model:
 
 
 def _strip_layer(layer: layers.Layer) -> layers.Layer:
-    if isinstance(layer, layers.BatchNormalization | layers.Activation):
+    if isinstance(layer, layers.Activation):
         return Nothing(name=layer.name, dtype=layer.dtype_policy)
+    if isinstance(layer, ConvNorm):
+        return ConvAlone.from_config(layer.conv.get_config())
     config = layer.get_config()
     if "activation" in config:
         config["activation"] = "linear"
     return layer.__class__.from_config(config)
+
+
+class ConvAlone(layers.Conv2D):
+    """A convolution where a normalised one was."""
+
+    def call(self, inputs: Tensor, mask: Any = None, training: bool | None = None) -> Tensor:
+        return super().call(inputs)
+
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> None:
+        return None
 
 
 class Nothing(layers.Layer):

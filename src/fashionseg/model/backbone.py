@@ -8,7 +8,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from fashionseg.model.layers import BatchNorm, conv, relu
+from fashionseg.model.layers import BatchNorm, relu
 from fashionseg.ops.boxes import Tensor
 
 BLOCKS_PER_STAGE = {
@@ -27,12 +27,12 @@ def build_backbone(backbone: str, image_side: int, width: int, batch_norm: Batch
         backbone: a key of `BLOCKS_PER_STAGE`.
         image_side: S in pixels, a multiple of 32.
         width: channels of the stem (64 in the paper); C2 has 4 x, C5 32 x as many.
-        batch_norm: makes the normalisations.
+        batch_norm: makes the normalised convolutions.
     """
     images = keras.Input((image_side, image_side, 3), name="input_image")
     x = layers.ZeroPadding2D(3, name="conv1_pad")(images)
-    x = conv(x, width, 7, "conv1", strides=2, padding="valid")
-    x = relu(batch_norm(x, "bn_conv1"), "conv1_relu")
+    x = batch_norm.conv(x, width, 7, "conv1", "bn_conv1", strides=2, padding="valid")
+    x = relu(x, "conv1_relu")
     x = layers.MaxPooling2D(3, strides=2, padding="same", name="conv1_pool")(x)
     maps = []
     for stage, num_blocks in enumerate(BLOCKS_PER_STAGE[backbone], start=FIRST_STAGE):
@@ -52,8 +52,8 @@ def _bottleneck(
     def branch(
         x: Tensor, name: str, channels: int, size: int, strides: int = 1, gamma: str = "ones"
     ) -> Tensor:
-        x = conv(x, channels, size, f"res{place}_branch{name}", strides=strides)
-        return batch_norm(x, f"bn{place}_branch{name}", gamma=gamma)
+        names = f"res{place}_branch{name}", f"bn{place}_branch{name}"
+        return batch_norm.conv(x, channels, size, *names, strides=strides, gamma=gamma)
 
     y = relu(branch(x, "2a", channels, 1, strides), f"res{place}_branch2a_relu")
     y = relu(branch(y, "2b", channels, 3), f"res{place}_branch2b_relu")

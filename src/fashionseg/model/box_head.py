@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from fashionseg.model.layers import BatchNorm, conv, relu
+from fashionseg.model.layers import BatchNorm, relu
 from fashionseg.ops.boxes import Tensor
 
 
@@ -18,10 +18,11 @@ def build_box_head(
     """
     pooled = keras.Input((pool_size, pool_size, in_channels), name="pooled")
     is_real = keras.Input((1, 1), dtype="bool", name="is_real")
-    x = conv(pooled, channels, pool_size, "mrcnn_class_conv1", padding="valid")
-    x = relu(batch_norm(x, "mrcnn_class_bn1", mask=is_real), "mrcnn_class_relu1")
-    x = conv(x, channels, 1, "mrcnn_class_conv2")
-    x = relu(batch_norm(x, "mrcnn_class_bn2", mask=is_real), "mrcnn_class_relu2")
+    x = pooled
+    for number, size in ((1, pool_size), (2, 1)):
+        names = f"mrcnn_class_conv{number}", f"mrcnn_class_bn{number}"
+        x = batch_norm.conv(x, channels, size, *names, padding="valid", mask=is_real)
+        x = relu(x, f"mrcnn_class_relu{number}")
     shared = layers.Reshape((channels,), name="pool_squeeze")(x)
     logits = layers.Dense(num_classes, name="mrcnn_class_logits", dtype="float32")(shared)
     small = keras.initializers.RandomNormal(stddev=0.001)

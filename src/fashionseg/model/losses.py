@@ -64,7 +64,7 @@ def mrcnn_bbox_loss(target_classes: Tensor, target_deltas: Tensor, deltas: Tenso
     return masked_mean(ops.mean(smooth_l1(target_deltas, own), axis=-1), target_classes > 0)
 
 
-def mrcnn_mask_loss(target_classes: Tensor, target_masks: Tensor, mask_logits: Tensor) -> Tensor:
+def mrcnn_mask_loss(target_classes: Tensor, target_masks: Tensor, own_logits: Tensor) -> Tensor:
     """Binary cross-entropy over the pixels of the positive RoIs, for the mask of their own class only.
 
     From logits, so saturated pixels keep their gradient (Matterport clips probabilities at 1e-7).
@@ -72,10 +72,9 @@ def mrcnn_mask_loss(target_classes: Tensor, target_masks: Tensor, mask_logits: T
     Args:
         target_classes: int [B, M].
         target_masks: 0/1 [B, M, 28, 28].
-        mask_logits: [B, M, 28, 28, K].
+        own_logits: [B, M, 28, 28], of the target class.
     """
-    own = ops.take_along_axis(mask_logits, target_classes[..., None, None, None], axis=4)[..., 0]
-    entropy = ops.relu(own) - own * target_masks + ops.log1p(ops.exp(-ops.abs(own)))
+    entropy = ops.relu(own_logits) - own_logits * target_masks + ops.log1p(ops.exp(-ops.abs(own_logits)))
     return masked_mean(ops.mean(entropy, axis=(-2, -1)), target_classes > 0)
 
 

@@ -21,11 +21,14 @@ from fashionseg.model.losses import (
     rpn_bbox_loss,
     rpn_class_loss,
 )
+from fashionseg.model.mask_head import logits_of_class
 from fashionseg.model.roi_targets import RoiSampler
 from fashionseg.model.rpn import Proposals
+from fashionseg.model.rpn_samples import rpn_at_anchors
 from fashionseg.model.rpn_targets import rpn_targets
 from fashionseg.ops.anchors import normalise_anchors
 from fashionseg.ops.boxes import Tensor, is_real, normalise
+from fashionseg.ops.gather import take_rows
 from fashionseg.ops.noise import uniform_noise
 from fashionseg.ops.roi_align import multilevel_roi_align
 
@@ -93,8 +96,7 @@ class MaskRCNN(keras.Model):
             training: whether batch statistics and dropout-like behaviour are those of training.
         """
         pyramid = self.pyramid(batch["images"], training)
-        rpn_logits, rpn_deltas = self.rpn(pyramid, training)
-        proposals = self.propose(rpn_logits, rpn_deltas, self.proposals_training)
+        proposals = self.propose(*self.rpn(pyramid, training), self.proposals_training)
         seeds = batch["sampling_seeds"]
 
         match, target_rpn_deltas = rpn_targets(
@@ -105,6 +107,9 @@ class MaskRCNN(keras.Model):
             self.rpn_anchors_per_image,
             self.rpn_bbox_std_dev,
         )
+        _, in_use = ops.top_k(ops.abs(match), k=min(self.rpn_anchors_per_image, len(self.anchors)))
+        match, target_rpn_deltas = take_rows(match, in_use), take_rows(target_rpn_deltas, in_use)
+        rpn_logits, rpn_deltas = rpn_at_anchors(self.rpn_head, pyramid, in_use)
         num_candidates = self.roi_sampler.num_candidates(proposals.shape[1], batch["gt_classes"].shape[1])
         targets = self.roi_sampler(
             proposals,
@@ -117,7 +122,9 @@ class MaskRCNN(keras.Model):
         # Only positives have a mask to learn, and they come first.
         first = self.roi_sampler.max_positives
         positive_classes = targets.classes[:, :first]
-        mask_logits = self.segment(pyramid, targets.rois_norm[:, :first], training, positive_classes > 0)
+        mask_logits = self.segment_class(
+            pyramid, targets.rois_norm[:, :first], positive_classes, training, positive_classes > 0
+        )
         return {
             "rpn_class_loss": rpn_class_loss(match, rpn_logits),
             "rpn_bbox_loss": rpn_bbox_loss(match, target_rpn_deltas, rpn_deltas),
@@ -153,9 +160,8 @@ class MaskRCNN(keras.Model):
         index = ops.sum(ops.cast(longest > np.array(lengths[:-1], np.int32), "int32"))
 
         def masks_of_first(rows: int) -> Tensor:
-            logits = self.segment(pyramid, detections[:, :rows, :4], training)
-            classes = ops.cast(detections[:, :rows, 4], "int32")[..., None, None, None]
-            masks = ops.sigmoid(ops.take_along_axis(logits, classes, axis=4)[..., 0])
+            classes = ops.cast(detections[:, :rows, 4], "int32")
+            masks = ops.sigmoid(self.segment_class(pyramid, detections[:, :rows, :4], classes, training))
             masks = ops.where(detections[:, :rows, 4, None, None] > 0, masks, 0.0)
             return ops.pad(masks, [(0, 0), (0, total - rows), (0, 0), (0, 0)])
 
@@ -189,7 +195,24 @@ class MaskRCNN(keras.Model):
     def segment(
         self, pyramid: list[Tensor], rois_norm: Tensor, training: bool = False, real: Tensor | None = None
     ) -> Tensor:
-        """RoIs [B, R, 4] -> mask logits [B, R, 28, 28, K]."""
+        """RoIs [B, R, 4] -> mask logits of all classes [B, R, 28, 28, K]."""
+        return self._run_mask_head(pyramid, rois_norm, training, real)[1]
+
+    def segment_class(
+        self,
+        pyramid: list[Tensor],
+        rois_norm: Tensor,
+        classes: Tensor,
+        training: bool = False,
+        real: Tensor | None = None,
+    ) -> Tensor:
+        """RoIs [B, R, 4] and a class for each, int [B, R] -> mask logits of that class [B, R, 28, 28]."""
+        features = self._run_mask_head(pyramid, rois_norm, training, real)[0]
+        return logits_of_class(self.mask_head, features, classes)
+
+    def _run_mask_head(
+        self, pyramid: list[Tensor], rois_norm: Tensor, training: bool, real: Tensor | None
+    ) -> list[Tensor]:
         shape = (self.image_side, self.image_side)
         pooled = multilevel_roi_align(pyramid[:4], rois_norm, shape, self.mask_pool_size)
-        return run_head(self.mask_head, pooled, is_real(rois_norm) if real is None else real, training)[0]
+        return run_head(self.mask_head, pooled, is_real(rois_norm) if real is None else real, training)

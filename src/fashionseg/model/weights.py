@@ -22,6 +22,7 @@ from fashionseg.errors import UserError
 from fashionseg.files import atomic_write
 from fashionseg.model.backbone import BLOCKS_PER_STAGE
 from fashionseg.model.hdf5_check import open_checked
+from fashionseg.model.layers import find_layer
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.model.matterport_layout import CLASS_LAYERS, NamePair, layer_names, name_pairs
 from fashionseg.model.room import require_room
@@ -150,7 +151,7 @@ def load_pretrained(network: MaskRCNN, directory: Path) -> LoadReport | None:
 
 def load_matterport_for_categories(network: MaskRCNN, path: Path) -> LoadReport:
     """`load_matterport`, without the class layers when the number of categories differs."""
-    same = num_classes_in(path) == network.box_head.get_layer("mrcnn_class_logits").units
+    same = num_classes_in(path) == find_layer(network.box_head, "mrcnn_class_logits").units
     return load_matterport(network, path, exclude=() if same else CLASS_LAYERS)
 
 
@@ -169,7 +170,7 @@ def backbone_of(network: MaskRCNN) -> str:
 
 def variable_of(network: MaskRCNN, pair: NamePair) -> keras.Variable:
     """The network's variable behind a name pair."""
-    return getattr(getattr(network, pair.part).get_layer(pair.layer), pair.variable)
+    return getattr(find_layer(getattr(network, pair.part), pair.layer), pair.variable)
 
 
 def read_groups(path: Path) -> dict[str, dict[str, np.ndarray]]:
