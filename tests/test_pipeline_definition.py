@@ -272,9 +272,7 @@ with open("ran", "a") as ran:
 
 
 def dvc(*words: str) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-m", "dvc", *words], check=True, capture_output=True, text=True
-    )
+    ended = subprocess.run([sys.executable, "-m", "dvc", *words], check=True, capture_output=True, text=True)
     return ended.stdout
 
 
