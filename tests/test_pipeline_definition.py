@@ -256,22 +256,35 @@ def test_every_parameter_that_a_stage_names_exists(stage: Stage) -> None:
 
 # --- the same through DVC ------------------------------------------------------------------------------------------
 
+# Raw data has photos for training and for the test; every other folder a single file.
 STUB = """
 import pathlib, sys
 stage, *outs = sys.argv[1:]
 params = pathlib.Path("params.yaml").read_text()
 for out in map(pathlib.Path, outs):
-    file = out if out.suffix else out / "content"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(params if out.suffix != ".json" else "{}" + params.replace("\\n", " "))
+    places = ("train/a.jpg", "train/b.jpg", "test/c.jpg") if out.name == "raw" else ("content",)
+    for file in [out] if out.suffix else [out / place for place in places]:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(params if out.suffix != ".json" else "{}" + params.replace("\\n", " "))
 with open("ran", "a") as ran:
     ran.write(stage + " ")
 """
 
 
-@pytest.mark.pipeline
-def test_dvc_runs_just_the_stale_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our graph with stages that only write their outputs."""
+def dvc(*words: str) -> str:
+    ended = subprocess.run([sys.executable, "-m", "dvc", *words], check=True, capture_output=True, text=True)
+    return ended.stdout
+
+
+def stages_run_by_repro() -> list[str]:
+    Path("ran").write_text("")
+    dvc("repro")
+    return sorted(Path("ran").read_text().split())
+
+
+@pytest.fixture
+def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our graph, with stages that only write their outputs, in the current folder; all of them have run."""
     stages = read_yaml(REPO / "dvc.yaml")["stages"]
     for name, stage in stages.items():
         stage["cmd"] = f"{sys.executable} stub.py {name} {' '.join(STAGES[name].outs)}"
@@ -280,17 +293,13 @@ def test_dvc_runs_just_the_stale_stages(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "stub.py").write_text(STUB)
     shutil.copy(REPO / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-
-    def dvc(*words: str) -> None:
-        subprocess.run([sys.executable, "-m", "dvc", *words], check=True, capture_output=True, text=True)
-
-    def stages_run_by_repro() -> list[str]:
-        Path("ran").write_text("")
-        dvc("repro")
-        return sorted(Path("ran").read_text().split())
-
     dvc("init", "--no-scm", "-q")
     assert stages_run_by_repro() == sorted(STAGES)
+
+
+@pytest.mark.pipeline
+@pytest.mark.usefixtures("graph")
+def test_dvc_runs_just_the_stale_stages() -> None:
     assert stages_run_by_repro() == []
     for change in (
         "evaluate.folds=4",
@@ -305,3 +314,29 @@ def test_dvc_runs_just_the_stale_stages(tmp_path: Path, monkeypatch: pytest.Monk
         )
         assert Path("params.yaml").read_text() != text
         assert stages_run_by_repro() == sorted(stale_after(key)), change
+
+
+@pytest.mark.pipeline
+@pytest.mark.usefixtures("graph")
+@pytest.mark.parametrize(
+    ("folder", "readers"), [("train", ["decode"]), ("test", ["decode", "submit"])], ids=["train", "test"]
+)
+def test_a_photo_changed_added_or_removed_is_noticed(folder: str, readers: list[str]) -> None:
+    """By the stage that made it and by those that read it: `submit` wants the names of the test photos alone."""
+    photo = next((Path("data/raw") / folder).iterdir())
+    content = photo.read_bytes()
+    added = photo.with_name("added.jpg")
+
+    def stale() -> list[str]:
+        return sorted(json.loads(dvc("status", "--json")))
+
+    photo.write_bytes(b"changed")
+    assert stale() == sorted(["download", *readers])
+    photo.unlink()
+    assert stale() == sorted(["download", *readers])
+    photo.write_bytes(content)
+    assert stale() == []
+    added.write_bytes(b"new")
+    assert stale() == sorted(["download", *readers])
+    dvc("commit", "--force", "download")  # as if it had downloaded one photo more
+    assert stages_run_by_repro() == readers

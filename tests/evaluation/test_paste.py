@@ -5,13 +5,17 @@ import pytest
 
 from fashionseg.data.rle import runs_to_mask
 from fashionseg.evaluation.bit_masks import to_runs
-from fashionseg.evaluation.paste import paste_bits, paste_columns, paste_runs
+from fashionseg.evaluation.paste import find_taps, interpolate, paste_bits, paste_columns, paste_runs
 
 FULL = np.full((28, 28), 255, np.uint8)
 
 
+def bits_of(mask_probs, box_norm, *thresholds):
+    return paste_bits(mask_probs, find_taps(np.float32(box_norm)[None], (512, 512), 28), 0, thresholds)
+
+
 def pasted(mask_probs, box_pixels, threshold=0.5):
-    (bits,) = paste_bits(mask_probs, np.float32(box_pixels) / 512, (threshold,))
+    (bits,) = bits_of(mask_probs, np.float32(box_pixels) / 512, threshold)
     return runs_to_mask(to_runs(bits), (512, 512))
 
 
@@ -55,8 +59,7 @@ def test_a_higher_threshold_gives_a_mask_inside_the_lower():
     rng = np.random.default_rng(3)
     probs = rng.integers(0, 256, (28, 28)).astype(np.uint8)
     low, high = (
-        runs_to_mask(to_runs(mask), (512, 512))
-        for mask in paste_bits(probs, np.float32([0.1, 0.2, 0.8, 0.7]), (0.4, 0.6))
+        runs_to_mask(to_runs(mask), (512, 512)) for mask in bits_of(probs, [0.1, 0.2, 0.8, 0.7], 0.4, 0.6)
     )
     assert (high & ~low).sum() == 0
     assert low.sum() > high.sum() > 0
@@ -74,6 +77,20 @@ def test_a_box_without_a_pixel_gives_an_empty_mask(box):
     assert not pasted(FULL, box).any()
 
 
+def test_boxes_together_are_pasted_as_each_alone():
+    rng = np.random.default_rng(5)
+    probs = rng.integers(0, 256, (4, 28, 28)).astype(np.uint8)
+    # One of them holds no pixel's centre, one ends beyond the frame.
+    boxes = np.float32([[0.1, 0.2, 0.8, 0.7], [0.5, 0.5, 0.5, 0.9], [0.9, -0.1, 1.2, 0.4], [0, 0, 1, 1]])
+    taps = find_taps(boxes, (40, 60), 28)
+    for row in range(len(boxes)):
+        together = interpolate(probs[row], taps, row).copy()
+        top, left, alone = paste_columns(probs[row], boxes[row], (40, 60))
+        assert taps.first[:, row].tolist() == [top, left]
+        np.testing.assert_array_equal(together, alone)
+    assert taps.count.T.tolist() == [[28, 30], [0, 24], [4, 24], [40, 60]]
+
+
 def test_a_box_beyond_the_frame_is_cut(rectangle):
     np.testing.assert_array_equal(pasted(FULL, [500, -20, 530, 9]), rectangle(500, 0, 512, 9))
 
@@ -83,7 +100,7 @@ def test_runs_of_a_photo_of_any_size_are_the_same_mask():
     probs = rng.integers(0, 256, (28, 28)).astype(np.uint8)
     box = np.float32([0.05, 0.3, 0.9, 0.75])
     np.testing.assert_array_equal(
-        paste_runs(probs, box, (512, 512), 0.5), to_runs(paste_bits(probs, box, (0.5,))[0])
+        paste_runs(probs, box, (512, 512), 0.5), to_runs(bits_of(probs, box, 0.5)[0])
     )
     runs = paste_runs(FULL, np.float32([0.25, 0.5, 0.5, 1.0]), (40, 60), 0.5)
     expected = np.zeros((40, 60), bool)

@@ -25,7 +25,8 @@ STUB = """
 import pathlib, sys
 params = pathlib.Path("params.yaml").read_text()
 for out in map(pathlib.Path, sys.argv[1:]):
-    file = out if out.suffix else out / "content"
+    inside = "test/content" if out.name == "raw" else "content"
+    file = out if out.suffix else out / inside
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(str(out) + params if out.suffix != ".json" else "{}" + params.replace("\\n", " "))
 pathlib.Path("ran").touch()
@@ -51,7 +52,7 @@ class Project:
         """Content by path of every output that dvc.lock names."""
         stages: dict[str, Any] = read_yaml(self.folder / "dvc.lock")["stages"]
         roots = [self.folder / out["path"] for stage in stages.values() for out in stage["outs"]]
-        files = [file for root in roots for file in ([root] if root.is_file() else root.rglob("*"))]
+        files = [file for root in roots for file in (root, *root.rglob("*")) if file.is_file()]
         return {file.relative_to(self.folder).as_posix(): file.read_bytes() for file in files}
 
     def clone(self, folder: Path) -> Project:

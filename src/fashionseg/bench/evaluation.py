@@ -20,7 +20,7 @@ from fashionseg.evaluation.coco import AveragePrecision, coco_average_precision
 from fashionseg.evaluation.competition_metric import competition_scores, match_table
 from fashionseg.evaluation.instances import Thresholds
 from fashionseg.evaluation.outcomes import judge_photos
-from fashionseg.evaluation.paste import paste_bits
+from fashionseg.evaluation.paste import find_taps, paste_bits
 from fashionseg.evaluation.photos import Photo
 from fashionseg.evaluation.submission import write_submission
 from fashionseg.evaluation.submission_check import check_submission
@@ -147,11 +147,11 @@ def _annotations(photos: Sequence[Photo]) -> tuple[list[dict], list[dict]]:
             detections.scores.tolist(),
             detections.boxes_norm.astype(np.float64) * SIDE,
             detections.mask_probs,
-            detections.boxes_norm,
             strict=True,
         )
-        for category, score, (y1, x1, y2, x2), probs, box in columns:
-            segmentation = encode(runs_to_mask(to_runs(paste_bits(probs, box, (0.5,))[0]), FRAME))
+        taps = find_taps(detections.boxes_norm, FRAME, detections.mask_probs.shape[1])
+        for box, (category, score, (y1, x1, y2, x2), probs) in enumerate(columns):
+            segmentation = encode(runs_to_mask(to_runs(paste_bits(probs, taps, box, (0.5,))[0]), FRAME))
             row = {"image_id": place, "category_id": category, "iscrowd": 0, "id": len(found) + 1}
             row |= {"score": score, "segmentation": segmentation, "bbox": [x1, y1, x2 - x1, y2 - y1]}
             row |= {"box_area": (x2 - x1) * (y2 - y1), "mask_area": float(coco_mask.area(segmentation))}

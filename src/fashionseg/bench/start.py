@@ -13,7 +13,7 @@ from fashionseg.bench.rows import Bench, Row
 from fashionseg.bench.timing import in_turns, spread
 from fashionseg.params import read_yaml
 
-_PHOTOS = 45_000
+_PHOTOS, _TEST_PHOTOS = 45_000, 3200  # Kaggle's, about
 
 
 def measure_help(bench: Bench) -> list[Row]:
@@ -37,8 +37,8 @@ def measure_repro(bench: Bench) -> list[Row]:
         AssertionError: it ran a stage.
     """
     folder = bench.work / "pipeline"
-    num_photos = bench.count(_PHOTOS, 10)
-    _write_pipeline(folder, num_photos)
+    num_photos, num_test_photos = bench.count(_PHOTOS, 10), bench.count(_TEST_PHOTOS, 2)
+    _write_pipeline(folder, num_photos, num_test_photos)
     # A repository of its own, although it lies inside ours; hard links keep the cache from being a second copy.
     dvc = Path(sys.executable).parent / "dvc"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
@@ -58,36 +58,37 @@ def measure_repro(bench: Bench) -> list[Row]:
     seconds = in_turns({"no-op": lambda: said.append(run("repro"))}, bench.repeats)["no-op"]
     assert not any("Running stage" in text for text in said), "a stage ran"
     note = f"{spread(seconds)}; the first run, which hashes and caches them: {first:.0f} s"
-    return [
-        Row("start", f"dvc repro, nothing to do, {num_photos:,} photos", min(seconds), "s", 5.0, note=note)
-    ]
+    on = f"dvc repro, nothing to do, {num_photos:,} photos and {num_test_photos:,} of the test"
+    return [Row("start", on, min(seconds), "s", 5.0, note=note)]
 
 
-def _write_pipeline(folder: Path, num_photos: int) -> None:
+def _write_pipeline(folder: Path, num_photos: int, num_test_photos: int) -> None:
     """dvc.yaml with `cmd` replaced, params.yaml, the code it depends on, and a script in place of all stages."""
     from ruamel.yaml import YAML
 
     definition = read_yaml(Path("dvc.yaml"))
     outputs = {out for stage in definition["stages"].values() for out in _outputs(stage)}
-    for name, stage in definition["stages"].items():
+    for stage in definition["stages"].values():
         for dependency in stage.get("deps", []):
             if not any(dependency == out or dependency.startswith(f"{out}/") for out in outputs):
                 _copy(Path(dependency), folder / dependency)
-        stage["cmd"] = (
-            f"{sys.executable} make.py {num_photos if name == 'download' else 1} {' '.join(_outputs(stage))}"
-        )
+        stage["cmd"] = f"{sys.executable} make.py {num_photos} {num_test_photos} {' '.join(_outputs(stage))}"
     definition.pop("plots", None)
     (folder / "params.yaml").write_bytes(Path("params.yaml").read_bytes())
     (folder / "make.py").write_text(
         "import pathlib, sys\n"
-        "for out in map(pathlib.Path, sys.argv[2:]):\n"
+        "num_photos, num_test_photos = map(int, sys.argv[1:3])\n"
+        "for out in map(pathlib.Path, sys.argv[3:]):\n"
         "    if out.suffix:\n"
         "        out.parent.mkdir(parents=True, exist_ok=True)\n"
         "        out.write_text('1')\n"
         "        continue\n"
-        "    out.mkdir(parents=True, exist_ok=True)\n"
-        "    for number in range(int(sys.argv[1]) if out.name == 'raw' else 1):\n"
-        "        (out / f'{number}.jpg').write_text(f'{out}{number}' * 9)\n"
+        "    is_raw = out.name == 'raw'\n"
+        "    folders = {out / 'train': num_photos, out / 'test': num_test_photos} if is_raw else {out: 1}\n"
+        "    for folder, count in folders.items():\n"
+        "        folder.mkdir(parents=True, exist_ok=True)\n"
+        "        for number in range(count):\n"
+        "            (folder / f'{number}.jpg').write_text(f'{folder}{number}' * 9)\n"
     )
     with (folder / "dvc.yaml").open("w", encoding="utf-8") as file:
         YAML(typ="safe", pure=True).dump(definition, file)

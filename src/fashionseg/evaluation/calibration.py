@@ -20,11 +20,11 @@ from functools import partial
 
 import numpy as np
 
-from fashionseg.evaluation.bit_masks import BitMask, intersections, minus
+from fashionseg.evaluation.bit_masks import FRAME, BitMask, intersections, minus
 from fashionseg.evaluation.instances import Thresholds, rows_by_category, suppress
 from fashionseg.evaluation.matching import NUM_THRESHOLDS, iou_levels
 from fashionseg.evaluation.parallel import map_photos
-from fashionseg.evaluation.paste import paste_bits
+from fashionseg.evaluation.paste import find_taps, paste_bits
 from fashionseg.evaluation.photos import Photo, PhotoDetections, PhotoTruths
 
 DROPPED = -1
@@ -136,13 +136,12 @@ def photo_levels(detections: PhotoDetections, truths: PhotoTruths, grid: Grid) -
     kept = suppress(detections.categories, detections.boxes_norm, grid.nms)
     count = int(np.count_nonzero(detections.scores >= np.float32(grid.scores[0])))
     truth_masks = truths.masks()
+    taps = find_taps(detections.boxes_norm[:count], FRAME, detections.mask_probs.shape[1])
     for every_row in rows_by_category(detections.categories[:count]):
         rows = every_row[kept[:, every_row].any(axis=0)]
         category = detections.categories[rows[0]]
         rivals = [mask for mask, its in zip(truth_masks, truths.categories, strict=True) if its == category]
-        pasted = [
-            paste_bits(detections.mask_probs[row], detections.boxes_norm[row], grid.masks) for row in rows
-        ]
+        pasted = [paste_bits(detections.mask_probs[row], taps, row, grid.masks) for row in rows]
         for place in range(len(grid.masks)):
             masks = [of_row[place] for of_row in pasted]
             levels[place][:, :, rows] = _category_levels(masks, rivals, kept[:, rows], grid.min_areas)

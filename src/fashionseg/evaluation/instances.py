@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fashionseg.evaluation.bit_masks import BitMask, intersection, minus
-from fashionseg.evaluation.paste import paste_bits
+from fashionseg.evaluation.bit_masks import FRAME, BitMask, intersection, minus
+from fashionseg.evaluation.paste import find_taps, paste_bits
 from fashionseg.evaluation.photos import PhotoDetections
 
 
@@ -58,10 +58,11 @@ def find_instances(detections: PhotoDetections, thresholds: Thresholds) -> list[
     # Scores are stored as float32: compared as such, a stored 0.3 passes the threshold 0.3.
     count = int(np.count_nonzero(detections.scores >= np.float32(thresholds.score)))
     kept = suppress(detections.categories[:count], detections.boxes_norm[:count], (thresholds.nms,))[0]
+    taps = find_taps(detections.boxes_norm[:count], FRAME, detections.mask_probs.shape[1])
     instances = []
     for rows in rows_by_category(detections.categories[:count]):
         masks = {
-            row: paste_bits(detections.mask_probs[row], detections.boxes_norm[row], (thresholds.mask,))[0]
+            row: paste_bits(detections.mask_probs[row], taps, row, (thresholds.mask,))[0]
             for row in rows
             if kept[row]
         }
