@@ -99,6 +99,7 @@ class Model:
     post_nms_rois_training: Count
     post_nms_rois_inference: Count
     train_rois_per_image: Annotated[int, Field(ge=3)]
+    train_mask_rois_per_image: Count
     roi_positive_ratio: OpenFraction
     proposals_include_gt: bool
     max_gt_instances: Count

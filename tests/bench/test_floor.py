@@ -87,7 +87,7 @@ def test_the_heads_of_the_floor_see_as_many_rows_as_in_training(params: Params) 
     model = params.model
     floor = compiled_floor(params, model)
     sampler = build_mask_rcnn(model, 46).roi_sampler
-    assert (floor.rois, floor.mask_rois) == (sampler.rois_per_image, sampler.max_positives)
+    assert (floor.rois, floor.mask_rois) == (sampler.rois_per_image, sampler.num_masks)
 
 
 def test_the_floor_runs_for_inference(params: Params) -> None:

@@ -162,3 +162,16 @@ def test_mask_targets_are_the_part_of_the_mask_in_the_roi():
     assert targets.masks.shape == (1, 1, 28, 28)
     np.testing.assert_array_equal(targets.masks[0, 0, :14], 1)
     np.testing.assert_array_equal(targets.masks[0, 0, 14:], 0)
+
+
+def test_masks_are_those_of_the_first_positives_however_many_there_are():
+    """Three positives, of classes 4, 5 and 6; two of them have a mask to learn, by falling priority 5 and 6."""
+    boxes = np.array([[[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1], [0, 0.5, 0.5, 1]]], np.float32)
+    masks = np.stack([np.zeros((28, 28)), np.ones((28, 28)), np.zeros((28, 28))])[None].astype(np.float32)
+    proposals = np.zeros((1, 3, 4), np.float32)
+    priorities = np.array([[0, 0, 0, 0.1, 0.9, 0.5]], np.float32)  # of the proposals, then of the instances
+    sampler = RoiSampler(9, 0.34, STD_DEV, 28, includes_gt=True, fills_negatives=True, mask_rois_per_image=2)
+    targets = arrays(sampler(proposals, np.array([[4, 5, 6]]), boxes, masks, priorities))
+    assert targets.classes[0, :3].tolist() == [5, 6, 4]
+    assert targets.masks.shape == (1, 2, 28, 28)
+    assert targets.masks.mean(axis=(0, 2, 3)).tolist() == [1, 0]

@@ -86,9 +86,9 @@ def compiled_step(params: Params, model: Model, jit_compile: bool = False) -> Tr
 
 def compiled_floor(params: Params, model: Model, jit_compile: bool = False) -> LayersAlone:
     """The layers alone, with the same optimizer."""
-    positives = int(model.train_rois_per_image * model.roi_positive_ratio)
     network = build_mask_rcnn(model, NUM_CATEGORIES)
-    return _compile(LayersAlone(network, model.train_rois_per_image, positives), params, jit_compile)
+    sampler = network.roi_sampler
+    return _compile(LayersAlone(network, sampler.rois_per_image, sampler.num_masks), params, jit_compile)
 
 
 def _compile(network: Any, params: Params, jit_compile: bool) -> Any:

@@ -67,6 +67,7 @@ def build_mask_rcnn(model: Model, num_categories: int) -> MaskRCNN:
             mask_size=2 * model.mask_pool_size,
             includes_gt=model.proposals_include_gt,
             fills_negatives=model.proposals_include_gt,
+            mask_rois_per_image=model.train_mask_rois_per_image,
         ),
         anchors=pyramid_anchors(
             (side, side), model.rpn_anchor_scales, model.rpn_anchor_ratios, model.rpn_anchor_stride

@@ -120,7 +120,7 @@ class MaskRCNN(keras.Model):
         )
         class_logits, deltas = self.classify(pyramid, targets.rois_norm, training, targets.is_real)
         # Only positives have a mask to learn, and they come first.
-        first = self.roi_sampler.max_positives
+        first = self.roi_sampler.num_masks
         positive_classes = targets.classes[:, :first]
         mask_logits = self.segment_class(
             pyramid, targets.rois_norm[:, :first], positive_classes, training, positive_classes > 0

@@ -17,7 +17,7 @@ POSITIVE_IOU = 0.5
 
 
 class RoiTargets(NamedTuple):
-    """The sampled RoIs, positives first, and their targets; R = RoIs per image, M = most positives per image.
+    """The sampled RoIs, positives first, and their targets; R = RoIs per image, M = most of them with a mask.
 
     Attributes:
         rois_norm: [B, R, 4], zero rows where there were too few.
@@ -48,6 +48,8 @@ class RoiSampler(NamedTuple):
         cuts_gradient: the box targets are constants. False is Matterport's code, in which the second stage's box
             loss also trains the RPN's boxes through them, which its author did not want (its issue 343).
         mask_edge_slack: see `ops.masks.crop_masks`; 0 is Matterport's code.
+        mask_rois_per_image: at most so many positives, drawn at random like all, have a mask to learn: the mask head
+            is the larger part of a small network's step, and neighbouring RoIs teach it nearly the same. None: all.
     """
 
     rois_per_image: int
@@ -58,11 +60,17 @@ class RoiSampler(NamedTuple):
     fills_negatives: bool
     cuts_gradient: bool = True
     mask_edge_slack: float = EDGE_SLACK
+    mask_rois_per_image: int | None = None
 
     @property
     def max_positives(self) -> int:
-        """M."""
+        """Most positives per image."""
         return int(self.rois_per_image * self.positive_ratio)
+
+    @property
+    def num_masks(self) -> int:
+        """M."""
+        return min(self.max_positives, self.mask_rois_per_image or self.max_positives)
 
     def num_candidates(self, num_proposals: int, num_instances: int) -> int:
         """N, the rows that `priorities` must have."""
@@ -150,7 +158,7 @@ class RoiSampler(NamedTuple):
         deltas = encode_deltas(rois, matched_boxes) / np.array(self.bbox_std_dev, np.float32)
         deltas = ops.where(is_positive[..., None], deltas, 0.0)
 
-        first = self.max_positives
+        first = self.num_masks
         frames = take_rows(mask_frames_norm, matched[:, :first])
         masks = take_rows(gt_masks, matched[:, :first])
         masks = crop_masks(

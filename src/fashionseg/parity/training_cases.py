@@ -80,7 +80,7 @@ class Batch:
         """The five losses by Matterport's rules, the mask head on positive RoIs only as in our training."""
         rois = ops.stop_gradient(targets.rois_norm)
         class_logits, deltas = self.network.classify(pyramid, rois, True, targets.is_real)
-        first = self.sampler.max_positives
+        first = self.sampler.num_masks
         classes = targets.classes[:, :first]
         mask_logits = self.network.segment(pyramid, rois[:, :first], True, classes > 0)
         rpn_deltas = at_anchors(self.match, self.arrays["rpn_bbox_target"])
@@ -98,7 +98,7 @@ class Batch:
 
     def own_mask_loss(self, targets: RoiTargets, pyramid: list[Tensor]) -> Tensor:
         """The mask loss that we train with, from logits: the same but for saturated pixels."""
-        first = self.sampler.max_positives
+        first = self.sampler.num_masks
         classes = targets.classes[:, :first]
         own_logits = self.network.segment_class(pyramid, targets.rois_norm[:, :first], classes, True)
         return losses.mrcnn_mask_loss(classes, targets.masks, own_logits)
