@@ -109,6 +109,7 @@ class Model:
     detection_max_instances: Count
     detection_min_confidence: Fraction
     detection_nms_threshold: Fraction
+    detection_flip: bool
 
 
 @component
