@@ -19,10 +19,11 @@ from fashionseg.bench.inputs import (
 )
 from fashionseg.bench.loader import measure_loader
 from fashionseg.bench.rows import Bench, Row
+from fashionseg.bench.settings import original_params
 from fashionseg.bench.table import describe, markdown, write_results
 from fashionseg.bench.timing import in_turns
 from fashionseg.cli import main
-from fashionseg.commands.bench import PARTS, original_params
+from fashionseg.commands.bench import PARTS
 from fashionseg.errors import UserError
 from fashionseg.evaluation.coco import coco_average_precision
 from fashionseg.params import changed, load_params
@@ -143,7 +144,8 @@ def test_the_command_measures_the_parts_asked_for(
 
 
 def test_without_a_gpu_it_says_so() -> None:
-    from fashionseg.bench.gpu import check_gpu
+    from fashionseg.bench.gpu import check_device
 
     with pytest.raises(UserError, match="expected a GPU, got none"):
-        check_gpu()
+        check_device()
+    assert check_device(may_be_cpu=True) == "CPU"

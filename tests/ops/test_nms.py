@@ -82,7 +82,12 @@ def test_tiles_change_nothing(tile):
 
 def test_a_box_suppressed_in_one_tile_suppresses_none_in_the_next():
     # As in CHAIN: 0 suppresses 1, so that 2 stays although 1 and 2 lie in different tiles.
-    assert ops.convert_to_numpy(greedy_keep(CHAIN[None], 0.5, tile=2))[0].tolist() == [True, False, True, True]
+    assert ops.convert_to_numpy(greedy_keep(CHAIN[None], 0.5, tile=2))[0].tolist() == [
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_images_of_a_batch_do_not_meet():
