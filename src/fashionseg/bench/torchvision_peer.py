@@ -67,6 +67,7 @@ def torchvision_network(model: Model, device: str, trains_batch_norm: bool = Fal
     """
     import torch
     from torchvision.models.detection import MaskRCNN
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
     from torchvision.ops.misc import FrozenBatchNorm2d
 
@@ -82,6 +83,9 @@ def torchvision_network(model: Model, device: str, trains_batch_norm: bool = Fal
         num_classes=NUM_CATEGORIES + 1,
         min_size=side,
         max_size=side,
+        rpn_anchor_generator=AnchorGenerator(
+            tuple((scale,) for scale in model.rpn_anchor_scales), (model.rpn_anchor_ratios,) * 5
+        ),
         # torchvision takes the best of each level, ours the best of all, so the same total is at most this.
         rpn_pre_nms_top_n_train=model.pre_nms_limit // 5,
         rpn_pre_nms_top_n_test=model.pre_nms_limit // 5,
