@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fashionseg.bench.gpu_rows import our_rows, peer_row, rounded
 from fashionseg.bench.inputs import write_decoded
 from fashionseg.bench.rows import Bench, Row
+from fashionseg.console import say
 from fashionseg.errors import UserError
 from fashionseg.params import Model, changed
 
@@ -109,10 +111,12 @@ def measure_gpu(bench: Bench, run: GpuRun) -> Iterator[Row]:
         photos = map(_inputs, batches)
         same = next(photos)
         peer_rates, peer_note = measure_apart(bench.work, model, same, run)
+        say(f"torchvision: {rounded(peer_rates)} photos/s; {peer_note}")  # kept if the call is cut off now
         training = compiled_step(bench.params, model, jit_compile=keras.backend.backend() == "jax")
         start = time.perf_counter()
         _fit_rate(training, photos, run, steps=2)
         compiled_in = time.perf_counter() - start
+        say(f"ours: compiled, {compiled_in:.0f} s")
         resident = _on_device(same)
         with_loader: list[float] = []
         without: list[float] = []
@@ -122,61 +126,14 @@ def measure_gpu(bench: Bench, run: GpuRun) -> Iterator[Row]:
             without.append(_fit_rate(training, itertools.repeat(resident), run))
     finally:
         batches.close()
-    yield from _rows(on, with_loader, without, compiled_in, run.is_trial)
-    yield from _peer_rows(on, with_loader, peer_rates, peer_note, run.is_trial)
+    yield from our_rows(on, with_loader, without, compiled_in, run.is_trial)
+    yield peer_row(on, with_loader, peer_rates, peer_note, run.is_trial)
 
 
 def network_of(model: Model, run: GpuRun) -> Model:
     """`model` at the size of the run."""
     small = _TRIAL_MODEL if run.is_trial else {}
     return changed(model, backbone=run.backbone, image_max_dim=run.side, **small)
-
-
-def _rows(
-    on: str, with_loader: list[float], without: list[float], compiled_in: float, is_trial: bool
-) -> list[Row]:
-    ours, resident = float(np.median(with_loader)), float(np.median(without))
-    return [
-        _row(
-            "GPU training",
-            on,
-            ours,
-            "photos/s",
-            200.0,
-            f"with the loader, median of {_rounded(with_loader)}; first steps, with compiling: {compiled_in:.0f} s",
-            is_trial,
-        ),
-        _row(
-            "GPU training, share of the rate without input",
-            on,
-            ours / resident,
-            "x",
-            0.97,
-            f"one batch on the device: {resident:.3g} photos/s, median of {_rounded(without)}; "
-            "a GPU that waits for input has less",
-            is_trial,
-        ),
-    ]
-
-
-def _peer_rows(on: str, ours: list[float], peer: list[float], note: str, is_trial: bool) -> list[Row]:
-    """Without rates of torchvision one row that says why, so that a failure there hides nothing."""
-    if not peer:
-        return [_row("GPU training, against torchvision: failed", on, 0.0, "x", None, note, is_trial)]
-    theirs = float(np.median(peer))
-    note = f"torchvision's: {theirs:.3g} photos/s, batch there already, median of {_rounded(peer)}; {note}"
-    ratio = float(np.median(ours)) / theirs
-    return [_row("GPU training, against torchvision", on, ratio, "x", 1.5, note, is_trial)]
-
-
-def _row(what: str, on: str, value: float, unit: str, target: float | None, note: str, is_trial: bool) -> Row:
-    if is_trial:
-        return Row(f"TRIAL, no result: {what}", on, value, unit, None, False, note)
-    return Row(what, on, value, unit, target, False, note)
-
-
-def _rounded(rates: list[float]) -> list[float]:
-    return [float(f"{rate:.3g}") for rate in rates]
 
 
 def _batches(bench: Bench, run: GpuRun, model: Model) -> TrainingBatches:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +29,14 @@ def street_batches(
     workers = max(1, min(available_cores() - 1, 16))
     loader = changed(params.loader, workers=workers, prefetch_batches=2)
     batches = TrainingBatches(
-        folder / DECODED, training, model, params.augment, loader, run.batch_size, run.seed, start_epoch=epochs
+        folder / DECODED,
+        training,
+        model,
+        params.augment,
+        loader,
+        run.batch_size,
+        run.seed,
+        start_epoch=epochs,
     )
     try:
         yield batches
@@ -39,29 +46,31 @@ def street_batches(
 
 def converted_ahead(items: Iterator[A], convert: Callable[[A], B], ahead: int = 2) -> Iterator[B]:
     """`map(convert, items)` in a thread, so that the work hides behind the device's; errors come through."""
-    results: queue.Queue[Any] = queue.Queue(ahead)
+    results: queue.Queue[tuple[Any, Exception | None]] = queue.Queue(ahead)
     is_over = threading.Event()
+
+    def offer(result: Any, error: Exception | None = None) -> None:
+        while not is_over.is_set():
+            with suppress(queue.Full):
+                results.put((result, error), timeout=0.1)
+                return
 
     def work() -> None:
         try:
             for item in items:
-                result = convert(item)
-                while not is_over.is_set():
-                    try:
-                        results.put((result, None), timeout=0.1)
-                        break
-                    except queue.Full:
-                        continue
+                offer(convert(item))
                 if is_over.is_set():
                     return
+            offer(None, StopIteration())
         except Exception as error:
-            results.put((None, error))
+            offer(None, error)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
+    threading.Thread(target=work, name="converted_ahead", daemon=True).start()
     try:
         while True:
             result, error = results.get()
+            if isinstance(error, StopIteration):
+                return
             if error is not None:
                 raise error
             yield result

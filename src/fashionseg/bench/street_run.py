@@ -1,7 +1,7 @@
 """The race on street photos: what both sides share, and where its files lie.
 
-    FOLDER/settings.json  decoded/  split.json         the same for both
-    FOLDER/ours/  FOLDER/torchvision/                  state/, detections/, about.json
+FOLDER/settings.json  decoded/  split.json         the same for both
+FOLDER/ours/  FOLDER/torchvision/                  state/, detections/, about.json
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -55,9 +56,9 @@ class TorchvisionTraining:
 
         for group in self.step.optimizer.param_groups:
             group["lr"] = learning_rate
-        losses = [
-            self.step(*to_device(*next(self._batches), self.step.device)) for _ in range(steps)
-        ]
+        losses = []
+        for images, targets in itertools.islice(self._batches, steps):
+            losses.append(self.step(*to_device(images, targets, self.step.device)))
         return float(torch.stack(losses).mean())  # waits for the device
 
     def save(self, folder: Path) -> None:
@@ -112,7 +113,9 @@ def predict(network: Any, batches: Any, names: Sequence[str], device: str) -> De
             columns.append(detections_of_photo(arrays, window))
     if not index:
         return no_detections(names)
-    return Detections.build(names, np.array(index), *(np.concatenate(its) for its in zip(*columns, strict=True)))
+    return Detections.build(
+        names, np.array(index), *(np.concatenate(its) for its in zip(*columns, strict=True))
+    )
 
 
 def main() -> None:
@@ -133,7 +136,9 @@ def main() -> None:
             trained, side / STATE, 60 * run.minutes, run.learning_rate, WARMUP_SHARE, deadline
         )
     where = torch.cuda.get_device_name() if device == "cuda" else "CPU"
-    write_about(side, device=where, code=f"torchvision {torchvision.__version__}, PyTorch {torch.__version__}")
+    write_about(
+        side, device=where, code=f"torchvision {torchvision.__version__}, PyTorch {torch.__version__}"
+    )
     if done.seconds < 60 * run.minutes:
         return
     _, validation = read_ids(folder)

@@ -18,10 +18,11 @@ def torchvision_batch(batch: Batch) -> tuple[list[Any], list[dict[str, Any]]]:
 
     Returns:
         Images uint8 [3, S, S]; for each `boxes` float32 [n, 4], `labels` int64 [n], `masks` uint8 [n, S, S], n without
-        the padding. Tensors on the CPU.
+        the padding. Tensors on the CPU, where there is a GPU in memory that it reads by itself.
     """
     import torch
 
+    has_gpu = torch.cuda.is_available()
     images, targets = [], []
     side = batch["images"].shape[1]
     for image, classes, boxes, minis in zip(
@@ -31,14 +32,16 @@ def torchvision_batch(batch: Batch) -> tuple[list[Any], list[dict[str, Any]]]:
         masks = np.zeros((len(rows), side, side), np.uint8)
         for mask, row in zip(masks, rows, strict=True):
             _paste(mask, minis[row], boxes[row])
-        images.append(torch.from_numpy(image).permute(2, 0, 1))
-        targets.append(
-            {
-                "boxes": torch.from_numpy(np.ascontiguousarray(boxes[rows][:, [1, 0, 3, 2]], np.float32)),
-                "labels": torch.from_numpy(classes[rows].astype(np.int64)),
-                "masks": torch.from_numpy(masks),
-            }
-        )
+        target = {
+            "boxes": torch.from_numpy(np.ascontiguousarray(boxes[rows][:, [1, 0, 3, 2]], np.float32)),
+            "labels": torch.from_numpy(classes[rows].astype(np.int64)),
+            "masks": torch.from_numpy(masks),
+        }
+        pixels = torch.from_numpy(image)
+        if has_gpu:
+            pixels, target = pixels.pin_memory(), {name: its.pin_memory() for name, its in target.items()}
+        images.append(pixels.permute(2, 0, 1))
+        targets.append(target)
     return images, targets
 
 

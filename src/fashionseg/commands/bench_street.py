@@ -101,6 +101,4 @@ def _settings(arguments: argparse.Namespace) -> StreetRun:
     photos, minutes = str(arguments.folder.resolve()), arguments.minutes / len(_SIDES)
     if arguments.try_on_cpu:
         return trial(photos, minutes)
-    return StreetRun(
-        photos, minutes, batch_size=arguments.batch_size, learning_rate=arguments.learning_rate
-    )
+    return StreetRun(photos, minutes, batch_size=arguments.batch_size, learning_rate=arguments.learning_rate)
