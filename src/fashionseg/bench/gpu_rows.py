@@ -40,7 +40,7 @@ def our_rows(
 def peer_row(on: str, ours: list[float], peer: list[float], note: str, is_trial: bool) -> Row:
     """Against torchvision's photos a second; without any a row that says why, so that it is not overlooked."""
     if not peer:
-        return _row("GPU training, against torchvision: failed", on, 0.0, "x", None, note, is_trial)
+        return _row("GPU training, against torchvision: not measured", on, 0.0, "x", None, note, is_trial)
     theirs = float(np.median(peer))
     note = f"torchvision's: {theirs:.3g} photos/s, batch there already, median of {rounded(peer)}; {note}"
     ratio = float(np.median(ours)) / theirs

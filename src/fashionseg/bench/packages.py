@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from fashionseg.errors import UserError
 
-REQUIREMENTS = "requirements/bench-gpu.in"
+_HOW = "`pip install -r requirements/bench-gpu.in && pip install --no-deps imaug`"
 
 
 @contextmanager
@@ -23,6 +23,6 @@ def missing_packages_named(command: str) -> Iterator[None]:
         if name in ("", "fashionseg"):
             raise
         raise UserError(
-            f"{command}: no package that gives the module {name!r}; `pip install -r {REQUIREMENTS}` brings all "
-            "that it needs beside JAX or TensorFlow with their GPU parts"
+            f"{command}: no package that gives the module {name!r}; {_HOW} brings all that it needs "
+            "beside JAX or TensorFlow with their GPU parts"
         ) from None
