@@ -73,6 +73,12 @@ def test_a_call_cut_off_by_its_deadline_is_gone_on_with(tmp_path: Path) -> None:
     assert train(after, tmp_path / "state", 60.0) == second and not after.laps
 
 
+def test_a_call_whose_time_went_into_compiling_still_gets_on(tmp_path: Path) -> None:
+    first = train(Fake(start_up=100.0), tmp_path / "state", 60.0, deadline=50.0)
+    assert first.steps == 1
+    assert train(Fake(start_up=100.0), tmp_path / "state", 60.0, deadline=50.0).steps > first.steps
+
+
 def test_a_loss_that_is_not_finite_ends_it_before_it_is_saved(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"loss is not finite after 1 steps; try a lower --learning-rate"):
         train(Fake(loss=float("nan")), tmp_path / "state", 60.0)

@@ -88,7 +88,7 @@ def train_by_the_clock(
         state: folder that is kept up to date.
         budget: seconds of training in all.
         peak, warmup_share: see `learning_rate`.
-        deadline: of `clock`; a later call goes on.
+        deadline: of `clock`; a later call goes on. One lap is always run, or calls that only compile would never end.
 
     Raises:
         UserError: the loss is no longer finite.
@@ -105,7 +105,8 @@ def train_by_the_clock(
     progress.uncounted_steps += _UNCOUNTED_STEPS
     say(f"first steps: {clock() - begun:.0f} s, not counted")
     saved = said = clock()
-    while progress.seconds < budget and clock() < deadline:
+    before = progress.steps
+    while progress.seconds < budget and (clock() < deadline or progress.steps == before):
         rate = learning_rate(peak, progress.seconds / budget, warmup_share)
         steps = lap_length(progress, budget)
         start = clock()
