@@ -12,10 +12,12 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fashionseg.bench.gpu_profile import busy_share, profile_steps, write_profile
 from fashionseg.bench.gpu_rows import our_rows, peer_row, rounded
 from fashionseg.bench.inputs import write_decoded
 from fashionseg.bench.rows import Bench, Row
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 Batch = dict[str, np.ndarray]
 
+_PROFILED = 10  # steps
 _UNTIMED = 3  # first steps of a round: pipelines fill
 
 
@@ -41,6 +44,7 @@ class GpuRun:
         rounds: of each way.
         photos: drawn for the loader.
         is_trial: a small network may run on a CPU, and no row has a target.
+        profile: file for a table of what the device did in some steps with the loader; None for none.
     """
 
     backbone: str = "resnet101"
@@ -50,6 +54,7 @@ class GpuRun:
     rounds: int = 3
     photos: int = 1024
     is_trial: bool = False
+    profile: Path | None = None
 
 
 # The whole way in a minute or two on two CPU cores.
@@ -124,6 +129,15 @@ def measure_gpu(bench: Bench, run: GpuRun) -> Iterator[Row]:
             _drain(photos, bench, run)
             with_loader.append(_fit_rate(training, photos, run))
             without.append(_fit_rate(training, itertools.repeat(resident), run))
+        if run.profile is not None:
+            steps = min(run.steps, _PROFILED)
+            operations = profile_steps(
+                lambda: _fit_rate(training, photos, run, steps), bench.work / "profile"
+            )
+            write_profile(operations, steps, run.profile)
+            say(
+                f"the device worked in {busy_share(operations):.1%} of the time of {steps} steps -> {run.profile}"
+            )
     finally:
         batches.close()
     yield from our_rows(on, with_loader, without, compiled_in, run.is_trial)

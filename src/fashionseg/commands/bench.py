@@ -55,6 +55,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch-size", type=int, default=32, help="on a GPU (default: %(default)s)")
     parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="of `gpu` on JAX: also a table of what the device did, profile.md",
+    )
+    parser.add_argument(
         "--try-on-cpu",
         action="store_true",
         help="of `gpu`: the whole way with a small network on whatever there is; its rows are no results",
@@ -109,7 +114,9 @@ def _measure(arguments: argparse.Namespace, out: Path, work: Path) -> int:
     }
     rows: list[Row] = []
     for row in (
-        _gpu(bench, arguments, circumstances) if arguments.machine == "gpu" else _cpu(bench, arguments.only)
+        _gpu(bench, arguments, out, circumstances)
+        if arguments.machine == "gpu"
+        else _cpu(bench, arguments.only)
     ):
         rows.append(row)
         say(plain(row))
@@ -133,7 +140,9 @@ def _cpu(bench: Bench, only: list[str]) -> Iterator[Row]:
         say("GPU rows: not measured by this command; `make bench-gpu` where there is a GPU")
 
 
-def _gpu(bench: Bench, arguments: argparse.Namespace, circumstances: dict[str, Any]) -> Iterator[Row]:
+def _gpu(
+    bench: Bench, arguments: argparse.Namespace, out: Path, circumstances: dict[str, Any]
+) -> Iterator[Row]:
     from fashionseg.backend import start_backend
 
     start_backend()
@@ -141,11 +150,11 @@ def _gpu(bench: Bench, arguments: argparse.Namespace, circumstances: dict[str, A
 
     device = check_device(may_be_cpu=arguments.try_on_cpu)
     circumstances["machine"] = f"{device} and {circumstances['machine']}"
+    its = GpuRun(batch_size=arguments.batch_size, rounds=arguments.repeats)
     if arguments.try_on_cpu:
         say("a trial: small network, no targets, no results")
-        yield from measure_gpu(bench, TRIAL)
-        return
-    yield from measure_gpu(bench, GpuRun(batch_size=arguments.batch_size, rounds=arguments.repeats))
+        its = TRIAL
+    yield from measure_gpu(bench, replace(its, profile=out / "profile.md" if arguments.profile else None))
 
 
 def _network(text: str) -> tuple[str, int]:
