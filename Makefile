@@ -83,12 +83,14 @@ bench: $(STAMP)  ## measure how fast the parts are, beside their targets (some 1
 	@fashionseg bench
 
 # Both run where the locked environment is not: PYTHON=python3 with what requirements/bench-gpu.in names.
+GPU_PYTHON = $(if $(and $(filter file,$(origin PYTHON)),$(wildcard $(STAMP))),python,$(PYTHON))
+
 bench-gpu:  ## the training step on a GPU, beside torchvision's; needs requirements/bench-gpu.in, PYTHON=python3
-	@PYTHONPATH=src $(if $(wildcard $(STAMP)),python,$(PYTHON)) -m fashionseg.cli bench gpu $(ARGS)
+	@PYTHONPATH=src $(GPU_PYTHON) -m fashionseg.cli bench gpu $(ARGS)
 
 bench-street:  ## ours and torchvision's trained on a GPU for the same time; PHOTOS=DIR in Kaggle's layout MINUTES=20
 	@test -n "$(PHOTOS)" || { echo "error: expected PHOTOS=DIR, a folder in Kaggle's layout" >&2; exit 2; }
-	@PYTHONPATH=src $(if $(wildcard $(STAMP)),python,$(PYTHON)) -m fashionseg.cli bench-street "$(PHOTOS)" \
+	@PYTHONPATH=src $(GPU_PYTHON) -m fashionseg.cli bench-street "$(PHOTOS)" \
 		--minutes $(or $(MINUTES),20) $(ARGS)
 
 lock: $(STAMP)  ## resolve requirements/*.in anew into the hashed locks

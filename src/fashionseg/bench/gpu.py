@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Batch = dict[str, np.ndarray]
 
+_PREFETCH = 2  # batches, of each worker
 _PROFILED = 10  # steps
 _UNTIMED = 3  # first steps of a round: pipelines fill
 
@@ -126,9 +127,11 @@ def measure_gpu(bench: Bench, run: GpuRun) -> Iterator[Row]:
         with_loader: list[float] = []
         without: list[float] = []
         for _ in range(run.rounds):
-            _drain(photos, bench, run)
+            _drain(photos, run)
             with_loader.append(_fit_rate(training, photos, run))
             without.append(_fit_rate(training, itertools.repeat(resident), run))
+        yield from our_rows(on, with_loader, without, compiled_in, run.is_trial)
+        yield peer_row(on, with_loader, peer_rates, peer_note, run.is_trial)
         if run.profile is not None:
             steps = min(run.steps, _PROFILED)
             operations = profile_steps(
@@ -140,8 +143,6 @@ def measure_gpu(bench: Bench, run: GpuRun) -> Iterator[Row]:
             )
     finally:
         batches.close()
-    yield from our_rows(on, with_loader, without, compiled_in, run.is_trial)
-    yield peer_row(on, with_loader, peer_rates, peer_note, run.is_trial)
 
 
 def network_of(model: Model, run: GpuRun) -> Model:
@@ -155,7 +156,7 @@ def _batches(bench: Bench, run: GpuRun, model: Model) -> TrainingBatches:
 
     decoded = bench.work / "decoded-gpu"
     ids = write_decoded(decoded, max(run.photos, run.batch_size), run.side)
-    loader = changed(bench.params.loader, workers=_workers(), prefetch_batches=2)
+    loader = changed(bench.params.loader, workers=_workers(), prefetch_batches=_PREFETCH)
     return TrainingBatches(decoded, ids, model, bench.params.augment, loader, run.batch_size, seed=0)
 
 
@@ -164,9 +165,9 @@ def _workers() -> int:
     return max(1, min(len(os.sched_getaffinity(0)) - 1, 16))
 
 
-def _drain(photos: Iterator[Batch], bench: Bench, run: GpuRun) -> None:
+def _drain(photos: Iterator[Batch], run: GpuRun) -> None:
     """Takes what the workers made while nobody asked: a timed round would live on it and show nothing of the loader."""
-    ahead = 1 if run.is_trial else 3 * 2 * _workers()  # made, under way, and on the way to this process
+    ahead = 1 if run.is_trial else 3 * _PREFETCH * _workers()  # made, under way, on the way to this process
     for _ in itertools.islice(photos, ahead):
         pass
 

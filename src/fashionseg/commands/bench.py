@@ -148,6 +148,8 @@ def _gpu(
     start_backend()
     from fashionseg.bench.gpu import TRIAL, GpuRun, check_device, measure_gpu
 
+    if arguments.profile and (backend := os.environ["KERAS_BACKEND"]) != "jax":
+        raise UserError(f"--profile: expected Keras on JAX, got {backend}")
     device = check_device(may_be_cpu=arguments.try_on_cpu)
     circumstances["machine"] = f"{device} and {circumstances['machine']}"
     its = GpuRun(batch_size=arguments.batch_size, rounds=arguments.repeats)
