@@ -53,7 +53,7 @@ class StreetRun:
     side: int = 512
     batch_size: int = 16
     learning_rate: float = 3e-4
-    validation_fraction: float = 0.155  # 99 of 639
+    validation_fraction: float = 0.151  # of the 639 photos of Clothing Co-Parsing the split makes 540 and 99
     seed: int = 2019
     is_trial: bool = False
 
