@@ -11,7 +11,7 @@ LOCK := requirements/cpu.lock
 STAMP := .venv/ready-$(shell cat $(LOCK) requirements/uv.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test parity lint format ui tune remote register serve reproducible kill-test soak exp-report bench bench-gpu lock clean
+.PHONY: help setup repro test parity lint format ui tune remote register serve reproducible kill-test soak exp-report bench bench-gpu bench-street lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -82,8 +82,16 @@ exp-report: $(STAMP)  ## one offline page that compares runs; RUNS="name name"
 bench: $(STAMP)  ## measure how fast the parts are, beside their targets (some 15 minutes on two idle cores)
 	@fashionseg bench
 
-bench-gpu:  ## the same on a GPU; needs JAX, Keras and Grain, no more: PYTHON=python3 where there is no .venv
-	@PYTHONPATH=src $(if $(wildcard $(STAMP)),python,$(PYTHON)) -m fashionseg.cli bench gpu
+# Both run where the locked environment is not: PYTHON=python3 with what requirements/bench-gpu.in names.
+GPU_PYTHON = $(if $(and $(filter file,$(origin PYTHON)),$(wildcard $(STAMP))),python,$(PYTHON))
+
+bench-gpu:  ## the training step on a GPU, beside torchvision's; needs requirements/bench-gpu.in, PYTHON=python3
+	@PYTHONPATH=src $(GPU_PYTHON) -m fashionseg.cli bench gpu $(ARGS)
+
+bench-street:  ## ours and torchvision's trained on a GPU for the same time; PHOTOS=DIR in Kaggle's layout MINUTES=20
+	@test -n "$(PHOTOS)" || { echo "error: expected PHOTOS=DIR, a folder in Kaggle's layout" >&2; exit 2; }
+	@PYTHONPATH=src $(GPU_PYTHON) -m fashionseg.cli bench-street "$(PHOTOS)" \
+		--minutes $(or $(MINUTES),20) $(ARGS)
 
 lock: $(STAMP)  ## resolve requirements/*.in anew into the hashed locks
 	for variant in uv cpu gpu; do \

@@ -33,6 +33,7 @@ COMMANDS = {
     "export-weights": "turn our weights into Matterport's layout",
     "audit": "write the SBOM of the locked packages, and say what is known against them",
     "bench": "measure how fast the parts are, beside their targets",
+    "bench-street": "our Mask R-CNN and torchvision's on the same photos for the same minutes",
     "parity": "compare the model with stored outputs of Matterport's code",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from fashionseg.bench.data import decode_mask, decode_mask_usual, measure_masks
 from fashionseg.bench.evaluation import check_equal, measure_submission, pycocotools_on
+from fashionseg.bench.gpu_rows import our_rows, peer_row
 from fashionseg.bench.inputs import (
     DETECTIONS_PER_PHOTO,
     MASKS_PER_PHOTO,
@@ -18,11 +20,13 @@ from fashionseg.bench.inputs import (
     write_decoded,
 )
 from fashionseg.bench.loader import measure_loader
+from fashionseg.bench.packages import missing_packages_named
 from fashionseg.bench.rows import Bench, Row
+from fashionseg.bench.settings import original_params
 from fashionseg.bench.table import describe, markdown, write_results
 from fashionseg.bench.timing import in_turns
 from fashionseg.cli import main
-from fashionseg.commands.bench import PARTS, original_params
+from fashionseg.commands.bench import PARTS
 from fashionseg.errors import UserError
 from fashionseg.evaluation.coco import coco_average_precision
 from fashionseg.params import changed, load_params
@@ -143,7 +147,44 @@ def test_the_command_measures_the_parts_asked_for(
 
 
 def test_without_a_gpu_it_says_so() -> None:
-    from fashionseg.bench.gpu import check_gpu
+    from fashionseg.bench.gpu import check_device
 
     with pytest.raises(UserError, match="expected a GPU, got none"):
-        check_gpu()
+        check_device()
+    assert check_device(may_be_cpu=True) == "CPU"
+
+
+def test_rows_of_a_trial_say_so_and_have_no_target() -> None:
+    made = [*our_rows("on", [10.0], [10.0], 1.0, True), peer_row("on", [10.0], [5.0], "note", True)]
+    assert all(row.what.startswith("TRIAL, no result: ") and row.met is None for row in made)
+    real = [
+        *our_rows("on", [150.0, 250.0, 260.0], [260.0], 1.0, False),
+        peer_row("on", [300.0], [250.0], "", False),
+    ]
+    assert [(row.target, row.met) for row in real] == [(200.0, True), (0.97, False), (1.5, False)]
+
+
+def test_a_peer_that_failed_is_a_row_that_says_why() -> None:
+    row = peer_row("on", [100.0], [], "torchvision ended with status 1: out of memory", False)
+    assert row.what.endswith("not measured") and "out of memory" in row.note and row.met is None
+
+
+def test_a_trial_is_for_the_gpu_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--try-on-cpu"]) == 2
+    assert "expected with `bench gpu` only" in capsys.readouterr().err
+
+
+def test_a_missing_package_is_one_line_that_says_how_to_get_it() -> None:
+    said = r"bench gpu: .* 'no_such_module'; `pip install -r requirements/bench-gpu.in &&"
+    with pytest.raises(UserError, match=said), missing_packages_named("bench gpu"):
+        importlib.import_module("no_such_module.part")
+    with pytest.raises(ModuleNotFoundError), missing_packages_named("bench gpu"):  # a fault of ours stays one
+        importlib.import_module("fashionseg.no_such_module")
+
+
+def test_what_the_list_of_packages_pins_is_pinned_alike_in_the_project(repo: Path) -> None:
+    def pins(name: str) -> set[str]:
+        lines = (repo / "requirements" / name).read_text().splitlines()
+        return {line.split("#")[0].strip() for line in lines if "==" in line.split("#")[0]}
+
+    assert pins("bench-gpu.in") == {"keras==3.15.1"} & pins("base.in")

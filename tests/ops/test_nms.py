@@ -67,6 +67,29 @@ def test_both_forms_agree_with_the_loop_over_boxes(threshold):
     assert np.flatnonzero(keep).tolist() == expected
 
 
+@pytest.mark.parametrize("tile", [16, 47, 48])
+def test_tiles_change_nothing(tile):
+    rng = np.random.default_rng(5)
+    corner, size = rng.uniform(0, 40, (2, 48, 2)), rng.uniform(5, 40, (2, 48, 2))
+    boxes = np.concatenate([corner, corner + size], axis=2).astype(np.float32)
+    valid, groups = rng.uniform(size=(2, 48)) < 0.8, rng.integers(0, 3, (2, 48))
+    for its_valid, its_groups in ((None, None), (valid, groups)):
+        whole, tiled = (greedy_keep(boxes, 0.3, its_valid, its_groups, side) for side in (1000, tile))
+        whole, tiled = ops.convert_to_numpy(whole), ops.convert_to_numpy(tiled)
+        assert np.array_equal(tiled, whole)
+        assert 0 < whole.sum() < 96  # some are kept, some suppressed
+
+
+def test_a_box_suppressed_in_one_tile_suppresses_none_in_the_next():
+    # As in CHAIN: 0 suppresses 1, so that 2 stays although 1 and 2 lie in different tiles.
+    assert ops.convert_to_numpy(greedy_keep(CHAIN[None], 0.5, tile=2))[0].tolist() == [
+        True,
+        False,
+        True,
+        True,
+    ]
+
+
 def test_images_of_a_batch_do_not_meet():
     boxes = np.stack([CHAIN, CHAIN[::-1]])
     scores = np.stack([SCORES, SCORES])

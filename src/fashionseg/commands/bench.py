@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib
-import importlib.util
 import os
 import shutil
 import time
@@ -14,10 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fashionseg.bench.packages import missing_packages_named
 from fashionseg.console import say
 from fashionseg.errors import UserError
-from fashionseg.params import PARAMS_FILE, Params, flatten, parse_params, read_yaml
-from fashionseg.project import STATE_FOLDER, find_root
 
 if TYPE_CHECKING:
     from fashionseg.bench.rows import Bench, Row
@@ -36,7 +34,6 @@ PARTS = {
     "inference": ("fashionseg.bench.inference", "measure_inference"),
 }
 _WITH_NETWORK = ("training", "inference")
-_SETTINGS = Path("presets/kaggle-dgx.yaml")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,28 +54,51 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--full", action="store_true", help="all 9,000 photos of the evaluation, no scaling up"
     )
     parser.add_argument("--batch-size", type=int, default=32, help="on a GPU (default: %(default)s)")
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="of `gpu` on JAX: also a table of what the device did, profile.md",
+    )
+    parser.add_argument(
+        "--try-on-cpu",
+        action="store_true",
+        help="of `gpu`: the whole way with a small network on whatever there is; its rows are no results",
+    )
     parser.add_argument("--out", type=Path, help="folder of results (default: .fashionseg/bench)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    root = find_root()
-    os.chdir(root)  # the inputs made for worker processes and DVC name files of the project
-    out = arguments.out or Path(STATE_FOLDER) / "bench"
-    # Before Keras is imported; JAX shares the card with torchvision.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    with missing_packages_named(f"bench {arguments.machine}"):
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from fashionseg.bench.settings import gpu_backend
+    from fashionseg.project import STATE_FOLDER, find_root
+
+    if arguments.try_on_cpu and arguments.machine != "gpu":
+        raise UserError("--try-on-cpu: expected with `bench gpu` only")
+    os.chdir(find_root())  # the inputs made for worker processes and DVC name files of the project
+    name = "bench-trial" if arguments.try_on_cpu else "bench"
+    out = (arguments.out or Path(STATE_FOLDER) / name).resolve()
     if arguments.machine == "gpu":
-        os.environ.setdefault("KERAS_BACKEND", _gpu_backend())
+        # All before Keras is imported. JAX shares the card with torchvision's process.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        os.environ.setdefault("KERAS_BACKEND", gpu_backend())
+        if not arguments.try_on_cpu:
+            os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(out / "jax-cache"))
     work = out / "work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        return _measure(arguments, out, work.resolve())
+        return _measure(arguments, out, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 def _measure(arguments: argparse.Namespace, out: Path, work: Path) -> int:
     from fashionseg.bench.rows import Bench
+    from fashionseg.bench.settings import original_params
     from fashionseg.bench.table import describe, plain, write_results
     from fashionseg.bench.timing import OthersLoad, processor
 
@@ -94,7 +114,9 @@ def _measure(arguments: argparse.Namespace, out: Path, work: Path) -> int:
     }
     rows: list[Row] = []
     for row in (
-        _gpu(bench, arguments, circumstances) if arguments.machine == "gpu" else _cpu(bench, arguments.only)
+        _gpu(bench, arguments, out, circumstances)
+        if arguments.machine == "gpu"
+        else _cpu(bench, arguments.only)
     ):
         rows.append(row)
         say(plain(row))
@@ -102,7 +124,7 @@ def _measure(arguments: argparse.Namespace, out: Path, work: Path) -> int:
         write_results(out, rows, circumstances)  # after each row, so that an interrupted run is not lost
     judged = [row for row in rows if row.met is not None]
     say(f"\n{sum(bool(row.met) for row in judged)} of {len(judged)} targets met. {describe(circumstances)}")
-    say(f"-> {out / 'table.md'}, {out / 'results.json'}, {out / 'bench.png'}")
+    say(f"-> {out / 'table.md'}, {out / 'results.json'}" + (f", {out / 'bench.png'}" if judged else ""))
     return 0
 
 
@@ -118,14 +140,23 @@ def _cpu(bench: Bench, only: list[str]) -> Iterator[Row]:
         say("GPU rows: not measured by this command; `make bench-gpu` where there is a GPU")
 
 
-def _gpu(bench: Bench, arguments: argparse.Namespace, circumstances: dict[str, Any]) -> Iterator[Row]:
+def _gpu(
+    bench: Bench, arguments: argparse.Namespace, out: Path, circumstances: dict[str, Any]
+) -> Iterator[Row]:
     from fashionseg.backend import start_backend
 
     start_backend()
-    from fashionseg.bench.gpu import GpuRun, check_gpu, measure_gpu
+    from fashionseg.bench.gpu import TRIAL, GpuRun, check_device, measure_gpu
 
-    circumstances["machine"] = f"{check_gpu()} and {circumstances['machine']}"
-    yield from measure_gpu(bench, GpuRun(batch_size=arguments.batch_size, rounds=arguments.repeats))
+    if arguments.profile and (backend := os.environ["KERAS_BACKEND"]) != "jax":
+        raise UserError(f"--profile: expected Keras on JAX, got {backend}")
+    device = check_device(may_be_cpu=arguments.try_on_cpu)
+    circumstances["machine"] = f"{device} and {circumstances['machine']}"
+    its = GpuRun(batch_size=arguments.batch_size, rounds=arguments.repeats)
+    if arguments.try_on_cpu:
+        say("a trial: small network, no targets, no results")
+        its = TRIAL
+    yield from measure_gpu(bench, replace(its, profile=out / "profile.md" if arguments.profile else None))
 
 
 def _network(text: str) -> tuple[str, int]:
@@ -133,21 +164,3 @@ def _network(text: str) -> tuple[str, int]:
     if not side.isdigit():
         raise UserError(f"--networks: expected BACKBONE:SIDE such as resnet50:256, got {text!r}")
     return backbone, int(side)
-
-
-def _gpu_backend() -> str:
-    """JAX, unless it came without its GPU part and TensorFlow is there."""
-    has_jax = any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13))
-    return "jax" if has_jax or importlib.util.find_spec("tensorflow") is None else "tensorflow"
-
-
-def original_params() -> Params:
-    """params.yaml as committed with the settings of the original training; whatever preset is in it counts little."""
-    values = read_yaml(PARAMS_FILE)
-    for key, value in flatten(read_yaml(_SETTINGS)).items():
-        section = values
-        *path, last = key.split(".")
-        for name in path:
-            section = section[name]
-        section[last] = value
-    return parse_params(values, PARAMS_FILE)

@@ -28,10 +28,11 @@ _MAX_FILE_BYTES = 2**30
 _NEARLY_THE_SIZE = 1.25
 _MAX_PAGES = 1000  # counted; only the first one is used
 _END_OF_JPEG = b"\xff\xd9"
+# The names without COLOR: those with it ask for BGR, which OpenCV 5 refuses beside IMREAD_COLOR_RGB.
 _REDUCED = (
-    (8, cv2.IMREAD_REDUCED_COLOR_8),
-    (4, cv2.IMREAD_REDUCED_COLOR_4),
-    (2, cv2.IMREAD_REDUCED_COLOR_2),
+    (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
+    (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
+    (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
 )
 
 # `read_header` holds every photo against the caller's own limit before a pixel is decoded; Pillow's would warn
@@ -252,7 +253,7 @@ def _has_end(data: bytes) -> bool:
 
 def _decode_with_opencv(data: bytes, header: Header, target: tuple[int, int]) -> Pixels:
     ratio = max(header.height, header.width) / max(target)
-    flag = next((flag for factor, flag in _REDUCED if ratio >= factor), cv2.IMREAD_COLOR)
+    flag = next((flag for factor, flag in _REDUCED if ratio >= factor), 0)
     flag |= cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)

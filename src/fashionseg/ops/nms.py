@@ -7,6 +7,8 @@ from keras import ops
 
 from fashionseg.ops.boxes import Tensor, iou_matrix
 
+_TILE = 512  # boxes settled at once; their overlaps stay in a GPU's cache between the rounds
+
 
 def non_max_suppression(
     boxes: Tensor,
@@ -32,38 +34,74 @@ def non_max_suppression(
 
 
 def greedy_keep(
-    boxes: Tensor, iou_threshold: float, valid: Tensor | None = None, groups: Tensor | None = None
+    boxes: Tensor,
+    iou_threshold: float,
+    valid: Tensor | None = None,
+    groups: Tensor | None = None,
+    tile: int = _TILE,
 ) -> Tensor:
     """Which boxes greedy suppression keeps, for boxes already in falling order of score.
 
-    A box is kept when no kept box before it suppresses it. Starting from "all kept", applying that rule until
-    nothing changes gives exactly the greedy result: after n rounds the first n boxes are settled, and in
-    practice a few rounds settle all of them. Unlike the loop over boxes it is parallel and of static shape.
+    Tile after tile, as a box depends on those before it alone: the kept boxes of the tiles before suppress first, each
+    pair looked at once and never stored, then those of the tile itself. N x N overlaps of 6,000 boxes would be 36 MB an
+    image, read again in every round.
 
     Args:
         boxes: [B, N, 4].
         iou_threshold: overlap above it suppresses.
         valid: bool [B, N]; rows that are False are neither kept nor suppress others.
         groups: int [B, N]; boxes suppress only within their group (category).
+        tile: boxes settled at once; changes no result.
 
     Returns:
         bool [B, N].
     """
     num_boxes = boxes.shape[1]
+    candidates = ops.ones(ops.shape(boxes)[:2], "bool") if valid is None else valid
+    kept: list[Tensor] = []
+    for start in range(0, num_boxes, tile):
+        before, here = slice(0, start), slice(start, min(start + tile, num_boxes))
+        of_tile = candidates[:, here]
+        if start:
+            suppresses = _suppresses(boxes, groups, before, here, iou_threshold)
+            of_tile = ops.logical_and(of_tile, _none_of(suppresses, ops.concatenate(kept, axis=1)))
+        kept.append(_settle(_suppresses(boxes, groups, here, here, iou_threshold), of_tile))
+    return ops.concatenate(kept, axis=1)
+
+
+def _suppresses(
+    boxes: Tensor, groups: Tensor | None, rivals: slice, rows: slice, iou_threshold: float
+) -> Tensor:
+    """bool [B, rivals, rows]: the first, if kept, suppresses the second."""
+    overlaps = iou_matrix(boxes[:, rivals], boxes[:, rows]) > iou_threshold
+    if groups is None:
+        return overlaps
+    return ops.logical_and(overlaps, groups[:, rivals, None] == groups[:, None, rows])
+
+
+def _none_of(suppresses: Tensor, keep: Tensor) -> Tensor:
+    """bool [B, N]: boxes that no kept rival of bool [B, M] suppresses."""
+    return ops.logical_not(ops.any(ops.logical_and(suppresses, keep[:, :, None]), axis=1))
+
+
+def _settle(suppresses: Tensor, candidates: Tensor) -> Tensor:
+    """The greedy result among the N boxes of a tile, bool [B, N].
+
+    A box is kept when no kept box before it suppresses it. Starting from "all kept", applying that rule until
+    nothing changes gives exactly the greedy result: after n rounds the first n boxes are settled, and in
+    practice a few rounds settle all of them. Unlike the loop over boxes it is parallel and of static shape.
+    """
+    num_boxes = candidates.shape[1]
     earlier = ops.arange(num_boxes)[:, None] < ops.arange(num_boxes)[None, :]
-    suppresses = ops.logical_and(iou_matrix(boxes, boxes) > iou_threshold, earlier)
-    if groups is not None:
-        suppresses = ops.logical_and(suppresses, groups[:, :, None] == groups[:, None, :])
-    start = ops.ones(ops.shape(boxes)[:2], "bool") if valid is None else valid
+    suppresses = ops.logical_and(suppresses, earlier)
 
     def is_changing(keep: Tensor, previous: Tensor) -> Tensor:
         return ops.any(keep != previous)
 
     def one_round(keep: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
-        suppressed = ops.any(ops.logical_and(suppresses, keep[:, :, None]), axis=1)
-        return ops.logical_and(start, ops.logical_not(suppressed)), keep
+        return ops.logical_and(candidates, _none_of(suppresses, keep)), keep
 
-    keep, _ = ops.while_loop(is_changing, one_round, one_round(start, start))
+    keep, _ = ops.while_loop(is_changing, one_round, one_round(candidates, candidates))
     return keep
 
 

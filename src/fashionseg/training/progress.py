@@ -20,6 +20,9 @@ SHORT_NAMES = dict(zip(LOSS_NAMES, ("rpn class", "rpn box", "class", "box", "mas
 class EpochProgress(keras.callbacks.Callback):
     """One bar an epoch.
 
+    The losses of a step are looked at when the next one is under way: to read them waits for the device, which would
+    then stand idle until Python has the next step ready.
+
     Args:
         first_epoch: number of the stage's first epoch in the whole training, less one.
         epochs: of the stage.
@@ -39,7 +42,8 @@ class EpochProgress(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._photos_of_step = photos_of_step
-        self._photos: list[list[str]] = []
+        self._photos: list[list[str]] = []  # of the last two steps looked at
+        self._waiting: tuple[int, list[str], dict[str, Any]] | None = None
         self.stage, self.first_epoch, self.epochs = stage, first_epoch, epochs
         self.steps, self.batch_size = steps, batch_size
         self._context: Any = None
@@ -50,14 +54,21 @@ class EpochProgress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._epoch = epoch
+        self._waiting = None
         self._started = time.monotonic()
         self._context = progress_bar()
         self._bar = self._context.__enter__()
         self._task = self._bar.add_task(f"{self.stage} {epoch + 1}/{self.epochs}", total=self.steps)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        logs = logs or {}
-        self._photos = [*self._photos[-1:], self._photos_of_step()]
+        self._look_at_last()
+        self._waiting = batch, self._photos_of_step(), logs or {}
+
+    def _look_at_last(self) -> None:
+        if self._waiting is None:
+            return
+        (batch, photos, logs), self._waiting = self._waiting, None
+        self._photos = [*self._photos[-1:], photos]
         if not math.isfinite(logs["loss"]):
             shown = ", ".join(f"{name} {logs[name]:g}" for name in LOSS_NAMES)
             where = f"epoch {self.first_epoch + self._epoch + 1}, batch {batch + 1} of {self.steps}"
@@ -69,6 +80,7 @@ class EpochProgress(keras.callbacks.Callback):
         self._bar.update(self._task, advance=1, status=status)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self._look_at_last()
         self._close()
         self.seconds = time.monotonic() - self._started
 
