@@ -109,7 +109,6 @@ class Model:
     detection_max_instances: Count
     detection_min_confidence: Fraction
     detection_nms_threshold: Fraction
-    detection_flip: bool
 
 
 @component

@@ -10,7 +10,6 @@ from keras import ops
 from fashionseg.errors import UserError
 from fashionseg.model.build import load_model, save_model
 from fashionseg.model.losses import LOSS_NAMES
-from fashionseg.ops.boxes import mirror
 from fashionseg.parity.backend import gradients
 
 
@@ -58,24 +57,6 @@ def test_detections_are_classes_in_the_window(make_network, batch):
         own = boxes[image, real[image]]
         assert (own[:, :2] >= window[:2] - 1e-3).all()
         assert (own[:, 2:] <= window[2:] + 1e-3).all()
-
-
-def test_with_both_views_the_mirror_image_has_the_mirrored_detections(make_network, batch):
-    network = make_network(detection_min_confidence=0.0, detection_flip=True)
-    windows = np.array([[0, 8, 64, 56], [16, 0, 48, 64]], np.float32)
-    images = batch["images"] // 100 + 115  # near the mean pixel: no saturated scores
-    output = network({"images": images, "windows": windows})
-    mirrored = network({"images": images[:, :, ::-1], "windows": windows})  # the windows lie in the middle
-    found, expected = (ops.convert_to_numpy(its["detections"]) for its in (mirrored, output))
-    assert (expected[..., 4] > 0).any()
-    np.testing.assert_allclose(found[..., 4:], expected[..., 4:], atol=1e-5)
-    boxes = ops.convert_to_numpy(mirror(expected[..., :4]))
-    np.testing.assert_allclose(found[..., :4], boxes, atol=1e-4)
-    masks, flipped = (ops.convert_to_numpy(its["masks"]) for its in (output, mirrored))
-    np.testing.assert_allclose(flipped, masks[..., ::-1], atol=1e-4)
-    alone = make_network(detection_min_confidence=0.0, detection_flip=False)
-    single = ops.convert_to_numpy(alone({"images": images, "windows": windows})["detections"])
-    assert not np.allclose(single, expected)
 
 
 @pytest.mark.parametrize("count", [0, 1, 8, 9, 20])

@@ -13,7 +13,6 @@ from fashionseg.ops.boxes import (
     encode_deltas,
     iou_matrix,
     is_real,
-    mirror,
     normalise,
 )
 
@@ -26,13 +25,6 @@ def test_a_normalised_box_runs_from_pixel_centre_to_pixel_centre():
     # Image 11 x 21. Pixels 2..5 (y) and 4..13 (x): centres 2..5 of 0..10, and 4..13 of 0..20.
     boxes = np.array([[2, 4, 6, 14]], np.float32)
     np.testing.assert_allclose(array(normalise(boxes, 11, 21)), [[0.2, 0.2, 0.5, 0.65]], rtol=1e-6)
-
-
-def test_a_mirrored_box_changes_its_sides_and_padding_stays():
-    boxes = np.array([[0.1, 0.2, 0.5, 0.6], [0, 0, 1, 1], [0, 0, 0, 0]], np.float32)
-    expected = [[0.1, 0.4, 0.5, 0.8], [0, 0, 1, 1], [0, 0, 0, 0]]
-    np.testing.assert_allclose(array(mirror(boxes)), expected, rtol=1e-6)
-    np.testing.assert_allclose(array(mirror(mirror(boxes))), boxes, rtol=1e-6)
 
 
 def test_the_whole_image_is_zero_to_one_in_both_directions():

@@ -80,7 +80,6 @@ def build_mask_rcnn(model: Model, num_categories: int) -> MaskRCNN:
         proposals_inference=model.post_nms_rois_inference,
         rpn_anchors_per_image=model.rpn_train_anchors_per_image,
         rpn_bbox_std_dev=model.rpn_bbox_std_dev,
-        detection_flip=model.detection_flip,
     )
 
 

@@ -27,7 +27,7 @@ from fashionseg.model.rpn import Proposals
 from fashionseg.model.rpn_samples import rpn_at_anchors
 from fashionseg.model.rpn_targets import rpn_targets
 from fashionseg.ops.anchors import normalise_anchors
-from fashionseg.ops.boxes import Tensor, is_real, mirror, normalise
+from fashionseg.ops.boxes import Tensor, is_real, normalise
 from fashionseg.ops.gather import take_rows
 from fashionseg.ops.noise import uniform_noise
 from fashionseg.ops.roi_align import multilevel_roi_align
@@ -49,8 +49,6 @@ class MaskRCNN(keras.Model):
         pool_size, mask_pool_size: bins per side for the two heads.
         proposals_training, proposals_inference: P, proposals per image.
         rpn_anchors_per_image: anchors in the RPN's losses.
-        rpn_bbox_std_dev: what the deltas of the RPN's targets are divided by.
-        detection_flip: inference looks at each image and at its mirror image, and takes the mean.
     """
 
     def __init__(
@@ -73,7 +71,6 @@ class MaskRCNN(keras.Model):
         proposals_inference: int,
         rpn_anchors_per_image: int,
         rpn_bbox_std_dev: tuple[float, ...],
-        detection_flip: bool,
     ) -> None:
         super().__init__(name="mask_rcnn")
         self.backbone, self.fpn = backbone, fpn
@@ -85,7 +82,6 @@ class MaskRCNN(keras.Model):
         self.proposals_training, self.proposals_inference = proposals_training, proposals_inference
         self.rpn_anchors_per_image = rpn_anchors_per_image
         self.rpn_bbox_std_dev = rpn_bbox_std_dev
-        self.detection_flip = detection_flip
         self.anchors = anchors
         self.anchors_norm = normalise_anchors(anchors, (image_side, image_side))
         self.built = True  # every part with weights was built when it was handed in
@@ -144,32 +140,13 @@ class MaskRCNN(keras.Model):
             `detections` [B, D, 6] (normalised box, class, score; zero-padded) and `masks` [B, D, 28, 28], the
             probabilities for the detected class in its box (0 in the padding).
         """
-        windows_norm = normalise(inputs["windows"], self.image_side, self.image_side)
         pyramid = self.pyramid(inputs["images"], training)
-        if not self.detection_flip:
-            rois = self.propose(*self.rpn(pyramid, training), self.proposals_inference)
-            class_logits, deltas = self.classify(pyramid, rois, training)
-            detections = self.detections(rois, ops.softmax(class_logits), deltas, windows_norm)
-            return {"detections": detections, "masks": self.masks(pyramid, detections, training)}
-
-        # Half of the proposals from each view; scores, deltas and masks of every one are the means of both views.
-        flipped = self.pyramid(ops.flip(inputs["images"], axis=2), training)
-        rois, flipped_rois = (
-            self.propose(*self.rpn(view, training), self.proposals_inference // 2)
-            for view in (pyramid, flipped)
-        )
-        rois = ops.concatenate([rois, mirror(flipped_rois)], axis=1)
+        rpn_logits, rpn_deltas = self.rpn(pyramid, training)
+        rois = self.propose(rpn_logits, rpn_deltas, self.proposals_inference)
         class_logits, deltas = self.classify(pyramid, rois, training)
-        flipped_logits, flipped_deltas = self.classify(flipped, mirror(rois), training)
-        scores = 0.5 * (ops.softmax(class_logits) + ops.softmax(flipped_logits))
-        deltas = 0.5 * (deltas + flipped_deltas * np.array([1, -1, 1, 1], np.float32))
-        detections = self.detections(rois, scores, deltas, windows_norm)
-        mirrored = ops.concatenate([mirror(detections[..., :4]), detections[..., 4:]], axis=-1)
-        flipped_masks = ops.flip(self.masks(flipped, mirrored, training), axis=-1)
-        return {
-            "detections": detections,
-            "masks": 0.5 * (self.masks(pyramid, detections, training) + flipped_masks),
-        }
+        windows_norm = normalise(inputs["windows"], self.image_side, self.image_side)
+        detections = self.detections(rois, ops.softmax(class_logits), deltas, windows_norm)
+        return {"detections": detections, "masks": self.masks(pyramid, detections, training)}
 
     def masks(self, pyramid: list[Tensor], detections: Tensor, training: bool = False) -> Tensor:
         """Detections [B, D, 6] -> the masks of their classes in their boxes [B, D, 28, 28], 0 in the padding.

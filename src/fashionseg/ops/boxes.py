@@ -54,13 +54,6 @@ def encode_deltas(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
     return ops.stack([dy, dx, ops.log(gt_height / height), ops.log(gt_width / width)], axis=-1)
 
 
-def mirror(boxes_norm: Tensor) -> Tensor:
-    """The boxes [..., 4] in the mirrored image, `(y1, 1 - x2, y2, 1 - x1)`; rows of zeros, which are padding, stay."""
-    y1, x1, y2, x2 = ops.unstack(boxes_norm, 4, axis=-1)
-    mirrored = ops.stack([y1, 1.0 - x2, y2, 1.0 - x1], axis=-1)
-    return ops.where(is_real(boxes_norm)[..., None], mirrored, 0.0)
-
-
 def clip_boxes(boxes: Tensor, windows: Tensor) -> Tensor:
     """Cuts `boxes` [..., 4] at `windows` (broadcastable to [..., 4], the same frame)."""
     y1, x1, y2, x2 = ops.unstack(boxes, 4, axis=-1)

@@ -120,7 +120,6 @@ def model_of(config: dict[str, Any]) -> Model:
         "post_nms_rois_training": config["POST_NMS_ROIS_TRAINING"],
         "post_nms_rois_inference": config["POST_NMS_ROIS_INFERENCE"],
         "train_rois_per_image": config["TRAIN_ROIS_PER_IMAGE"],
-        "detection_flip": False,
         "train_mask_rois_per_image": config["TRAIN_ROIS_PER_IMAGE"],
         "roi_positive_ratio": config["ROI_POSITIVE_RATIO"],
         "proposals_include_gt": False,
