@@ -116,7 +116,6 @@ class Augment:
     flip_probability: Fraction
     shift_fraction: Annotated[float, Field(ge=0.0, lt=1.0)]
     scale_range: tuple[Positive, Positive]
-    colour_fraction: Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 @component

@@ -11,9 +11,7 @@ from fashionseg.data.augment import (
     Augmenter,
     AxisMap,
     PhotoMap,
-    draw_colours,
     mini_mask,
-    recolour,
     scaling,
     translation,
     warp_mask,
@@ -29,10 +27,7 @@ def mirror(side: int) -> PhotoMap:
 
 
 def augmenter(flip=0.5, shift=0.1, scale=(0.8, 1.2), side=96) -> Augmenter:
-    return Augmenter(
-        params.Augment(flip_probability=flip, shift_fraction=shift, scale_range=scale, colour_fraction=0.0),
-        side,
-    )
+    return Augmenter(params.Augment(flip_probability=flip, shift_fraction=shift, scale_range=scale), side)
 
 
 def rectangle(top, left, bottom, right, side=8) -> np.ndarray:
@@ -169,27 +164,3 @@ def test_mini_mask_spans_its_box():
     assert not mini[28:].any()
     assert mini_mask(np.ones((1, 1), bool), 56).all()
     np.testing.assert_array_equal(mini_mask(cropped[:, :1], 56), mini)
-
-
-def test_colours_keep_within_the_fraction_and_black_stays_near_black():
-    tables = np.stack([draw_colours(0.2, 1, photo) for photo in range(200)]).astype(float)
-    # Grey of 127.5 moves by brightness times tint only: at most 1.2 * 1.1 up and 0.8 * 0.9 down, and by half a step.
-    assert tables[:, 127].max() <= 128 * 1.2 * 1.1 + 0.5
-    assert tables[:, 127].min() >= 127 * 0.8 * 0.9 - 1
-    assert tables[:, 127].std() > 10
-    assert (np.diff(tables, axis=1) >= 0).all()  # brighter stays brighter
-    assert tables[:, 0].max() <= 127.5 * 0.2 * 1.2 * 1.1 + 0.5
-    grey = [table for table in tables if np.ptp(table[127]) == 0]
-    assert len(grey) < 20  # the channels have tints of their own
-
-
-def test_the_same_seed_draws_the_same_colours_and_no_fraction_changes_nothing():
-    assert np.array_equal(draw_colours(0.2, 1, 2, 3), draw_colours(0.2, 1, 2, 3))
-    assert not np.array_equal(draw_colours(0.2, 1, 2, 3), draw_colours(0.2, 1, 2, 4))
-    assert np.array_equal(draw_colours(0.0, 1), np.tile(np.arange(256)[:, None], 3))
-
-
-def test_a_photo_is_recoloured_channel_by_channel():
-    table = np.stack([np.arange(256), 255 - np.arange(256), np.full(256, 7)], axis=1).astype(np.uint8)
-    photo = np.array([[[10, 20, 30], [0, 255, 1]]], np.uint8)
-    assert recolour(photo, table).tolist() == [[[10, 235, 7], [0, 0, 7]]]

@@ -18,12 +18,8 @@ from fashionseg.errors import UserError
 SIDE, INSTANCES = 64, 3
 NUM_PHOTOS = 11
 IDS = [f"{number:02d}.jpg" for number in range(NUM_PHOTOS)]
-NO_AUGMENT = params.Augment(
-    flip_probability=0.0, shift_fraction=0.0, scale_range=(1.0, 1.0), colour_fraction=0.0
-)
-AUGMENT = params.Augment(
-    flip_probability=0.5, shift_fraction=0.1, scale_range=(0.8, 1.2), colour_fraction=0.1
-)
+NO_AUGMENT = params.Augment(flip_probability=0.0, shift_fraction=0.0, scale_range=(1.0, 1.0))
+AUGMENT = params.Augment(flip_probability=0.5, shift_fraction=0.1, scale_range=(0.8, 1.2))
 LOADER = params.Loader(workers=0, prefetch_batches=2)
 
 

@@ -1,5 +1,4 @@
-"""Augmentation and placing: one map per photo from its stored frame to the network's square, for pixels and masks;
-and its colours.
+"""Augmentation and placing: one map per photo from its stored frame to the network's square, for pixels and masks.
 
 imgaug draws the flip, shift and scale; what it did to three points gives the map. Photo and masks are then resampled
 once by that map, so they cannot drift apart, and a mask costs no more than its box.
@@ -24,7 +23,6 @@ from fashionseg.data.rle import Runs, runs_box, runs_to_mask
 
 # A sliver of a mask left at the border says nothing of the object it belonged to.
 MIN_PIXELS = 4
-_COLOURS = 3  # a stream of random numbers of its own
 
 
 @dataclass(frozen=True)
@@ -111,28 +109,6 @@ class Augmenter:
                 ]
             )
         return self._of_thread.sequence
-
-
-def draw_colours(fraction: float, *seed: int) -> NDArray[np.uint8]:
-    """Another light and camera: contrast and brightness by at most `fraction`, the tint of each channel by half of it.
-
-    Args:
-        fraction: 0 changes nothing.
-        seed: whole numbers that name the photo and the epoch.
-
-    Returns:
-        [256, 3], the new value of each old one, for each channel.
-    """
-    rng = np.random.default_rng([*seed, _COLOURS])
-    contrast, brightness = 1.0 + rng.uniform(-fraction, fraction, 2)
-    tint = 1.0 + rng.uniform(-fraction / 2, fraction / 2, 3)
-    values = ((np.arange(256.0) - 127.5) * contrast + 127.5) * brightness
-    return np.clip(np.round(values[:, None] * tint), 0, 255).astype(np.uint8)
-
-
-def recolour(photo: Pixels, colours: NDArray[np.uint8]) -> Pixels:
-    """RGB [h, w, 3] by the table of `draw_colours`."""
-    return np.asarray(cv2.LUT(photo, colours[None]), np.uint8)
 
 
 def warp_photo(photo: Pixels, to_square: PhotoMap, side: int) -> Pixels:

@@ -26,9 +26,7 @@ from fashionseg import params
 from fashionseg.data.augment import (
     Augmenter,
     PhotoMap,
-    draw_colours,
     mini_mask,
-    recolour,
     scaling,
     translation,
     warp_mask,
@@ -180,16 +178,8 @@ class Targets:
         self.max_instances = max_instances
         self.mini_mask_side = mini_mask_side
 
-    def __call__(
-        self,
-        record: PhotoRecord,
-        augmentation: PhotoMap | None,
-        *seed: int,
-        colours: NDArray[np.uint8] | None = None,
-    ) -> Batch:
+    def __call__(self, record: PhotoRecord, augmentation: PhotoMap | None, *seed: int) -> Batch:
         """`augmentation` maps the square onto itself; `seed` names the photo and, in training, the epoch.
-
-        `colours` is a table of `augment.draw_colours`.
 
         It chooses if there are more instances than G, and which anchors and RoIs the network will sample.
         """
@@ -200,8 +190,6 @@ class Targets:
             image = letterbox(photo, self.side)[0]
         else:
             to_square = to_square.then(augmentation)
-            if colours is not None:
-                fitted = recolour(fitted, colours)
             image = warp_photo(fitted, to_square, self.side)
         stored_hw = (record.height, record.width)
         return {
@@ -269,9 +257,7 @@ class _Epochs:
         epoch = self._start_epoch + epochs
         photo = int(_epoch_order(self._seed, epoch, len(self._source))[place])
         seed = (self._seed, epoch, photo)
-        fraction = self._augmenter.augment.colour_fraction
-        colours = draw_colours(fraction, *seed) if fraction else None
-        example = self._targets(self._source[photo], self._augmenter.draw(*seed), *seed, colours=colours)
+        example = self._targets(self._source[photo], self._augmenter.draw(*seed), *seed)
         return {**example, "photo_index": np.array(photo, np.int32)}
 
 
