@@ -38,16 +38,17 @@ class Network:
     def __init__(self) -> None:
         self.variables = {pair: Variable() for pair in PAIRS}
         for part in {pair.part for pair in PAIRS}:
-            setattr(self, part, SimpleNamespace(get_layer=self._layers_of(part).__getitem__))
-        blocks = [SimpleNamespace(name=name) for name in {pair.layer for pair in PAIRS}]
+            setattr(self, part, SimpleNamespace(layers=list(self._layers_of(part).values()), name=part))
         # The loader tells the backbone from the ends of its blocks.
-        self.backbone.layers = [*blocks, SimpleNamespace(name="res4a_out")]  # type: ignore[attr-defined]
+        self.backbone.layers.append(SimpleNamespace(name="res4a_out"))  # type: ignore[attr-defined]
 
     def _layers_of(self, part: str) -> dict[str, Any]:
         layers: dict[str, Any] = {}
         for pair, variable in self.variables.items():
             if pair.part == part:
-                setattr(layers.setdefault(pair.layer, SimpleNamespace()), pair.variable, variable)
+                setattr(
+                    layers.setdefault(pair.layer, SimpleNamespace(name=pair.layer)), pair.variable, variable
+                )
         return layers
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from fashionseg.model.layers import ConvNorm
+from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.ops.boxes import Tensor
 
 
@@ -45,6 +47,24 @@ def double_precision() -> Iterator[None]:
     else:
         with nullcontext():
             yield
+
+
+@contextmanager
+def rounded_as_matterports(network: MaskRCNN) -> Iterator[None]:
+    """Normalises after each convolution, as Matterport's code does, where the last bit decides on a whole value.
+
+    In the kernels, where training and inference have it, batch norm rounds otherwise; a ReLU near zero or a sample of a
+    RoI at the border of its map may then fall to the other side.
+    """
+    parts = (network.backbone, network.box_head, network.mask_head)
+    changed = [layer for part in parts for layer in part.layers if isinstance(layer, ConvNorm)]
+    for layer in changed:
+        layer.folds = False
+    try:
+        yield
+    finally:
+        for layer in changed:
+            layer.folds = True
 
 
 def gradients(

@@ -12,7 +12,7 @@ from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.ops.boxes import Tensor, normalise
 from fashionseg.ops.roi_align import multilevel_roi_align
 from fashionseg.parity import images
-from fashionseg.parity.backend import compiled
+from fashionseg.parity.backend import compiled, rounded_as_matterports
 from fashionseg.parity.layer_cases import detection_rows
 from fashionseg.parity.reference import Arrays, Reference, config_of, unpack
 from fashionseg.parity.table import Row, as_array, close, same
@@ -169,7 +169,8 @@ def _end_to_end(arrays: Arrays, network: MaskRCNN) -> Iterator[Row]:
     }
     # Op by op where that is fast (TensorFlow), compiled where it is not (JAX).
     run = network.predict_on_batch if keras.backend.backend() == "jax" else network
-    output = {key: as_array(value)[0] for key, value in run(inputs).items()}
+    with rounded_as_matterports(network):
+        output = {key: as_array(value)[0] for key, value in run(inputs).items()}
     order = _order_like(arrays["detections"], output["detections"])
     detections, masks = output["detections"][order], output["masks"][order]
     yield from detection_rows("end to end: detections", detections, arrays["detections"], DETECTION_TOLERANCE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,14 +11,13 @@ import numpy as np
 from keras import ops
 
 from fashionseg.model import losses
-from fashionseg.model.layers import ConvNorm
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.model.matterport_layout import name_pairs
 from fashionseg.model.roi_targets import RoiTargets
 from fashionseg.model.weights import backbone_of, variable_of
 from fashionseg.ops.boxes import Tensor, normalise
 from fashionseg.ops.sampling import first_in_order
-from fashionseg.parity.backend import gradients
+from fashionseg.parity.backend import gradients, rounded_as_matterports
 from fashionseg.parity.inference_cases import (
     CLASS_LOGITS_TOLERANCE,
     DELTAS_TOLERANCE,
@@ -157,20 +155,6 @@ def _second_stage(
     yield close_to_scale(f"{key} (from logits)", own, arrays[key], LOSS_TOLERANCE)
 
 
-@contextmanager
-def _unfolded(network: MaskRCNN) -> Iterator[None]:
-    """Normalises after each convolution, as Matterport's code does, for the same rounding."""
-    parts = (network.backbone, network.box_head, network.mask_head)
-    changed = [layer for part in parts for layer in part.layers if isinstance(layer, ConvNorm)]
-    for layer in changed:
-        layer.folds = False
-    try:
-        yield
-    finally:
-        for layer in changed:
-            layer.folds = True
-
-
 def _gradients(batch: Batch) -> Iterator[Row]:
     """Of the five losses and the weight decay, heads alone and all layers."""
     network, arrays = batch.network, batch.arrays
@@ -193,7 +177,7 @@ def _gradients(batch: Batch) -> Iterator[Row]:
         if not is_same_set:
             continue
         variables = [variables[names.index(name)] for name in stored_names]
-        with _unfolded(network):
+        with rounded_as_matterports(network):
             found, gradient = gradients(values, variables)
         yield from _gradient_rows(arrays, prefix, [as_array(g) for g in gradient])
         trained = _norms([as_array(g) for g in gradients(values, variables)[1]])
