@@ -79,7 +79,7 @@ audit: $(STAMP)  ## write .fashionseg/sbom.json of all locked packages, and ask 
 exp-report: $(STAMP)  ## one offline page that compares runs; RUNS="name name"
 	@fashionseg exp-report $(RUNS)
 
-bench: $(STAMP)  ## measure how fast the parts are, beside their targets (some 15 minutes on two idle cores)
+bench: $(STAMP)  ## measure how fast the parts are, beside their targets (some 9 minutes on two idle cores)
 	@fashionseg bench
 
 # Both run where the locked environment is not: PYTHON=python3 with what requirements/bench-gpu.in names.
