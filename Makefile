@@ -28,7 +28,7 @@ test: $(STAMP)  ## run the whole test suite
 	pytest
 
 parity: $(STAMP)  ## compare the model with stored outputs of Matterport's code; REFERENCE=DIR
-	@fashionseg parity --reference "$(REFERENCE)"
+	@python -m tools parity --reference "$(REFERENCE)"
 
 lint: $(STAMP)  ## check style and types
 	ruff check .
@@ -62,35 +62,35 @@ serve: $(STAMP)  ## answer photos over HTTP on 127.0.0.1 with the champion; PORT
 	@fashionseg serve --port $(if $(filter file default,$(origin PORT)),5001,$(PORT))
 
 reproducible: $(STAMP)  ## run a tiny sample twice in fresh clones and compare every output's hash
-	@fashionseg reproducible
+	@python -m tools reproducible
 
 kill-test: $(STAMP)  ## kill -9 a tiny pipeline at random moments, go on, compare every output's hash; KILLS=20 SEED=1
 	FASHIONSEG_KILLS=$(or $(KILLS),20) FASHIONSEG_KILL_SEED=$(or $(SEED),1) pytest -s tests/test_kill.py
 
 soak: $(STAMP)  ## train a tiny network and serve for long; memory and open files must stay level; MINUTES=60
-	@fashionseg soak --minutes $(or $(MINUTES),60)
+	@python -m tools soak --minutes $(or $(MINUTES),60)
 
 fuzz: $(STAMP)  ## a hundred thousand broken inputs for every reader of files and the photo endpoint; CASES=100000
 	FASHIONSEG_FUZZ_CASES=$(or $(CASES),100000) pytest -q -s -p no:xdist --timeout 0 tests/fuzz
 
 audit: $(STAMP)  ## write .fashionseg/sbom.json of all locked packages, and ask for known weaknesses in them
-	@fashionseg audit
+	@python -m tools audit
 
 exp-report: $(STAMP)  ## one offline page that compares runs; RUNS="name name"
 	@fashionseg exp-report $(RUNS)
 
 bench: $(STAMP)  ## measure how fast the parts are, beside their targets (some 9 minutes on two idle cores)
-	@fashionseg bench
+	@python -m tools bench
 
 # Both run where the locked environment is not: PYTHON=python3 with what requirements/bench-gpu.in names.
 GPU_PYTHON = $(if $(and $(filter file,$(origin PYTHON)),$(wildcard $(STAMP))),python,$(PYTHON))
 
 bench-gpu:  ## the training step on a GPU, beside torchvision's; needs requirements/bench-gpu.in, PYTHON=python3
-	@PYTHONPATH=src $(GPU_PYTHON) -m fashionseg.cli bench gpu $(ARGS)
+	@PYTHONPATH=src $(GPU_PYTHON) -m tools bench gpu $(ARGS)
 
 bench-street:  ## ours and torchvision's trained on a GPU for the same time; PHOTOS=DIR in Kaggle's layout MINUTES=20
 	@test -n "$(PHOTOS)" || { echo "error: expected PHOTOS=DIR, a folder in Kaggle's layout" >&2; exit 2; }
-	@PYTHONPATH=src $(GPU_PYTHON) -m fashionseg.cli bench-street "$(PHOTOS)" \
+	@PYTHONPATH=src $(GPU_PYTHON) -m tools bench-street "$(PHOTOS)" \
 		--minutes $(or $(MINUTES),20) $(ARGS)
 
 lock: $(STAMP)  ## resolve requirements/*.in anew into the hashed locks
@@ -101,7 +101,7 @@ lock: $(STAMP)  ## resolve requirements/*.in anew into the hashed locks
 
 clean:  ## remove the environment and caches; data, models and experiments stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist dvc_plots
-	find src tests remote -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools remote -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP):
 	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fashionseg.console import say
-from fashionseg.files import atomic_write
 from fashionseg.params import read_yaml
+from fashionseg.storage.atomic import atomic_write
 from remote import dvc_files, local
 from remote.dvc_files import GIGABYTE, Output
 from remote.runner import Host

@@ -18,8 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-from fashionseg.commands.reproducible import TINY, differing, output_hashes
+from tools.commands.reproducible import TINY, differing, output_hashes
 
 KILLS = int(os.environ.get("FASHIONSEG_KILLS", "0"))
 SEED = int(os.environ.get("FASHIONSEG_KILL_SEED", "1"))

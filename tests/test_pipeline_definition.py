@@ -32,7 +32,7 @@ WITHOUT_EFFECT = {
     "fashionseg.data",  # of these two packages, their own docstrings
     "fashionseg.errors",
     "fashionseg.evaluation",
-    "fashionseg.files",
+    "fashionseg.storage.atomic",
     "fashionseg.project",
     "fashionseg.stages",
     "fashionseg.tracking",

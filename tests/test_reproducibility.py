@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tools.commands.reproducible import CLONES, TINY, differing, output_hashes
 
-from fashionseg import reproducibility
-from fashionseg.commands.reproducible import CLONES, TINY, differing, output_hashes
+from fashionseg.backend import make_reproducible
 from fashionseg.errors import UserError
 from fashionseg.params import flatten, load_params, read_yaml
-from fashionseg.reproducibility import fingerprint, make_reproducible, resume_folder
+from fashionseg.storage import fingerprint as fingerprint_module
+from fashionseg.storage.fingerprint import fingerprint, resume_folder
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_the_fingerprint_changes_with_everything_that_counts(
     package = tmp_path / "package"
     package.mkdir()
     (package / "losses.py").write_text("1")
-    monkeypatch.setattr(reproducibility, "PACKAGE", tmp_path)
+    monkeypatch.setattr(fingerprint_module, "PACKAGE", tmp_path)
 
     def now(rate: float = 0.1) -> str:
         return fingerprint({"train": {"rate": rate}}, [inputs], ["package"])

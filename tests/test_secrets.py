@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import runpy
 import shutil
 import stat
 import subprocess
@@ -21,12 +20,12 @@ import pytest
 
 from fashionseg import tracking
 from fashionseg.cli import main
-from fashionseg.data import kaggle
 from fashionseg.errors import UserError
 from fashionseg.params import load_params, parse_params, read_yaml
+from fashionseg.sources import kaggle
 from fashionseg.tracking import mirror
+from kaggle_server import serving
 
-serving = runpy.run_path(str(Path(__file__).parent / "kaggle_server.py"))["serving"]
 CANARY = "c4n4ry"
 SECRETS = {
     "KAGGLE_USERNAME": "someone",

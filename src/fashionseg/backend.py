@@ -1,4 +1,4 @@
-"""Starting Keras and its backend without the lines that TensorFlow prints at import."""
+"""Starting Keras and its backend quietly, and seeding it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,22 @@ def start_backend() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()  # starts the devices, which has notes of its own
+
+
+def make_reproducible(seed: int, deterministic: bool) -> None:
+    """Seeds Python, NumPy and Keras; with `deterministic`, kernels sum in a fixed order.
+
+    To be called before the first tensor is made. Deterministic kernels exist for everything that the model does on a
+    CPU; on a GPU some operations refuse to run with them, so the parameter is off there.
+    """
+    start_backend()
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    if deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
 
 
 @contextmanager

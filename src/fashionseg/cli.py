@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fashionseg.console import exit_code
 
@@ -27,35 +27,38 @@ COMMANDS = {
     "tune": "search for better parameters, each trial a DVC experiment",
     "register": "make the trained model a version in MLflow, the champion if it is better",
     "serve": "answer photos over HTTP on 127.0.0.1 with a registered model",
-    "soak": "train and serve for long, and see that memory and open files stay level",
-    "reproducible": "run twice in fresh clones and compare every output's hash",
     "import-weights": "turn a weight file in Matterport's layout into ours",
     "export-weights": "turn our weights into Matterport's layout",
-    "audit": "write the SBOM of the locked packages, and say what is known against them",
-    "bench": "measure how fast the parts are, beside their targets",
-    "bench-street": "our Mask R-CNN and torchvision's on the same photos for the same minutes",
-    "parity": "compare the model with stored outputs of Matterport's code",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console script."""
-    return exit_code(lambda: _main(sys.argv[1:] if argv is None else list(argv)))
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    about = "Clothing segmentation for iMaterialist (Fashion) 2019."
+    return exit_code(lambda: run_command("fashionseg", about, "fashionseg.commands", COMMANDS, arguments))
 
 
-def _main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="fashionseg", description="Clothing segmentation for iMaterialist (Fashion) 2019."
-    )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+def run_command(prog: str, about: str, package: str, commands: Mapping[str, str], argv: list[str]) -> int:
+    """Parses `argv` and runs the module of `package` that its first word names; returns the exit status.
+
+    Args:
+        prog: name of the program, for `--help`.
+        about: its description.
+        package: holds one module per command, `-` in a command's name being `_` in the module's.
+        commands: name -> help text.
+        argv: words after the program's name.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description=about)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     called = next((word for word in argv if not word.startswith("-")), None)
     module = None
-    for name, help_text in COMMANDS.items():
-        subparser = commands.add_parser(
+    for name, help_text in commands.items():
+        subparser = subparsers.add_parser(
             name, help=help_text, description=help_text[0].upper() + help_text[1:] + "."
         )
         if name == called:
-            module = importlib.import_module(f"fashionseg.commands.{name.replace('-', '_')}")
+            module = importlib.import_module(f"{package}.{name.replace('-', '_')}")
             module.configure(subparser)
     arguments = parser.parse_args(argv)
     assert module is not None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fashionseg.errors import UserError
-from fashionseg.files import storage_errno
+from fashionseg.storage.atomic import storage_errno
 
 if TYPE_CHECKING:
     from rich.progress import Progress

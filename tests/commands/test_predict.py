@@ -14,7 +14,7 @@ from PIL import Image
 
 from fashionseg.cli import main
 from fashionseg.data.rle import parse_rle, runs_area, runs_box
-from fashionseg.evaluation.predictions import Detections
+from fashionseg.detections.store import Detections
 from fashionseg.taxonomy import competition_taxonomy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[int, ...]]]:
 
     detector = types.SimpleNamespace(category_names=competition_taxonomy().category_names)
     inference = types.SimpleNamespace(load_detector=lambda _: detector, predict_photos=predict_photos)
-    monkeypatch.setitem(sys.modules, "fashionseg.inference", inference)
+    monkeypatch.setitem(sys.modules, "fashionseg.detections.inference", inference)
     return calls
 
 
@@ -138,7 +138,7 @@ def test_bad_photos_are_told_and_the_others_go_on(
 
 
 def test_nothing_but_bad_photos_needs_no_network(project: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "fashionseg.inference", None)  # importing it now fails
+    monkeypatch.setitem(sys.modules, "fashionseg.detections.inference", None)  # importing it now fails
     assert main(["predict", "missing.jpg"]) == 1
     assert predictions(project / "predictions")["photos"] == []
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fashionseg.cli import main
-from fashionseg.data import kaggle
+from fashionseg.sources import kaggle
 
 HEADER = "ImageId,EncodedPixels,ClassId\n"
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fashionseg import params
+from fashionseg.data.jpeg import encode_jpeg
 from fashionseg.data.loader import TrainingBatches, inference_batches, letterbox, validation_batches
-from fashionseg.data.photos import encode_jpeg
 from fashionseg.data.records import PhotoRecord, ShardWriter
 from fashionseg.data.rle import mask_to_runs
 from fashionseg.data.tables import write_photos

@@ -5,7 +5,8 @@ from __future__ import annotations
 import resource
 from pathlib import Path
 
-from fashionseg.data.photos import PhotoError, decode_photo, read_header
+from fashionseg.data.jpeg import PhotoError
+from fashionseg.prepare.photos import decode_photo, read_header
 
 
 def decode_with_little_memory(data: bytes) -> int:

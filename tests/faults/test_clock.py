@@ -13,7 +13,7 @@ import pytest
 from fashionseg import tracking
 from fashionseg.cli import main
 from fashionseg.params import load_params
-from fashionseg.reproducibility import fingerprint
+from fashionseg.storage.fingerprint import fingerprint
 from fashionseg.training.state import STATE_FILE, TrainingState
 
 # MLflow's own use of SQLAlchemy.

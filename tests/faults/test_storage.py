@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from fashionseg.console import exit_code
-from fashionseg.data.disk import full_disk_is_user_error
-from fashionseg.files import atomic_directory, atomic_write
+from fashionseg.storage.atomic import atomic_directory, atomic_write
+from fashionseg.storage.disk import full_disk_is_user_error
 
 WRITERS = Path(__file__).with_name("writers.py")
 OUTPUTS = 14

@@ -13,7 +13,7 @@ import pytest
 STAGE = """
 import sys, time
 from pathlib import Path
-from fashionseg.files import atomic_write
+from fashionseg.storage.atomic import atomic_write
 with atomic_write(Path("out")) as temporary:
     with temporary.open("w") as file:
         file.write("half ")

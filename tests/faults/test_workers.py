@@ -12,16 +12,15 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from tools.soak.inputs import soak_params
 
-from fashionseg.data.decode import decode_folder
 from fashionseg.data.loader import TrainingBatches
-from fashionseg.data.photos import lacks_memory
-from fashionseg.data.pool import ordered_map
-from fashionseg.data.sample import write_sample
 from fashionseg.data.tables import read_photos
 from fashionseg.errors import UserError
+from fashionseg.parallel import lacks_memory, ordered_map
 from fashionseg.params import Params, load_params
-from fashionseg.soak.inputs import soak_params
+from fashionseg.prepare.decode import decode_folder
+from fashionseg.sample import write_sample
 
 PIXELS = (3000, 3000, 3)
 

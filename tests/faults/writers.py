@@ -39,16 +39,17 @@ def writers(inputs: Path) -> dict[str, Callable[[Path], Any]]:
     from matplotlib.figure import Figure
 
     from fashionseg.commands.preset import merge
-    from fashionseg.data.coco_weights import write_pretrained
-    from fashionseg.data.decode import decode_folder
-    from fashionseg.data.folder import copy_folder
-    from fashionseg.data.sample import write_sample
-    from fashionseg.evaluation import figures, tables
-    from fashionseg.evaluation.instances import Thresholds
-    from fashionseg.evaluation.predictions import Detections, write_detections
-    from fashionseg.evaluation.submission import write_submission
-    from fashionseg.evaluation.thresholds import write_thresholds
-    from fashionseg.files import atomic_directory, atomic_write
+    from fashionseg.detections.instances import Thresholds
+    from fashionseg.detections.store import Detections, write_detections
+    from fashionseg.detections.thresholds import write_thresholds
+    from fashionseg.metrics import tables
+    from fashionseg.prepare.decode import decode_folder
+    from fashionseg.report import figures
+    from fashionseg.sample import write_sample
+    from fashionseg.sources.folder import copy_folder
+    from fashionseg.sources.pretrained import write_pretrained
+    from fashionseg.storage.atomic import atomic_directory, atomic_write
+    from fashionseg.submission.write import write_submission
     from fashionseg.tracking.journal import Journal
     from fashionseg.training.loop import write_history
 

@@ -9,8 +9,8 @@ import zipfile
 from hypothesis import strategies as st
 from tests.fuzz.harness import fuzz, mutations, scratch_folder
 
-from fashionseg.data.archive import unpack
 from fashionseg.errors import UserError
+from fashionseg.sources.archive import unpack
 
 FOLDER = scratch_folder()
 

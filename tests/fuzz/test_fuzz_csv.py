@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from tests.fuzz.harness import fuzz, mutations, scratch_folder
 from tests.fuzz.oracles import split_line
 
-from fashionseg.data.annotations import COLUMNS, Row, index_rows, parse_size, read_rows, repair_class_id
 from fashionseg.errors import UserError
+from fashionseg.prepare.annotations import COLUMNS, Row, index_rows, parse_size, read_rows, repair_class_id
 from fashionseg.taxonomy import competition_taxonomy
 
 HEADER = ",".join(COLUMNS)

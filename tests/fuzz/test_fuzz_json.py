@@ -8,8 +8,8 @@ from importlib import resources
 from hypothesis import strategies as st
 from tests.fuzz.harness import fuzz, mutations, scratch_folder
 
+from fashionseg.detections.thresholds import read_thresholds
 from fashionseg.errors import UserError
-from fashionseg.evaluation.thresholds import read_thresholds
 from fashionseg.taxonomy import LABEL_DESCRIPTIONS, competition_taxonomy, load_taxonomy
 
 PATH = scratch_folder() / "file.json"

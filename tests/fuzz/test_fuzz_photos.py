@@ -18,8 +18,8 @@ from PIL import Image
 from tests.fuzz.harness import fuzz, mutations
 
 from fashionseg.data.rle import parse_rle
-from fashionseg.evaluation.instances import Thresholds
-from fashionseg.inference import Detector
+from fashionseg.detections.inference import Detector
+from fashionseg.detections.instances import Thresholds
 
 MAX_MEGAPIXELS = 0.5
 MAX_BYTES = 60_000

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.fuzz.harness import fuzz, mutations, scratch_folder
 from tests.fuzz.oracles import read_pixels, split_line
 
-from fashionseg.evaluation.submission_check import check_submission
+from fashionseg.submission.check import check_submission
 
 HEADER = "ImageId,EncodedPixels,ClassId"
 VALID = (

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.fuzz.harness import fuzz, mutations, scratch_folder
 
 from fashionseg.errors import UserError
-from fashionseg.model.hdf5_check import open_checked
 from fashionseg.model.matterport_layout import NamePair, layer_names, name_pairs
 from fashionseg.model.weights import load_matterport, read_groups
+from fashionseg.storage.hdf5 import open_checked
 
 BACKBONE = "resnet14"
 PATH = scratch_folder() / "weights.h5"

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.kaggle_folder import SETTINGS, Folder, faults, square
 
-from fashionseg.data.decode import decode_folder
 from fashionseg.data.tables import read_instances, read_photos
 from fashionseg.errors import UserError
-from fashionseg.evaluation.submission_check import list_test_photos
-from fashionseg.evaluation.submission_score import score_submission
+from fashionseg.prepare.decode import decode_folder
+from fashionseg.submission.check import list_test_photos
+from fashionseg.submission.score import score_submission
 from fashionseg.taxonomy import LABEL_DESCRIPTIONS, competition_taxonomy, load_taxonomy
+from kaggle_folder import SETTINGS, Folder, faults, square
 
 
 @pytest.fixture

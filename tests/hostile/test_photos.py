@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashionseg.data.photos import PhotoError, read_header, read_photo
+from fashionseg.data.jpeg import PhotoError
 from fashionseg.params import load_params
+from fashionseg.prepare.photos import read_header, read_photo
 
 
 def tiff_of_pages(count: int) -> bytes:

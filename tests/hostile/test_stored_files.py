@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fashionseg.data.jpeg import encode_jpeg
 from fashionseg.data.loader import inference_batches
-from fashionseg.data.photos import encode_jpeg
 from fashionseg.data.records import PhotoRecord, PhotoSource, ShardWriter, shard_paths
-from fashionseg.data.split import read_ids
+from fashionseg.data.splits import read_ids
 from fashionseg.data.tables import read_photos, write_photos
+from fashionseg.detections.store import no_detections, read_detections, write_detections
+from fashionseg.detections.thresholds import read_thresholds
 from fashionseg.errors import UserError
-from fashionseg.evaluation.predictions import no_detections, read_detections, write_detections
-from fashionseg.evaluation.thresholds import read_thresholds
 from fashionseg.params import parse_model
 
 

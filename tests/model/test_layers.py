@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from tools.parity.backend import gradients
 
 from fashionseg.model.layers import BATCH_NORM_EPSILON, BatchNorm, ConvNorm, find_layer
-from fashionseg.parity.backend import gradients
 
 
 def make(is_trained: bool, with_mask: bool = False) -> keras.Model:

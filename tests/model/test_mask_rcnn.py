@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from tools.parity.backend import gradients
 
 from fashionseg.errors import UserError
 from fashionseg.model.build import load_model, save_model
 from fashionseg.model.losses import LOSS_NAMES
-from fashionseg.parity.backend import gradients
 
 
 def values(losses: dict) -> dict[str, float]:

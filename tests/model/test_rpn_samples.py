@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from tools.parity.backend import gradients
 
 from fashionseg.model.losses import rpn_bbox_loss, rpn_class_loss
 from fashionseg.model.rpn import build_rpn_head
 from fashionseg.model.rpn_samples import rpn_at_anchors
 from fashionseg.ops.gather import take_rows
-from fashionseg.parity.backend import gradients
 
 CHANNELS = 5
 

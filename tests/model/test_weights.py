@@ -9,6 +9,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from tools.parity.backend import gradients
 
 from fashionseg.errors import UserError
 from fashionseg.model.matterport_layout import CLASS_LAYERS, layer_names, name_pairs
@@ -19,7 +20,6 @@ from fashionseg.model.weights import (
     save_matterport,
     variable_of,
 )
-from fashionseg.parity.backend import gradients
 
 
 @pytest.fixture(scope="module")

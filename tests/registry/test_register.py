@@ -24,7 +24,7 @@ import pytest
 from PIL import Image
 
 from fashionseg.cli import main
-from fashionseg.data.photos import encode_jpeg
+from fashionseg.data.jpeg import encode_jpeg
 from fashionseg.data.rle import parse_rle, runs_area
 from fashionseg.params import load_params
 from fashionseg.registry.candidate import Candidate, Champion, dvc_md5, read_candidate, verdict
@@ -53,8 +53,8 @@ THRESHOLDS = {"score": 0.0, "nms": 0.9, "mask": 0.01, "min_area": 1}
 @pytest.fixture(scope="session")
 def network_folder(tmp_path_factory: pytest.TempPathFactory, repo_params: Path) -> Path:
     """A model folder with random weights."""
+    from fashionseg.backend import make_reproducible
     from fashionseg.model.build import build_mask_rcnn, save_model
-    from fashionseg.reproducibility import make_reproducible
     from fashionseg.taxonomy import competition_taxonomy
 
     model = dataclasses.replace(load_params(repo_params).model, **TINY)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from fashionseg.data.photos import PhotoError
+from fashionseg.data.jpeg import PhotoError
 from fashionseg.registry.server import Limits, listen, make_app
 
 MAX_BYTES = 1000

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from checkouts import Checkout, NewCheckout, make_project
 from gpu_host import GpuHost, missing_requirement
 from mlflow_server import MlflowServer

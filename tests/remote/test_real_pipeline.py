@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from fashionseg.commands.reproducible import TINY
+from tools.commands.reproducible import TINY
 
 if TYPE_CHECKING:
     from checkouts import NewCheckout

@@ -28,7 +28,9 @@ def test_secrets(name: str) -> None:
     assert is_secret(name)
 
 
-@pytest.mark.parametrize("name", ["src/fashionseg/data/kaggle.py", ".dvc/config", "remote/host.example.yaml"])
+@pytest.mark.parametrize(
+    "name", ["src/fashionseg/sources/kaggle.py", ".dvc/config", "remote/host.example.yaml"]
+)
 def test_no_secrets(name: str) -> None:
     assert not is_secret(name)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fashionseg.data.rle import parse_rle, runs_box, runs_to_mask
-from fashionseg.data.split import read_split
-from fashionseg.evaluation.predictions import Detections, write_detections
-from fashionseg.evaluation.truths import read_truths
+from fashionseg.data.splits import read_split
+from fashionseg.detections.store import Detections, write_detections
+from fashionseg.metrics.truths import read_truths
 from fashionseg.params import PARAMS_FILE, read_yaml
 
 SEARCHED = {

@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
+from fashionseg.detections.store import read_detections, write_detections
+from fashionseg.detections.thresholds import read_thresholds
 from fashionseg.errors import UserError
-from fashionseg.evaluation.predictions import read_detections, write_detections
-from fashionseg.evaluation.thresholds import read_thresholds
 from fashionseg.params import load_params, read_yaml
 from fashionseg.stages import evaluate
 

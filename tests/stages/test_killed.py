@@ -23,8 +23,8 @@ from fashionseg.params import (
     read_yaml,
 )
 from fashionseg.registry.candidate import dvc_md5
-from fashionseg.reproducibility import fingerprint
 from fashionseg.stages.training_stage import _deciding_params
+from fashionseg.storage.fingerprint import fingerprint
 
 REPO = Path(__file__).parents[2]
 

@@ -6,13 +6,13 @@ import shutil
 import numpy as np
 import pytest
 
-from fashionseg import inference
+from fashionseg.detections import inference
+from fashionseg.detections.instances import Thresholds
+from fashionseg.detections.store import Detections
+from fashionseg.detections.thresholds import write_thresholds
 from fashionseg.errors import UserError
-from fashionseg.evaluation.instances import Thresholds
-from fashionseg.evaluation.predictions import Detections
-from fashionseg.evaluation.submission_check import check_submission
-from fashionseg.evaluation.thresholds import write_thresholds
 from fashionseg.stages import submit
+from fashionseg.submission.check import check_submission
 
 
 @pytest.fixture

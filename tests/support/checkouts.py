@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from gpu_host import BASE_IMAGE, PATIENCE, GpuHost
 
 REPOSITORY = Path(__file__).parents[2]

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from tools.soak.inputs import SIDE, tiny_model
 
+from fashionseg.backend import make_reproducible
 from fashionseg.model.build import build_mask_rcnn
 from fashionseg.params import changed, load_params
-from fashionseg.reproducibility import make_reproducible
-from fashionseg.soak.inputs import SIDE, tiny_model
 from fashionseg.training import devices, train
 from fashionseg.training.hardware import choose_training
 from fashionseg.training.network import set_trainable

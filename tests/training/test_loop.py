@@ -11,14 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from tools.soak.inputs import SIDE, tiny_model
 
+from fashionseg.backend import make_reproducible
 from fashionseg.errors import UserError
 from fashionseg.model.build import build_mask_rcnn, load_model, save_model
 from fashionseg.model.losses import LOSS_NAMES
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.params import Model, Train, load_params
-from fashionseg.reproducibility import make_reproducible
-from fashionseg.soak.inputs import SIDE, tiny_model
 from fashionseg.training import TrainingResult, train
 from fashionseg.training.network import set_trainable
 from fashionseg.training.state import TrainingState

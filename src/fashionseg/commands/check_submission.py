@@ -23,8 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from fashionseg.evaluation.submission_check import check_submission, list_test_photos
-    from fashionseg.evaluation.submission_file import index_submission
+    from fashionseg.submission.check import check_submission, list_test_photos
+    from fashionseg.submission.read import index_submission
 
     test_photos = None
     if arguments.test_dir is not None:

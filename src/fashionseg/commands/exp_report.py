@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from fashionseg.console import say
-from fashionseg.experiments.page import write_comparison
-from fashionseg.experiments.runs import read_runs
 from fashionseg.project import find_root
+from fashionseg.report.experiments import read_runs
+from fashionseg.report.experiments_page import write_comparison
 from fashionseg.tracking.cached import send_cached_runs
 from fashionseg.tracking.identity import journal_folder
 

@@ -22,8 +22,8 @@ from fashionseg.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from fashionseg.evaluation.instances import Thresholds
-    from fashionseg.photo_objects import PhotoObject
+    from fashionseg.detections.instances import Thresholds
+    from fashionseg.detections.objects import PhotoObject
 
 PREDICTIONS = "predictions.json"
 WEIGHTS = Path("models/finetuned")  # both in the project's folder
@@ -57,8 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     jobs = name_pictures(list_photos(arguments.photos, faults), arguments.out)
     entries: list[dict[str, object]] = []
     if jobs:
-        from fashionseg.inference import load_detector, predict_photos
-        from fashionseg.photo_objects import photo_objects
+        from fashionseg.detections.inference import load_detector, predict_photos
+        from fashionseg.detections.objects import photo_objects
 
         detector = load_detector(weights)
         names = detector.category_names
@@ -88,7 +88,7 @@ class Faults:
 
 def list_photos(paths: list[Path], faults: Faults) -> list[Path]:
     """The photos in the order given; a folder stands for the photos in it (not below it), by name."""
-    from fashionseg.data.photos import SUFFIXES
+    from fashionseg.prepare.photos import SUFFIXES
 
     photos: list[Path] = []
     for path in paths:
@@ -134,8 +134,8 @@ def choose_thresholds(path: Path | None, calibrated: Path) -> Thresholds:
     Raises:
         UserError: `path` is missing or malformed.
     """
-    from fashionseg.evaluation.instances import Thresholds
-    from fashionseg.evaluation.thresholds import read_thresholds
+    from fashionseg.detections.instances import Thresholds
+    from fashionseg.detections.thresholds import read_thresholds
 
     if path is None and not calibrated.exists():
         say(f"no {THRESHOLDS}: detections of score 0.5 and above are shown")
@@ -144,7 +144,8 @@ def choose_thresholds(path: Path | None, calibrated: Path) -> Thresholds:
 
 
 def _read(jobs: list[Job], max_megapixels: float, faults: Faults) -> Iterator[tuple[Job, np.ndarray]]:
-    from fashionseg.data.photos import PhotoError, read_photo
+    from fashionseg.data.jpeg import PhotoError
+    from fashionseg.prepare.photos import read_photo
 
     for job in track(jobs, "predict"):
         try:
@@ -162,7 +163,7 @@ def _write_photo(
     out: Path, job: Job, photo: np.ndarray, objects: list[PhotoObject], names: tuple[str, ...]
 ) -> dict[str, object]:
     """Writes the picture; returns the photo's entry in predictions.json."""
-    from fashionseg.photo_objects import describe
+    from fashionseg.detections.objects import describe
     from fashionseg.visualize import Instance, outline, write_png
 
     path, picture = job
@@ -183,7 +184,7 @@ def _write_json(
 ) -> None:
     from dataclasses import asdict
 
-    from fashionseg.files import atomic_write
+    from fashionseg.storage.atomic import atomic_write
 
     content = {
         "weights": _text(weights),

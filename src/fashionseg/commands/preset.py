@@ -20,9 +20,9 @@ from ruamel.yaml.error import YAMLError
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
-from fashionseg.files import atomic_write
 from fashionseg.params import PARAMS_FILE, flatten, parse_params, read_yaml
 from fashionseg.project import find_root
+from fashionseg.storage.atomic import atomic_write
 
 PRESETS = "presets"
 COMMENT_COLUMN = 32  # of params.yaml

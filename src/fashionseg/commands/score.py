@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from fashionseg.evaluation.submission_score import score_submission
+    from fashionseg.submission.score import score_submission
 
     result = score_submission(arguments.truth, arguments.submission, arguments.label)
     if arguments.json:

@@ -20,9 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from fashionseg.evaluation.submission_check import check_submission, list_test_photos
     from fashionseg.params import PARAMS_FILE, load_params
     from fashionseg.project import find_root
+    from fashionseg.submission.check import check_submission, list_test_photos
 
     root = find_root()
     params = load_params(root / PARAMS_FILE)
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.upload:
         say(f"{file}: valid; `fashionseg submit --upload` sends it to {params.download.competition}")
         return 0
-    from fashionseg.data.kaggle import upload_submission
+    from fashionseg.sources.kaggle import upload_submission
 
     message = params.submit.message if arguments.message is None else arguments.message
     answer = upload_submission(file, message, params.download.competition)

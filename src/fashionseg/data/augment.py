@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionseg import params
-from fashionseg.data.photos import Pixels
+from fashionseg.data.jpeg import Pixels
 from fashionseg.data.rle import Runs, runs_box, runs_to_mask
 
 # A sliver of a mask left at the border says nothing of the object it belonged to.

@@ -32,10 +32,11 @@ from fashionseg.data.augment import (
     warp_mask,
     warp_photo,
 )
-from fashionseg.data.photos import Pixels, decode_jpeg, lacks_memory, shrink
+from fashionseg.data.jpeg import Pixels, decode_jpeg, shrink
 from fashionseg.data.records import PhotoRecord, PhotoSource
 from fashionseg.data.tables import record_indices
 from fashionseg.errors import UserError
+from fashionseg.parallel import lacks_memory
 
 Batch = dict[str, NDArray[Any]]
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from fashionseg.data.instances import Instance
+from fashionseg.data.instance import Instance
 from fashionseg.data.rle import COMPETITION_SIDE, format_rle, runs_area, runs_box
 from fashionseg.errors import UserError
 

@@ -7,20 +7,20 @@ import warnings
 from pathlib import Path
 
 from fashionseg.errors import UserError
-from fashionseg.files import atomic_write
 from fashionseg.model.backbone import build_backbone
 from fashionseg.model.box_head import build_box_head
 from fashionseg.model.detections import Detections
 from fashionseg.model.fpn import build_fpn
-from fashionseg.model.hdf5_check import open_checked
 from fashionseg.model.layers import BatchNorm
 from fashionseg.model.mask_head import build_mask_head
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.model.roi_targets import RoiSampler
-from fashionseg.model.room import require_room
 from fashionseg.model.rpn import Proposals, build_rpn_head
 from fashionseg.ops.anchors import pyramid_anchors
 from fashionseg.params import Model, model_to_dict, parse_model
+from fashionseg.storage.atomic import atomic_write
+from fashionseg.storage.hdf5 import open_checked
+from fashionseg.storage.room import require_room
 
 WEIGHTS_FILE = "model.weights.h5"
 ARCHITECTURE_FILE = "model.json"

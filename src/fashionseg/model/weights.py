@@ -19,13 +19,13 @@ import numpy as np
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
-from fashionseg.files import atomic_write
 from fashionseg.model.backbone import BLOCKS_PER_STAGE
-from fashionseg.model.hdf5_check import open_checked
 from fashionseg.model.layers import find_layer
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.model.matterport_layout import CLASS_LAYERS, NamePair, layer_names, name_pairs
-from fashionseg.model.room import require_room
+from fashionseg.storage.atomic import atomic_write
+from fashionseg.storage.hdf5 import open_checked
+from fashionseg.storage.room import require_room
 
 PRETRAINED_SOURCE, PRETRAINED_WEIGHTS = "source.json", "weights.h5"
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fashionseg.data.split import read_split
+from fashionseg.data.splits import read_split
+from fashionseg.detections.thresholds import read_thresholds
 from fashionseg.errors import UserError
-from fashionseg.evaluation.thresholds import read_thresholds
-from fashionseg.evaluation.truths import read_truths
+from fashionseg.metrics.truths import read_truths
 from fashionseg.params import flatten, read_yaml
 
 SCORE = "competition_score"

@@ -21,8 +21,8 @@ class PhotoModel(PythonModel):
     """Photo bytes to objects, with the calibrated thresholds of its training."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        from fashionseg.evaluation.thresholds import read_thresholds
-        from fashionseg.inference import load_detector
+        from fashionseg.detections.inference import load_detector
+        from fashionseg.detections.thresholds import read_thresholds
 
         self.detector = load_detector(Path(context.artifacts["model"]))
         self.thresholds = read_thresholds(Path(context.artifacts["thresholds"]))
@@ -31,7 +31,7 @@ class PhotoModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        from fashionseg.data.photos import PhotoError
+        from fashionseg.data.jpeg import PhotoError
 
         try:
             texts = [json.dumps(self.detect(bytes(data))) for data in model_input["photo"]]
@@ -45,9 +45,9 @@ class PhotoModel(PythonModel):
         Raises:
             PhotoError: not a photo, damaged, or of too many pixels.
         """
-        from fashionseg.data.photos import decode_photo, read_header
-        from fashionseg.inference import predict_photos
-        from fashionseg.photo_objects import describe, photo_objects
+        from fashionseg.detections.inference import predict_photos
+        from fashionseg.detections.objects import describe, photo_objects
+        from fashionseg.prepare.photos import decode_photo, read_header
 
         photo = decode_photo(data, read_header(data, self.max_megapixels))
         photos = [("photo", photo)]

@@ -26,7 +26,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from fashionseg.data.photos import PhotoError
+from fashionseg.data.jpeg import PhotoError
 from fashionseg.errors import UserError
 
 Detect = Callable[[bytes], dict[str, Any]]

@@ -28,7 +28,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types.schema import ColSpec, Schema
 
-from fashionseg.data.photos import encode_jpeg
+from fashionseg.data.jpeg import encode_jpeg
 from fashionseg.errors import UserError
 from fashionseg.registry.candidate import Candidate, Champion, verdict
 from fashionseg.tracking.address import sqlite_file

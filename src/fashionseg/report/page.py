@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from fashionseg.files import atomic_write
 from fashionseg.params import flatten
 from fashionseg.report.charts import Line, line_chart
 from fashionseg.report.history import LOSSES, History, read_history
 from fashionseg.report.pictures import Picture
 from fashionseg.report.style import STYLE
 from fashionseg.report.tables import category_table, figure, figure_table
+from fashionseg.storage.atomic import atomic_write
 
 _SOURCES = {
     "sample": "<b>The photos are drawn by code, not real.</b> The embedded sample shows that every part of the "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fashionseg.files import atomic_directory
+from fashionseg.storage.atomic import atomic_directory
 from fashionseg.visualize import Instance, jpeg_bytes, side_by_side, write_png
 
 

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from fashionseg.console import exit_code, say
-from fashionseg.data.decode import decode_folder
 from fashionseg.params import PARAMS_FILE, load_params
+from fashionseg.prepare.decode import decode_folder
 
 
 def main() -> None:

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fashionseg.console import exit_code, say
-from fashionseg.data.coco_weights import write_pretrained
-from fashionseg.data.folder import copy_folder
-from fashionseg.data.kaggle import fetch_competition
-from fashionseg.data.sample import write_sample
 from fashionseg.errors import UserError
-from fashionseg.files import atomic_directory
 from fashionseg.params import PARAMS_FILE, Download, load_params
+from fashionseg.sample import write_sample
+from fashionseg.sources.folder import copy_folder
+from fashionseg.sources.kaggle import fetch_competition
+from fashionseg.sources.pretrained import write_pretrained
+from fashionseg.storage.atomic import atomic_directory
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -18,30 +18,30 @@ from typing import Any
 
 from fashionseg import tracking
 from fashionseg.console import exit_code, say
-from fashionseg.data.photos import decode_jpeg
+from fashionseg.data.jpeg import decode_jpeg
 from fashionseg.data.records import PhotoSource
 from fashionseg.data.rle import parse_rle
-from fashionseg.data.split import read_split
+from fashionseg.data.splits import read_split
 from fashionseg.data.tables import record_indices
+from fashionseg.detections.bit_masks import FRAME, to_runs
+from fashionseg.detections.instances import find_instances
+from fashionseg.detections.photos import Photo, pair_photos
+from fashionseg.detections.store import Detections, read_detections
+from fashionseg.detections.thresholds import write_thresholds
 from fashionseg.errors import UserError
-from fashionseg.evaluation.bit_masks import FRAME, to_runs
-from fashionseg.evaluation.competition_metric import photo_scores
-from fashionseg.evaluation.evaluate import (
+from fashionseg.metrics.competition import photo_scores
+from fashionseg.metrics.evaluate import (
     Evaluation,
     category_table,
     evaluate_photos,
     metrics,
-    write_plots,
 )
-from fashionseg.evaluation.instances import find_instances
-from fashionseg.evaluation.photos import Photo, pair_photos
-from fashionseg.evaluation.predictions import Detections, read_detections
-from fashionseg.evaluation.tables import losses
-from fashionseg.evaluation.thresholds import write_thresholds
-from fashionseg.evaluation.truths import read_truths
-from fashionseg.files import atomic_write
+from fashionseg.metrics.tables import losses
+from fashionseg.metrics.truths import read_truths
 from fashionseg.params import PARAMS_FILE, load_params
 from fashionseg.report import Comparison, Report, write_pictures, write_report
+from fashionseg.report.plots import write_plots
+from fashionseg.storage.atomic import atomic_write
 from fashionseg.taxonomy import competition_taxonomy, parse_class_id
 from fashionseg.visualize import Instance
 

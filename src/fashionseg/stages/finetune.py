@@ -11,9 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from fashionseg.backend import make_reproducible
 from fashionseg.console import exit_code
 from fashionseg.params import PARAMS_FILE, load_params
-from fashionseg.reproducibility import make_reproducible
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from fashionseg.console import exit_code, say
-from fashionseg.data.split import read_split
+from fashionseg.data.splits import read_split
 from fashionseg.params import PARAMS_FILE, load_params
 
 
@@ -26,8 +26,8 @@ def main() -> None:
     arguments = parser.parse_args()
     params = load_params(arguments.params)
 
-    from fashionseg.evaluation.predictions import write_detections
-    from fashionseg.inference import load_detector, predict_records
+    from fashionseg.detections.inference import load_detector, predict_records
+    from fashionseg.detections.store import write_detections
 
     _, validation_ids = read_split(arguments.splits)
     detector = load_detector(arguments.finetuned)

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from fashionseg.console import exit_code, say
-from fashionseg.data.split import SUMMARY, TRAIN_IDS, VALIDATION_IDS, split_photos, summarize
+from fashionseg.data.splits import SUMMARY, TRAIN_IDS, VALIDATION_IDS
 from fashionseg.data.tables import read_instances, read_photos
-from fashionseg.files import atomic_directory
 from fashionseg.params import PARAMS_FILE, load_params
+from fashionseg.prepare.split import split_photos, summarize
+from fashionseg.storage.atomic import atomic_directory
 
 
 def main() -> None:

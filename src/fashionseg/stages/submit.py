@@ -31,11 +31,11 @@ def main() -> None:
 
     # Imported here, so that the worker processes that paste masks start without the network's packages.
     from fashionseg.data.tables import read_photos
-    from fashionseg.evaluation.predictions import no_detections
-    from fashionseg.evaluation.submission import write_submission
-    from fashionseg.evaluation.submission_check import check_submission, list_test_photos
-    from fashionseg.evaluation.thresholds import read_thresholds
-    from fashionseg.inference import load_detector, predict_records
+    from fashionseg.detections.inference import load_detector, predict_records
+    from fashionseg.detections.store import no_detections
+    from fashionseg.detections.thresholds import read_thresholds
+    from fashionseg.submission.check import check_submission, list_test_photos
+    from fashionseg.submission.write import write_submission
 
     thresholds = read_thresholds(arguments.thresholds)
     test_photos = list_test_photos(arguments.test)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from fashionseg import tracking
 from fashionseg.console import say
 from fashionseg.data.loader import TrainingBatches, validation_batches
-from fashionseg.data.split import read_split
-from fashionseg.files import atomic_write
+from fashionseg.data.splits import read_split
 from fashionseg.model.build import save_model
 from fashionseg.params import Params, Train, TrainingStage, params_to_dict
-from fashionseg.reproducibility import fingerprint, resume_folder
+from fashionseg.storage.atomic import atomic_write
+from fashionseg.storage.fingerprint import fingerprint, resume_folder
 from fashionseg.taxonomy import competition_taxonomy
 from fashionseg.training import train
 from fashionseg.training.hardware import choose_loader

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from fashionseg.files import atomic_write
+from fashionseg.storage.atomic import atomic_write
 
 Record = dict[str, Any]
 

@@ -29,7 +29,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from fashionseg.errors import UserError
-from fashionseg.files import atomic_write
+from fashionseg.storage.atomic import atomic_write
 from fashionseg.tracking.address import public_uri, sqlite_file
 from fashionseg.tracking.journal import Journal, Record
 

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 
 from fashionseg.console import say
-from fashionseg.files import atomic_write
 from fashionseg.model.losses import LOSS_NAMES
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.params import Train
+from fashionseg.storage.atomic import atomic_write
 from fashionseg.training.network import TrainingNetwork
 from fashionseg.training.optimizer import make_optimizer, uses_l2_loss
 from fashionseg.training.progress import EpochProgress

@@ -13,9 +13,9 @@ from typing import Any
 
 import keras
 
-from fashionseg.files import atomic_directory
 from fashionseg.model.mask_rcnn import MaskRCNN
-from fashionseg.model.room import require_room
+from fashionseg.storage.atomic import atomic_directory
+from fashionseg.storage.room import require_room
 
 STATE_FILE = "state.json"
 WEIGHTS_FILE = "training.weights.h5"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from fashionseg.files import atomic_write
+from fashionseg.storage.atomic import atomic_write
 from fashionseg.visualize.colours import category_colour
 from fashionseg.visualize.drawing import display_size, paint, resize_photo
 from fashionseg.visualize.instance import Instance, in_drawing_order

@@ -1,0 +1,141 @@
+"""Photos to detections with a trained network; nothing here needs ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fashionseg.backend import start_backend
+from fashionseg.console import track
+from fashionseg.data.loader import inference_batches, letterbox
+from fashionseg.detections.store import Detections, no_detections
+
+if TYPE_CHECKING:
+    from fashionseg.model.mask_rcnn import MaskRCNN
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A trained network and its compiled forward pass.
+
+    Attributes:
+        network: the model.
+        category_names: by category id.
+        run: `images` uint8 [B, S, S, 3] and `windows` [B, 4] -> `detections` [B, D, 6], `masks` [B, D, 28, 28].
+    """
+
+    network: MaskRCNN
+    category_names: tuple[str, ...]
+    run: Callable[[Batch], dict[str, np.ndarray]]
+
+    @property
+    def image_side(self) -> int:
+        """S, side of the network's input in pixels."""
+        return self.network.image_side
+
+
+def load_detector(directory: Path) -> Detector:
+    """The detector of a folder written by a training stage.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    start_backend()
+    from fashionseg.model.build import load_model
+
+    network, _, category_names = load_model(directory)
+    return Detector(network, category_names, _compile(network))
+
+
+def predict_records(
+    detector: Detector, decoded: Path, subset: str, image_ids: Sequence[str], batch_size: int
+) -> Detections:
+    """Detections on decoded photos of `subset` (`train` or `test`)."""
+    batches = inference_batches(decoded, subset, list(image_ids), detector.image_side, batch_size)
+    num_batches = -(-len(image_ids) // batch_size)
+    return _collect(detector, track(batches, f"predict {subset}", num_batches), list(image_ids))
+
+
+def predict_photos(
+    detector: Detector, photos: Iterable[tuple[str, np.ndarray]], batch_size: int
+) -> Detections:
+    """Detections on any photos: (name, RGB uint8 [H, W, 3]), shrunk to the network's input one by one."""
+    names: list[str] = []
+
+    def batches() -> Iterator[Batch]:
+        images, windows, first = [], [], 0
+        for name, photo in photos:
+            names.append(name)
+            image, window = letterbox(photo, detector.image_side)
+            images.append(image)
+            windows.append(window)
+            if len(images) == batch_size:
+                yield _batch(images, windows, first, batch_size)
+                images, windows, first = [], [], len(names)
+        if images:
+            yield _batch(images, windows, first, batch_size)
+
+    return _collect(detector, batches(), names)
+
+
+def _batch(images: list[np.ndarray], windows: list[Any], first: int, batch_size: int) -> Batch:
+    """Padded to `batch_size`, so that the compiled network sees one shape only."""
+    missing = batch_size - len(images)
+    index = np.arange(first, first + len(images), dtype=np.int32)
+    return {
+        "images": np.stack([*images, *[images[-1]] * missing]),
+        "windows": np.array([*windows, *[windows[-1]] * missing], np.float32),
+        "photo_index": np.concatenate([index, np.full(missing, -1, np.int32)]),
+    }
+
+
+def _collect(detector: Detector, batches: Iterable[Batch], names: list[str]) -> Detections:
+    """Runs the network over batches; `names` may still grow while it does."""
+    parts: list[tuple[np.ndarray, ...]] = []
+    for batch in batches:
+        output = detector.run(batch)
+        rows, windows = output["detections"], batch["windows"]
+        image, row = np.nonzero((rows[..., 4] > 0) & (batch["photo_index"] >= 0)[:, None])
+        found = rows[image, row]
+        parts.append(
+            (
+                batch["photo_index"][image],
+                found[:, 4].astype(np.int16) - 1,
+                found[:, 5],
+                _photo_fractions(found[:, :4], windows[image], detector.image_side),
+                np.round(output["masks"][image, row] * 255.0).astype(np.uint8),
+            )
+        )
+    if not parts:
+        return no_detections(names)
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return Detections.build(names, *columns)
+
+
+def _photo_fractions(boxes_norm: np.ndarray, windows: np.ndarray, side: int) -> np.ndarray:
+    """Normalised boxes of the square input -> fractions of the photo in its window, edges half-open."""
+    boxes = boxes_norm * (side - 1) + np.array([0, 0, 1, 1], np.float32)
+    origin = np.tile(windows[:, :2], (1, 2))
+    size = np.tile(windows[:, 2:] - windows[:, :2], (1, 2))
+    return np.clip((boxes - origin) / size, 0.0, 1.0).astype(np.float32)
+
+
+def _compile(network: MaskRCNN) -> Callable[[Batch], dict[str, np.ndarray]]:
+    import keras
+    from keras import ops
+
+    network.make_predict_function()
+
+    def run(batch: Batch) -> dict[str, np.ndarray]:
+        inputs = {"images": batch["images"], "windows": batch["windows"]}
+        output = network.predict_on_batch(inputs)
+        return {name: np.asarray(ops.convert_to_numpy(value)) for name, value in output.items()}
+
+    assert keras.backend.backend() in ("tensorflow", "jax")
+    return run

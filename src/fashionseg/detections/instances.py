@@ -1,0 +1,128 @@
+"""From the stored detections of one photo to its instances: what a submission holds.
+
+In this order, as thresholds say: detections below the score threshold go; of two boxes of one category that overlap
+by more than the NMS threshold the lower score goes; masks are pasted and binarised; by falling score within a
+category, pixels already taken are removed (the competition refuses shared pixels in one class); what keeps fewer
+pixels than the minimum area goes, and takes none.
+
+Everything before a detection has a higher score, so the instances at a higher score threshold are the first ones at
+a lower: calibration relies on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fashionseg.detections.bit_masks import FRAME, BitMask, intersection, minus
+from fashionseg.detections.paste import find_taps, paste_bits
+from fashionseg.detections.photos import PhotoDetections
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What turns detections into instances.
+
+    Attributes:
+        score: detections below it are dropped.
+        nms: largest IoU of two boxes of one category that are both kept.
+        mask: probability from which a pixel is inside.
+        min_area: fewest pixels of an instance in the 512 x 512 frame.
+    """
+
+    score: float
+    nms: float
+    mask: float
+    min_area: int
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One object found.
+
+    Attributes:
+        row: its place among the detections of its photo.
+        mask: pixels in the competition's frame, shared with no other instance of its category.
+    """
+
+    row: int
+    category: int
+    score: float
+    mask: BitMask
+
+
+def find_instances(detections: PhotoDetections, thresholds: Thresholds) -> list[Instance]:
+    """The instances of one photo by falling score."""
+    # Scores are stored as float32: compared as such, a stored 0.3 passes the threshold 0.3.
+    count = int(np.count_nonzero(detections.scores >= np.float32(thresholds.score)))
+    kept = suppress(detections.categories[:count], detections.boxes_norm[:count], (thresholds.nms,))[0]
+    taps = find_taps(detections.boxes_norm[:count], FRAME, detections.mask_probs.shape[1])
+    instances = []
+    for rows in rows_by_category(detections.categories[:count]):
+        masks = {
+            row: paste_bits(detections.mask_probs[row], taps, row, (thresholds.mask,))[0]
+            for row in rows
+            if kept[row]
+        }
+        for row, mask in claim_pixels(masks, thresholds.min_area):
+            instances.append(
+                Instance(int(row), int(detections.categories[row]), float(detections.scores[row]), mask)
+            )
+    return sorted(instances, key=lambda instance: instance.row)
+
+
+def claim_pixels(masks: dict[int, BitMask], min_area: int) -> Iterator[tuple[int, BitMask]]:
+    """Masks of one category by falling score, each less the pixels of those before it; empty ones never come."""
+    taken: list[BitMask] = []
+    for row, mask in masks.items():
+        rivals = [other for other in taken if intersection(mask, other)]
+        if rivals:
+            mask = minus(mask, rivals)
+        if mask.area >= max(min_area, 1):
+            taken.append(mask)
+            yield row, mask
+
+
+def suppress(categories: np.ndarray, boxes_norm: np.ndarray, thresholds: Iterable[float]) -> np.ndarray:
+    """Greedy non-maximum suppression within each category.
+
+    IoU does not change when the axes are scaled, so boxes as fractions of the photo do.
+
+    Args:
+        categories: [D], rows by falling score.
+        boxes_norm: float32 [D, 4].
+        thresholds: IoU above which the lower score goes; A of them.
+
+    Returns:
+        bool [A, D]: what each threshold keeps.
+    """
+    limits = list(thresholds)
+    kept = np.ones((len(limits), len(categories)), np.bool_)
+    ious = box_ious(boxes_norm, boxes_norm)
+    rivals = np.triu((categories[:, None] == categories[None, :]) & (ious > min(limits)), 1)
+    for row in np.flatnonzero(rivals.any(axis=1)):
+        for place, limit in enumerate(limits):
+            if kept[place, row]:
+                kept[place] &= ~(rivals[row] & (ious[row] > limit))
+    return kept
+
+
+def box_ious(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """float64 [A, B] of boxes y1, x1, y2, x2; boxes without area have IoU 0."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    overlap = np.clip(high - low, 0.0, None).prod(axis=2)
+    area_a = np.clip(a[:, 2:] - a[:, :2], 0.0, None).prod(axis=1)
+    area_b = np.clip(b[:, 2:] - b[:, :2], 0.0, None).prod(axis=1)
+    union = area_a[:, None] + area_b[None, :] - overlap
+    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+
+
+def rows_by_category(categories: np.ndarray) -> list[np.ndarray]:
+    """Rows of each category present, ascending, by ascending category."""
+    order = np.argsort(categories, kind="stable")
+    borders = np.flatnonzero(np.diff(categories[order])) + 1
+    return np.split(order, borders) if len(order) else []

@@ -1,0 +1,147 @@
+"""From a box and its small mask of probabilities to a binary mask in a photo's or the competition's frame.
+
+The mask head answers on an M x M grid that spans the box (He et al., Mask R-CNN, section 3: the mask is resized to the
+box and binarised). A pixel whose centre lies in the box takes the bilinear interpolation of the grid there, each cell
+at the place that it was trained on (`find_taps`); beyond the outermost cells their value goes on. The box keeps its
+fractions of a pixel, so a mask does not jump with rounding.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from fashionseg.data.rle import Runs, mask_to_runs
+from fashionseg.detections.bit_masks import SIDE, BitMask, from_columns
+
+_scratch = threading.local()
+
+
+@dataclass(frozen=True, eq=False)
+class Taps:
+    """Where the pixels of N boxes take their values: along the rows of every box, then along the columns.
+
+    Attributes:
+        first: int64 [2, N], the first row and the first column with its centre in the box.
+        count: int64 [2, N], rows and columns in the box; 0 where it holds no centre.
+        end: int64 [2, N], where those of each box end in the two arrays below.
+        cell: intp [all], the cell above or to the left, 0 to M - 2.
+        part: float32 [all], how far the pixel lies towards the next cell, 0 to 1.
+    """
+
+    first: np.ndarray
+    count: np.ndarray
+    end: np.ndarray
+    cell: np.ndarray
+    part: np.ndarray
+
+    def of(self, box: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
+        """`cell` and `part` of one box along the rows (0) or the columns (1)."""
+        end = self.end[axis, box]
+        its = slice(end - self.count[axis, box], end)
+        return self.cell[its], self.part[its]
+
+
+def find_taps(boxes_norm: np.ndarray, hw: tuple[int, int], cells: int) -> Taps:
+    """For boxes [N, 4], y1, x1, y2, x2 as fractions of a frame of `hw` pixels, with grids of `cells` x `cells`.
+
+    In one go for many boxes, as the arrays of a single one are so short that NumPy's calls cost more than their work.
+    """
+    size = np.array(hw, boxes_norm.dtype)
+    low = (boxes_norm[:, :2] * size).T.astype(np.float64)
+    high = (boxes_norm[:, 2:] * size).T.astype(np.float64)
+    first = np.maximum(np.ceil(low - 0.5), 0.0)
+    count = np.maximum(np.minimum(np.ceil(high - 0.5), np.array(hw)[:, None]) - first, 0.0).astype(np.int64)
+    scale = np.divide(cells, high - low, out=np.zeros_like(low), where=count > 0)
+    repeats = count.ravel()
+    end = np.cumsum(repeats)
+    pixels = np.arange(repeats.sum()) + np.repeat(first.ravel() - (end - repeats), repeats)
+    # Cell i was trained on the sample at i / (M - 1) of a mini-mask of 2 M cells, from centre to centre of its
+    # outermost cells. Half-pixel centres here would shrink every mask by a hundredth of its box on each side.
+    in_box = (pixels + np.repeat((0.5 - low).ravel(), repeats)) * np.repeat(scale.ravel(), repeats)
+    places = (2.0 * in_box - 0.5) * ((cells - 1) / (2 * cells - 1))
+    places = np.minimum(np.maximum(places, 0.0), cells - 1.0)
+    cell = np.minimum(places.astype(np.intp), cells - 2)
+    return Taps(first.astype(np.int64), count, end.reshape(2, -1), cell, (places - cell).astype(np.float32))
+
+
+def interpolate(mask_probs: np.ndarray, taps: Taps, box: int) -> np.ndarray:
+    """Probabilities inside one of the boxes, column-major.
+
+    Args:
+        mask_probs: uint8 [M, M] of this box, 255 = certain.
+        taps: of the boxes.
+        box: which of them.
+
+    Returns:
+        float32 [w, h] in 0..255, which the next call of this thread overwrites.
+    """
+    row_cell, row_part = taps.of(box, 0)
+    column_cell, column_part = taps.of(box, 1)
+    grid = mask_probs.astype(np.float32)
+    strips = (grid[1:] - grid[:-1]).take(row_cell, axis=0, mode="clip")
+    strips *= row_part[:, None]
+    strips += grid.take(row_cell, axis=0, mode="clip")
+    strips = np.ascontiguousarray(strips.T)
+    pasted, base = _buffers((len(column_cell), len(row_cell)))
+    (strips[1:] - strips[:-1]).take(column_cell, axis=0, out=pasted, mode="clip")
+    strips.take(column_cell, axis=0, out=base, mode="clip")
+    pasted *= column_part[:, None]
+    pasted += base
+    return pasted
+
+
+def paste_columns(
+    mask_probs: np.ndarray, box_norm: np.ndarray, hw: tuple[int, int]
+) -> tuple[int, int, np.ndarray]:
+    """Probabilities inside the box, column-major.
+
+    Args:
+        mask_probs: uint8 [M, M], 255 = certain.
+        box_norm: [4], y1, x1, y2, x2 as fractions of the frame.
+        hw: the frame's height and width in pixels.
+
+    Returns:
+        First row and first column (pixels of the frame) and float32 [w, h] in 0..255, which the next call of this
+        thread overwrites. w or h is 0 where the box holds no pixel's centre.
+    """
+    taps = find_taps(box_norm[None], hw, len(mask_probs))
+    return int(taps.first[0, 0]), int(taps.first[1, 0]), interpolate(mask_probs, taps, 0)
+
+
+def paste_bits(mask_probs: np.ndarray, taps: Taps, box: int, thresholds: tuple[float, ...]) -> list[BitMask]:
+    """Masks in the 512 x 512 competition frame, one for each threshold in 0..1 (a pixel at the threshold is inside).
+
+    `mask_probs`, `taps` and `box` as in `interpolate`; the taps are of that frame.
+    """
+    pasted = interpolate(mask_probs, taps, box)
+    top, left = taps.first[:, box].tolist()
+    rows = slice(top, top + pasted.shape[1])
+    masks = []
+    for threshold in thresholds:
+        columns = np.zeros((len(pasted), SIDE), np.bool_)
+        np.greater_equal(pasted, np.float32(255.0 * threshold), out=columns[:, rows])
+        masks.append(from_columns(columns, left))
+    return masks
+
+
+def paste_runs(mask_probs: np.ndarray, box_norm: np.ndarray, hw: tuple[int, int], threshold: float) -> Runs:
+    """Runs of the mask in a frame of any size."""
+    top, left, pasted = paste_columns(mask_probs, box_norm, hw)
+    width, height = pasted.shape
+    if width == 0 or height == 0:
+        return np.zeros((0, 2), np.int32)
+    columns = np.zeros((width, hw[0]), np.bool_)
+    np.greater_equal(pasted, np.float32(255.0 * threshold), out=columns[:, top : top + height])
+    return mask_to_runs(columns.T) + np.array([left * hw[0], 0], np.int32)
+
+
+def _buffers(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Two float32 arrays of `shape`, kept between calls: fresh ones cost more in page faults than the pasting."""
+    size = shape[0] * shape[1]
+    kept = getattr(_scratch, "kept", None)
+    if kept is None or kept.shape[1] < size:
+        kept = _scratch.kept = np.empty((2, max(size, SIDE * SIDE)), np.float32)
+    return kept[0, :size].reshape(shape), kept[1, :size].reshape(shape)

@@ -1,0 +1,80 @@
+"""Detections and truths cut into single photos: the unit of work that goes to the worker processes."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from fashionseg.data.rle import parse_rle
+from fashionseg.detections.bit_masks import FRAME, BitMask, from_runs
+from fashionseg.detections.store import Detections
+from fashionseg.metrics.truths import Truths
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoDetections:
+    """The detections of one photo, D by falling score; fields as in `Detections`."""
+
+    categories: np.ndarray
+    scores: np.ndarray
+    boxes_norm: np.ndarray
+    mask_probs: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoTruths:
+    """The T objects of one photo: categories int16 [T], and ClassId and 512 x 512 run-length text of each."""
+
+    categories: np.ndarray
+    class_ids: tuple[str, ...]
+    rles: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.rles)
+
+    def masks(self) -> list[BitMask]:
+        return [from_runs(parse_rle(text, *FRAME)) for text in self.rles]
+
+
+Photo = tuple[PhotoDetections, PhotoTruths]
+
+
+def cut_detections(detections: Detections) -> list[PhotoDetections]:
+    """One for each of `detections.photos`."""
+    return [
+        PhotoDetections(
+            detections.categories[rows],
+            detections.scores[rows],
+            detections.boxes_norm[rows],
+            detections.mask_probs[rows],
+        )
+        for rows in _slices(detections.offsets)
+    ]
+
+
+def cut_truths(truths: Truths) -> list[PhotoTruths]:
+    """One for each of `truths.photos`."""
+    return [
+        PhotoTruths(truths.categories[rows], truths.class_ids[rows], truths.rles[rows])
+        for rows in _slices(truths.offsets)
+    ]
+
+
+def pair_photos(detections: Detections, truths: Truths) -> list[Photo]:
+    """Both for each photo.
+
+    Raises:
+        ValueError: they do not cover the same photos.
+    """
+    if detections.photos != truths.photos:
+        raise ValueError("photos: detections and truths cover different ones")
+    return list(zip(cut_detections(detections), cut_truths(truths), strict=True))
+
+
+def _slices(offsets: np.ndarray) -> list[slice]:
+    return [slice(int(start), int(end)) for start, end in itertools.pairwise(offsets)]

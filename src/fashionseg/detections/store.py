@@ -1,0 +1,241 @@
+"""Detections as they are stored: boxes and small mask probabilities, from which masks are made on demand.
+
+Letters: P photos, N detections over all photos, M side of the mask head's output (28).
+
+On disk, a folder of two files:
+    detections.parquet  image_id, category, score, y1, x1, y2, x2, mask_probs; by (image_id, falling score)
+    photos.txt          the ids of all photos predicted on, one a line, also those without a detection
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fashionseg.errors import UserError
+from fashionseg.storage.atomic import atomic_directory
+
+TABLE = "detections.parquet"
+PHOTOS = "photos.txt"
+_BOX_COLUMNS = ("y1", "x1", "y2", "x2")
+_COLUMNS = ("image_id", "category", "score", *_BOX_COLUMNS, "mask_probs")
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Detections of many photos; make one with `Detections.build`, which sorts and checks.
+
+    Attributes:
+        photos: ids of all photos predicted on, ascending, [P].
+        photo_index: int32 [N], ascending; row n was found in `photos[photo_index[n]]`.
+        categories: int16 [N], 0-based.
+        scores: float32 [N], falling within a photo.
+        boxes_norm: float32 [N, 4], y1, x1, y2, x2 as fractions of the upright photo's height and width,
+            half-open.
+        mask_probs: uint8 [N, M, M], 255 = certain, row-major, spanning the box.
+    """
+
+    photos: tuple[str, ...]
+    photo_index: np.ndarray
+    categories: np.ndarray
+    scores: np.ndarray
+    boxes_norm: np.ndarray
+    mask_probs: np.ndarray
+
+    @classmethod
+    def build(
+        cls,
+        photos: Sequence[str],
+        photo_index: np.ndarray,
+        categories: np.ndarray,
+        scores: np.ndarray,
+        boxes_norm: np.ndarray,
+        mask_probs: np.ndarray,
+    ) -> Detections:
+        """Sorts photos by id and rows by (photo, falling score); rows of equal score keep their order.
+
+        `photo_index` counts in `photos` as given. Boxes are clipped to the photo.
+
+        Raises:
+            ValueError: lengths differ, a photo is named twice, an index is out of range, or a number is not finite.
+        """
+        index = np.asarray(photo_index, np.int32)
+        rows = {
+            "categories": categories,
+            "scores": scores,
+            "boxes_norm": boxes_norm,
+            "mask_probs": mask_probs,
+        }
+        for name, values in rows.items():
+            if len(values) != len(index):
+                raise ValueError(f"{name}: expected {len(index)} rows, got {len(values)}")
+        if len(set(photos)) != len(photos):
+            raise ValueError("photos: an id is named twice")
+        if len(index) and not (index.min() >= 0 and index.max() < len(photos)):
+            raise ValueError(f"photo_index: expected 0 to {len(photos) - 1}")
+        scores = np.asarray(scores, np.float32)
+        boxes = np.asarray(boxes_norm, np.float32).reshape(-1, 4)
+        if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
+            raise ValueError("scores and boxes must be finite")
+        by_id = sorted(range(len(photos)), key=lambda place: photos[place])
+        rank = np.empty(len(photos), np.int32)
+        rank[by_id] = np.arange(len(photos), dtype=np.int32)
+        index = rank[index] if len(index) else index
+        order = np.lexsort((-scores, index))
+        probs = np.asarray(mask_probs, np.uint8)
+        return cls(
+            photos=tuple(photos[place] for place in by_id),
+            photo_index=index[order],
+            categories=np.asarray(categories, np.int16)[order],
+            scores=scores[order],
+            boxes_norm=np.clip(boxes, 0.0, 1.0)[order],
+            mask_probs=probs[order],
+        )
+
+    def __len__(self) -> int:
+        return len(self.photo_index)
+
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        """int64 [P + 1]: the detections of photo p are rows `offsets[p]` to `offsets[p + 1]`."""
+        return np.searchsorted(self.photo_index, np.arange(len(self.photos) + 1))
+
+    def select_photos(self, photos: Sequence[str]) -> Detections:
+        """The same detections restricted to `photos`, which must all be among ours."""
+        places = {photo: place for place, photo in enumerate(self.photos)}
+        wanted = sorted(places[photo] for photo in photos)
+        renumbered = np.full(len(self.photos), -1, np.int32)
+        renumbered[wanted] = np.arange(len(wanted), dtype=np.int32)
+        index = renumbered[self.photo_index]
+        kept = index >= 0
+        return Detections(
+            photos=tuple(self.photos[place] for place in wanted),
+            photo_index=index[kept],
+            categories=self.categories[kept],
+            scores=self.scores[kept],
+            boxes_norm=self.boxes_norm[kept],
+            mask_probs=self.mask_probs[kept],
+        )
+
+
+def concatenate(parts: Sequence[Detections]) -> Detections:
+    """All detections of `parts`, which must hold different photos and masks of one size.
+
+    Raises:
+        ValueError: no parts, or two parts hold the same photo.
+    """
+    if not parts:
+        raise ValueError("parts: expected at least one")
+    starts = np.cumsum([0, *(len(part.photos) for part in parts)])
+    return Detections.build(
+        photos=[photo for part in parts for photo in part.photos],
+        photo_index=np.concatenate(
+            [part.photo_index + start for part, start in zip(parts, starts, strict=False)]
+        ),
+        categories=np.concatenate([part.categories for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+        boxes_norm=np.concatenate([part.boxes_norm for part in parts]),
+        mask_probs=np.concatenate([part.mask_probs for part in parts]),
+    )
+
+
+def no_detections(photos: Sequence[str], mask_side: int = 28) -> Detections:
+    """`photos` on which nothing was found."""
+    empty = np.zeros(0)
+    return Detections.build(
+        photos, empty, empty, empty, np.zeros((0, 4)), np.zeros((0, mask_side, mask_side), np.uint8)
+    )
+
+
+def write_detections(detections: Detections, folder: Path) -> None:
+    """Replaces `folder` as a whole; the same detections give the same bytes."""
+    side = detections.mask_probs.shape[1]
+    photos = pa.array(detections.photos, pa.string())
+    masks = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(side * side),
+        len(detections),
+        [None, pa.py_buffer(np.ascontiguousarray(detections.mask_probs))],
+    )
+    boxes = {name: detections.boxes_norm[:, place] for place, name in enumerate(_BOX_COLUMNS)}
+    table = pa.table(
+        {
+            "image_id": photos.take(pa.array(detections.photo_index)),
+            "category": detections.categories,
+            "score": detections.scores,
+            **boxes,
+            "mask_probs": masks,
+        }
+    )
+    with atomic_directory(folder) as temporary:
+        # Sigmoid masks are mostly 0 or 255: zstd shrinks them about five times.
+        pq.write_table(table, temporary / TABLE, compression="zstd", use_dictionary=["image_id"])
+        text = "".join(f"{photo}\n" for photo in detections.photos)
+        (temporary / PHOTOS).write_text(text, encoding="utf-8")
+
+
+def read_detections(folder: Path) -> Detections:
+    """What `write_detections` wrote.
+
+    Raises:
+        UserError: a file is missing, not readable, lacks a column, or names a photo that photos.txt does not.
+    """
+    photos = _read_photos(folder / PHOTOS)
+    table = _read_table(folder / TABLE)
+    places = {photo: place for place, photo in enumerate(photos)}
+    ids = table["image_id"].combine_chunks().dictionary_encode()
+    try:
+        known = np.array([places[photo] for photo in ids.dictionary.to_pylist()], np.int32)
+    except KeyError as error:
+        raise UserError(f"{folder / TABLE}: photo {error} is not in {PHOTOS}") from None
+    index = known[ids.indices.to_numpy()] if len(ids) else np.zeros(0, np.int32)
+    try:
+        return Detections.build(
+            photos=photos,
+            photo_index=index,
+            categories=table["category"].to_numpy(),
+            scores=table["score"].to_numpy(),
+            boxes_norm=np.stack([table[name].to_numpy() for name in _BOX_COLUMNS], axis=1),
+            mask_probs=_mask_probs(table["mask_probs"].combine_chunks()),
+        )
+    except ValueError as error:
+        raise UserError(f"{folder}: {error}") from None
+
+
+def _read_photos(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: expected UTF-8 text, got other bytes") from None
+    return [line for line in lines if line]
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: not readable as Parquet: {' '.join(str(error).split())}") from None
+    missing = [name for name in _COLUMNS if name not in table.column_names]
+    if missing:
+        raise UserError(f"{path}: missing column {missing[0]}")
+    return table
+
+
+def _mask_probs(column: pa.FixedSizeBinaryArray) -> np.ndarray:
+    """uint8 [N, M, M] from the bytes of a fixed-size binary column."""
+    width = column.type.byte_width
+    side = round(width**0.5)
+    if side * side != width:
+        raise ValueError(f"mask_probs: expected a square of bytes, got {width}")
+    values = np.frombuffer(column.buffers()[1] or b"", np.uint8)
+    start = column.offset * width
+    return values[start : start + len(column) * width].reshape(-1, side, side)

@@ -1,0 +1,90 @@
+"""What the thresholds come to, photo by photo: matches at every level of the metric and confusions of categories.
+
+This goes through the same `find_instances` and `match_photo` as a submission and its score, not through the search's
+short cuts, so the reported score is that of the file that would be submitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fashionseg.detections.instances import Thresholds, find_instances
+from fashionseg.detections.photos import Photo
+from fashionseg.metrics.competition import Pairs, PhotoMatches, match_labels
+from fashionseg.parallel import map_photos
+
+NOTHING = -1  # the other side of a truth that was missed or of an instance that is none
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """One photo.
+
+    Attributes:
+        out_of_fold: matches with the thresholds fitted on other photos, label the category.
+        out_of_fold_class_id: the same, label the whole ClassId.
+        final: matches with the final thresholds, label the category.
+        confusions: (true category, predicted category) at IoU > 0.5 with the final thresholds, NOTHING for none.
+    """
+
+    out_of_fold: PhotoMatches
+    out_of_fold_class_id: PhotoMatches
+    final: PhotoMatches
+    confusions: list[tuple[int, int]]
+
+
+def judge_photos(
+    photos: Sequence[Photo], fold_thresholds: Sequence[Thresholds], final: Thresholds
+) -> list[Outcome]:
+    """An outcome for each photo; `fold_thresholds` holds one for each photo."""
+    work = [(photo, thresholds, final) for photo, thresholds in zip(photos, fold_thresholds, strict=True)]
+    return map_photos(_judge, work, "score")
+
+
+def _judge(work: list[tuple[Photo, Thresholds, Thresholds]]) -> list[Outcome]:
+    outcomes = []
+    for (detections, truths), out_of_fold, final in work:
+        truth_masks = truths.masks()
+        categories = truths.categories.tolist()
+        instances = find_instances(detections, out_of_fold)
+        found = [instance.category for instance in instances]
+        pairs = Pairs.of([instance.mask for instance in instances], truth_masks)
+        levels = pairs.levels()
+        by_category = by_category_final = match_labels(levels, found, categories)
+        # The model tells no attributes, so its ClassId is the category alone.
+        by_class_id = match_labels(levels, [str(category) for category in found], truths.class_ids)
+        if final != out_of_fold:
+            instances = find_instances(detections, final)
+            found = [instance.category for instance in instances]
+            pairs = Pairs.of([instance.mask for instance in instances], truth_masks)
+            by_category_final = match_labels(pairs.levels(), found, categories)
+        confusions = find_confusions(found, categories, pairs.ious())
+        outcomes.append(Outcome(by_category, by_class_id, by_category_final, confusions))
+    return outcomes
+
+
+def find_confusions(found: list[int], categories: list[int], ious: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (true, predicted) one to one: first those of equal category, then by falling IoU, all with IoU > 0.5.
+
+    Truths and instances left over are paired with NOTHING.
+
+    Args:
+        found: categories of the instances, [P].
+        categories: of the truths, [T].
+        ious: float64 [P, T].
+    """
+    candidates = sorted(
+        (found[row] != categories[column], -ious[row, column], row, column)
+        for row, column in np.argwhere(ious > 0.5).tolist()
+    )
+    pairs = []
+    rows_left, columns_left = dict.fromkeys(range(len(found))), dict.fromkeys(range(len(categories)))
+    for _, _, row, column in candidates:
+        if row in rows_left and column in columns_left:
+            del rows_left[row], columns_left[column]
+            pairs.append((categories[column], found[row]))
+    missed = [(categories[column], NOTHING) for column in columns_left]
+    return pairs + missed + [(NOTHING, found[row]) for row in rows_left]

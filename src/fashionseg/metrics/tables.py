@@ -1,0 +1,124 @@
+"""The tables behind the plots, as CSV: categories, confusions, thresholds, precision over recall, losses."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fashionseg.errors import UserError
+from fashionseg.metrics.calibration import Calibration
+from fashionseg.metrics.coco import AveragePrecision
+from fashionseg.metrics.competition import MatchTable, label_scores
+from fashionseg.metrics.outcomes import NOTHING, Outcome
+from fashionseg.taxonomy import Taxonomy
+
+NOTHING_NAME = "(nothing)"
+
+
+def per_category(
+    table: MatchTable, box: AveragePrecision, mask: AveragePrecision, taxonomy: Taxonomy
+) -> pd.DataFrame:
+    """One row for each category that is present or predicted, by id.
+
+    `table` holds the matches with the final thresholds. Precision and recall are those of instances at IoU > 0.5;
+    the score is the mean over the photos in which the category is present or predicted.
+    """
+    labels = np.array(table.labels, np.int64)
+    scores = label_scores(table)
+    rows = []
+    for category in np.unique(labels).tolist():
+        its = labels == category
+        truths, predictions = int(table.present[its].sum()), int(table.predicted[its].sum())
+        matched = int(table.true_positives[its, 0].sum())
+        rows.append(
+            {
+                "category": category,
+                "name": taxonomy.category_names[category],
+                "truths": truths,
+                "predictions": predictions,
+                "mask_ap": mask.of_category[category]["ap"],
+                "mask_ap50": mask.of_category[category]["ap50"],
+                "box_ap50": box.of_category[category]["ap50"],
+                "precision50": matched / predictions if predictions else None,
+                "recall50": matched / truths if truths else None,
+                "competition_score": float(scores[its].mean()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def confusion(outcomes: Sequence[Outcome], taxonomy: Taxonomy) -> pd.DataFrame:
+    """Columns actual, predicted (names), count: every pair that occurs, by ids, NOTHING last."""
+    last = taxonomy.num_categories
+    counts: dict[tuple[int, int], int] = {}
+    for outcome in outcomes:
+        for pair in outcome.confusions:
+            counts[pair] = counts.get(pair, 0) + 1
+    ordered = sorted(counts, key=lambda pair: tuple(last if side == NOTHING else side for side in pair))
+    names = {NOTHING: NOTHING_NAME, **dict(enumerate(taxonomy.category_names))}
+    rows = [
+        {"actual": names[actual], "predicted": names[predicted], "count": counts[actual, predicted]}
+        for actual, predicted in ordered
+    ]
+    return pd.DataFrame(rows, columns=["actual", "predicted", "count"])
+
+
+def threshold_grid(calibration: Calibration) -> pd.DataFrame:
+    """Every combination searched with its score over all photos (in-sample)."""
+    return pd.DataFrame(
+        {
+            "mask_threshold": [thresholds.mask for thresholds in calibration.grid],
+            "nms_threshold": [thresholds.nms for thresholds in calibration.grid],
+            "min_area": [thresholds.min_area for thresholds in calibration.grid],
+            "score_threshold": [thresholds.score for thresholds in calibration.grid],
+            "competition_score": calibration.grid_means,
+        }
+    )
+
+
+def score_curve(calibration: Calibration) -> pd.DataFrame:
+    """The score over the score threshold, the other thresholds being the final ones (in-sample)."""
+    grid = threshold_grid(calibration)
+    final = calibration.final
+    its = (
+        (grid["mask_threshold"] == final.mask)
+        & (grid["nms_threshold"] == final.nms)
+        & (grid["min_area"] == final.min_area)
+    )
+    return grid.loc[its, ["score_threshold", "competition_score"]].reset_index(drop=True)
+
+
+def precision_recall(mask: AveragePrecision) -> pd.DataFrame:
+    """Mask precision at IoU 0.50 over recall, mean over the categories with truths."""
+    has_truths = mask.precision50[0] > -1
+    curve = mask.precision50[:, has_truths].mean(axis=1) if has_truths.any() else np.zeros(0)
+    return pd.DataFrame({"recall": np.arange(len(curve)) / 100, "precision": curve})
+
+
+def losses(*folders: Path) -> pd.DataFrame:
+    """`history.csv` of the training stages one after the other, epochs counted on from 1.
+
+    Raises:
+        UserError: a history is missing or is not a table with a row.
+    """
+    parts = []
+    for folder in folders:
+        path = folder / "history.csv"
+        try:
+            parts.append(pd.read_csv(path))
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file") from None
+        except (ValueError, csv.Error) as error:
+            raise UserError(f"{path}: not readable as CSV: {error}") from None
+    joined = pd.concat(parts, ignore_index=True)
+    joined["epoch"] = np.arange(1, len(joined) + 1)
+    return joined
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """CSV with Unix line ends; numbers with 6 digits, which do not flicker with the last bit."""
+    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")

@@ -1,0 +1,113 @@
+"""`map` over worker processes: results in order, memory flat."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+import cv2
+
+from fashionseg.console import track
+from fashionseg.errors import UserError
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+_PENDING_PER_WORKER = 8
+# Below this, starting processes costs more than they save.
+_MIN_PHOTOS = 400
+_CHUNK = 64
+# One process a core; what a process may use is the only setting.
+_TO_SAVE_MEMORY = "run it again on fewer cores, as in `taskset -c 0 COMMAND`"
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory ran out, in Python's words or in OpenCV's, whose error loses its code between processes."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, cv2.error) and "Insufficient memory" in str(error)
+    )
+
+
+def available_cores() -> int:
+    """Cores that this process may use (fewer than the machine's in a container)."""
+    return len(os.sched_getaffinity(0))
+
+
+def ordered_map(
+    function: Callable[[A], B], items: Iterable[A], workers: int, to_save_memory: str
+) -> Iterator[B]:
+    """`map(function, items)` over worker processes: results in order, only a few items under way at a time.
+
+    `to_save_memory` says what a user can do so that fewer worker processes share the memory.
+
+    Raises:
+        UserError: a worker process was killed from outside, or memory ran out.
+    """
+    try:
+        yield from _ordered_map(function, items, workers)
+    except BrokenProcessPool:
+        raise UserError(f"a worker process was killed; if memory ran out, {to_save_memory}") from None
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        raise UserError(f"out of memory; {to_save_memory}") from None
+
+
+def _ordered_map(function: Callable[[A], B], items: Iterable[A], workers: int) -> Iterator[B]:
+    if workers == 1:
+        yield from map(function, items)
+        return
+    # Not forked: the parent has threads (Arrow's), and a forked child may wait for one that it does not have.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (function,)) as pool:
+        pending: deque[Future[Any]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(_run_in_worker, item))
+                if len(pending) >= workers * _PENDING_PER_WORKER:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def map_photos(
+    function: Callable[[list[A]], list[B]],
+    items: Sequence[A],
+    description: str,
+    workers: int | None = None,
+) -> list[B]:
+    """`function` on chunks of `items`, one result for each item, in order, whatever the number of workers.
+
+    Args:
+        function: a function of a module (it is sent to the workers by name); takes and returns lists of one length.
+        items: one for each photo.
+        description: beside the progress bar.
+        workers: processes; None for one a core, or none at all where there is little to do.
+
+    Raises:
+        UserError: a worker process was killed.
+    """
+    if workers is None:
+        workers = available_cores() if len(items) >= _MIN_PHOTOS else 1
+    chunks = [list(items[start : start + _CHUNK]) for start in range(0, len(items), _CHUNK)]
+    results = track(ordered_map(function, chunks, workers, _TO_SAVE_MEMORY), description, total=len(chunks))
+    return [result for chunk in results for result in chunk]
+
+
+_worker_function: Callable[[Any], Any]
+
+
+def _start_worker(function: Callable[[Any], Any]) -> None:
+    global _worker_function
+    _worker_function = function
+    cv2.setNumThreads(1)  # the cores are taken by the other workers
+
+
+def _run_in_worker(item: Any) -> Any:
+    return _worker_function(item)

@@ -1,0 +1,159 @@
+"""The stage `decode`: Kaggle's folder to records at training resolution, two tables, and a report of every fault.
+
+Photos are independent, so worker processes read each one's rows and file and give back one small result; results are
+written in the order of the image ids. So the outputs do not depend on the number of workers, and memory holds a few
+photos however long the csv is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fashionseg import console, params
+from fashionseg.data.records import ShardWriter
+from fashionseg.data.tables import InstanceTable, write_photos
+from fashionseg.errors import UserError
+from fashionseg.parallel import available_cores, ordered_map
+from fashionseg.prepare.annotations import Fault, RowIndex, index_rows, read_rows, shorten
+from fashionseg.prepare.csv_lines import is_plain_text
+from fashionseg.prepare.photo_decoder import DecodedPhoto, PhotoDecoder, Task, count_rows
+from fashionseg.storage.atomic import atomic_directory
+from fashionseg.taxonomy import LABEL_DESCRIPTIONS, load_taxonomy
+
+TRAIN_CSV = "train.csv"
+REPORT = "report.json"
+# Below this a second process costs more to start than it saves.
+_PHOTOS_PER_WORKER = 32
+
+
+def decode_folder(raw: Path, decoded: Path, decode: params.Decode) -> dict[str, int]:
+    """Decodes Kaggle's folder `raw` into the folder `decoded`, whole or not at all; returns the report's counts.
+
+    Raises:
+        UserError: part of the layout is missing, train.csv is none, labels differ, or no train photo is usable.
+    """
+    taxonomy = load_taxonomy(raw / LABEL_DESCRIPTIONS)
+    train_files, test_files = (_list_photos(raw / subset) for subset in ("train", "test"))
+    index = index_rows(raw / TRAIN_CSV)
+    nameless = [
+        Fault(f"{subset}/{ascii(name)[1:-1]}", "expected a name of UTF-8 text on one line", "dropped")
+        for subset, names in (("train", train_files), ("test", test_files))
+        for name in names
+        if not is_plain_text(name)
+    ]
+    tasks, faults = _match_files(index, [name for name in train_files if is_plain_text(name)])
+    faults += nameless
+    tasks += [Task("test", name) for name in test_files if is_plain_text(name)]
+    decoder = PhotoDecoder(raw, index.layout, taxonomy, decode)
+    with atomic_directory(decoded) as folder:
+        output = _Output(folder, decode.photos_per_shard)
+        results = ordered_map(
+            decoder, tasks, _num_workers(decode.workers, len(tasks)), "set decode.workers lower"
+        )
+        for task, result in zip(tasks, console.track(results, "photos", len(tasks)), strict=True):
+            faults += result.faults
+            output.add(task.subset, result)
+        counts = {"rows": index.num_rows, **output.close()}
+        if counts["train_photos"] == 0:
+            first = f"; first: {faults[0].file}: {faults[0].reason}" if faults else ""
+            raise UserError(f"{raw}: expected photos with usable rows in {TRAIN_CSV}, found none{first}")
+        by_outcome = Counter(fault.outcome for fault in faults)
+        counts |= {outcome.replace(" ", "_"): by_outcome[outcome] for outcome in sorted(by_outcome)}
+        report = {"counts": counts, "faults": [_without_none(asdict(fault)) for fault in faults]}
+        (folder / REPORT).write_text(
+            json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    return counts
+
+
+def _num_workers(asked: int, num_tasks: int) -> int:
+    cores = asked or available_cores()
+    return max(1, min(cores, num_tasks // _PHOTOS_PER_WORKER))
+
+
+def _list_photos(folder: Path) -> list[str]:
+    """The names of the files in a folder, sorted; hidden ones left out."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(
+                entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")
+            )
+    except FileNotFoundError:
+        raise UserError(f"{folder}: no such folder") from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read: {error.strerror}") from None
+
+
+def _match_files(index: RowIndex, files: list[str]) -> tuple[list[Task], list[Fault]]:
+    """Photos that have both a file and rows, sorted; the rest becomes faults."""
+    faults = list(index.faults)
+    names = set(files)
+    # An id is held against the names in the folder, never used as a path unless it is one of them.
+    for image_id, spans in index.photos.items():
+        if image_id not in names:
+            num_rows = sum(1 for _ in read_rows(index.layout, spans))
+            plain = Path(image_id).name == image_id and "\\" not in image_id
+            expected = "a file of train/" if plain else "a plain file name"
+            reason = f"ImageId: expected {expected}, got {shorten(image_id)} ({count_rows(num_rows)})"
+            faults.append(
+                Fault(index.layout.path.name, reason, "dropped", shorten(image_id, 80)[1:-1], spans[0].line)
+            )
+    for name in files:
+        if name not in index.photos:
+            faults.append(Fault(f"train/{name}", f"no row in {index.layout.path.name}", "dropped", name))
+    return [Task("train", name, index.photos[name]) for name in files if name in index.photos], faults
+
+
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+class _Output:
+    """Writes records and tables as results arrive."""
+
+    def __init__(self, folder: Path, per_shard: int) -> None:
+        self._folder = folder
+        self._shards = {subset: ShardWriter(folder, subset, per_shard) for subset in ("train", "test")}
+        self._photos: list[dict[str, Any]] = []
+        self._instances = InstanceTable(folder)
+        self._counts: Counter[str] = Counter(
+            instances=0, instances_in_training=0, instances_with_attributes=0
+        )
+
+    def add(self, subset: str, photo: DecodedPhoto) -> None:
+        record = photo.record
+        if record is None:
+            return
+        height, width = photo.hw
+        self._photos.append(
+            {
+                "subset": subset,
+                "image_id": record.image_id,
+                "height": height,
+                "width": width,
+                "stored_height": record.height,
+                "stored_width": record.width,
+                "record": self._shards[subset].write(record),
+                "dhash": photo.dhash,
+            }
+        )
+        for number, instance in enumerate(photo.instances):
+            self._instances.add(record.image_id, number, instance)
+            self._counts["instances"] += 1
+            self._counts["instances_in_training"] += instance.runs is not None
+            self._counts["instances_with_attributes"] += bool(instance.attributes)
+
+    def close(self) -> dict[str, int]:
+        """Finishes all files; returns the counts."""
+        self._instances.close()
+        for shards in self._shards.values():
+            shards.close()
+        write_photos(self._folder, self._photos)
+        return {
+            f"{subset}_photos": shards.num_records for subset, shards in self._shards.items()
+        } | self._counts

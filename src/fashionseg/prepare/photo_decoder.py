@@ -1,0 +1,133 @@
+"""One photo file and its csv rows to a record: what each worker of the stage `decode` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fashionseg import params
+from fashionseg.data.instance import Instance
+from fashionseg.data.jpeg import PhotoError, Pixels, encode_jpeg
+from fashionseg.data.records import PhotoRecord
+from fashionseg.prepare.annotations import Fault, Layout, read_rows
+from fashionseg.prepare.csv_lines import Span
+from fashionseg.prepare.instances import match_frame, read_photo_instances
+from fashionseg.prepare.photos import Header, decode_photo, difference_hash, read_file, read_header
+from fashionseg.taxonomy import Taxonomy
+
+_CONVERTED_MODES = {"L": "grayscale", "CMYK": "CMYK", "I;16": "16-bit", "I;16B": "16-bit"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One photo to decode: a train photo with the places of its rows, or a test photo."""
+
+    subset: str
+    image_id: str
+    spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True)
+class DecodedPhoto:
+    """What a worker gives back; without a record the photo was dropped. `hw` is the photo's own size."""
+
+    faults: tuple[Fault, ...]
+    record: PhotoRecord | None = None
+    hw: tuple[int, int] = (0, 0)
+    dhash: int = 0
+    instances: tuple[Instance, ...] = ()
+
+
+@dataclass(frozen=True)
+class PhotoDecoder:
+    """Decodes one photo; handed to the worker processes once."""
+
+    raw: Path
+    layout: Layout
+    taxonomy: Taxonomy
+    decode: params.Decode
+
+    def __call__(self, task: Task) -> DecodedPhoto:
+        return self.train_photo(task) if task.subset == "train" else self.test_photo(task)
+
+    def train_photo(self, task: Task) -> DecodedPhoto:
+        file = f"train/{task.image_id}"
+        rows = list(read_rows(self.layout, task.spans))
+        try:
+            data = read_file(self.raw / file)
+            header = read_header(data, self.decode.max_megapixels)
+            frame, oddity = match_frame(rows, header)
+            if frame is None:
+                assert oddity is not None
+                raise PhotoError(oddity)
+            pixels = decode_photo(data, header, self.decode.long_side, frame.upright)
+        except PhotoError as error:
+            return DecodedPhoto(
+                (Fault(file, f"{error} ({count_rows(len(rows))})", "dropped", task.image_id),)
+            )
+        faults = _conversions(header, file, task.image_id)
+        if oddity is not None:
+            faults.append(Fault(self.layout.path.name, oddity, "repaired", task.image_id, rows[0].line))
+        instances, row_faults = read_photo_instances(
+            rows, frame, pixels.shape[:2], self.decode.min_area, self.taxonomy, self.layout.path.name
+        )
+        faults += row_faults
+        if not instances:  # the photo may well show clothes, so it is no photo without instances
+            faults.append(Fault(file, "none of its rows could be used", "dropped", task.image_id))
+            return DecodedPhoto(tuple(faults))
+        return self._decoded(task.image_id, pixels, frame.photo_hw, instances, faults)
+
+    def test_photo(self, task: Task) -> DecodedPhoto:
+        """Never dropped, since a submission has to name every test photo."""
+        file = f"test/{task.image_id}"
+        faults: list[Fault] = []
+        try:
+            data = read_file(self.raw / file)
+            header = read_header(data, self.decode.max_megapixels)
+            faults = _conversions(header, file, task.image_id)
+            try:
+                pixels = decode_photo(data, header, self.decode.long_side)
+            except PhotoError as error:
+                pixels = decode_photo(data, header, self.decode.long_side, allow_truncated=True)
+                faults.append(Fault(file, f"{error}; what is missing is grey", "repaired", task.image_id))
+            hw = header.upright_hw
+        except PhotoError as error:
+            hw = (self.decode.long_side, self.decode.long_side)
+            pixels = np.zeros((*hw, 3), np.uint8)
+            faults.append(Fault(file, f"{error}; a black photo stands for it", "repaired", task.image_id))
+        return self._decoded(task.image_id, pixels, hw, [], faults)
+
+    def _decoded(
+        self,
+        image_id: str,
+        pixels: Pixels,
+        hw: tuple[int, int],
+        instances: list[Instance],
+        faults: list[Fault],
+    ) -> DecodedPhoto:
+        trained = [instance for instance in instances if instance.runs is not None]
+        record = PhotoRecord(
+            image_id=image_id,
+            jpeg=encode_jpeg(pixels, self.decode.jpeg_quality),
+            height=pixels.shape[0],
+            width=pixels.shape[1],
+            categories=np.array([instance.category for instance in trained], np.int16),
+            runs=tuple(instance.runs for instance in trained if instance.runs is not None),
+        )
+        return DecodedPhoto(tuple(faults), record, hw, difference_hash(pixels), tuple(instances))
+
+
+def _conversions(header: Header, file: str, image_id: str) -> list[Fault]:
+    reasons = []
+    if (mode := _CONVERTED_MODES.get(header.mode)) is not None:
+        reasons.append(f"{mode} made RGB")
+    if header.frames > 1:
+        reasons.append(f"the first of {header.frames} frames taken")
+    return [Fault(file, reason, "repaired", image_id) for reason in reasons]
+
+
+def count_rows(count: int) -> str:
+    """`1 row`, `2 rows`."""
+    return "1 row" if count == 1 else f"{count} rows"

@@ -1,0 +1,130 @@
+"""Training and validation photos: stratified over categories, near-identical photos on one side, seeded.
+
+Photos are sorted first and shuffled with the seed then, so nothing depends on the order in which they were decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionseg.errors import UserError
+
+_BLOCK = 512  # rows of the distance matrix computed at a time
+
+
+@dataclass(frozen=True)
+class Split:
+    """Image ids of both sides, each sorted; `groups` gives each photo (in sorted order) the number of its group of
+    near-identical photos.
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    groups: NDArray[np.int64]
+
+
+def split_photos(
+    image_ids: Sequence[str],
+    dhashes: NDArray[np.uint64],
+    presence: NDArray[np.bool_],
+    validation_fraction: float,
+    near_duplicate_bits: int,
+    seed: int,
+) -> Split:
+    """Divides photos.
+
+    Args:
+        image_ids: N ids, all different.
+        dhashes: [N] difference hashes, see `photos.difference_hash`.
+        presence: [N, K] whether a photo shows a category.
+        validation_fraction: wanted share of the photos.
+        near_duplicate_bits: photos whose hashes differ in at most so many bits stay together; -1: all are free.
+        seed: of the shuffle and of ties.
+
+    Raises:
+        UserError: one side would be empty.
+    """
+    order = np.argsort(np.array(image_ids))
+    ids, dhashes, presence = np.array(image_ids)[order], dhashes[order], presence[order]
+    groups = near_duplicate_groups(dhashes, near_duplicate_bits)
+    num_groups = int(groups.max()) + 1 if len(groups) else 0
+    if num_groups < 2:
+        raise UserError(
+            f"split: expected at least 2 different photos, got {len(ids)} photos that are {num_groups}"
+        )
+    group_presence = np.zeros((num_groups, presence.shape[1]), np.int8)
+    np.maximum.at(group_presence, groups, presence.astype(np.int8))
+    shuffled = np.random.default_rng(seed).permutation(num_groups)
+    in_validation = np.zeros(num_groups, bool)
+    in_validation[shuffled[_stratified(group_presence[shuffled], validation_fraction, seed)]] = True
+    validation = in_validation[groups]
+    if validation.all() or not validation.any():
+        raise UserError(
+            f"split.validation_fraction: {validation_fraction:g} of {len(ids)} photos leaves one side empty"
+        )
+    return Split(tuple(ids[~validation].tolist()), tuple(ids[validation].tolist()), groups)
+
+
+def near_duplicate_groups(dhashes: NDArray[np.uint64], max_bits: int) -> NDArray[np.int64]:
+    """[N] group numbers 0, 1, ... in order of first appearance; photos linked by at most `max_bits` share one."""
+    count = len(dhashes)
+    if max_bits < 0:
+        return np.arange(count)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    pairs = [np.zeros((2, 0), np.int64)]
+    for start in range(0, count, _BLOCK):  # 45,000 photos: 10^9 pairs, a few seconds, and exact
+        distance = np.bitwise_count(dhashes[start : start + _BLOCK, None] ^ dhashes[None, start:])
+        rows, columns = np.nonzero(distance <= max_bits)
+        pairs.append(np.stack((rows, columns)) + start)
+    rows, columns = np.concatenate(pairs, axis=1)
+    graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(count, count))
+    labels = connected_components(graph, directed=False)[1]
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]
+
+
+def summarize(split: Split, image_ids: Sequence[str], categories: NDArray[np.integer]) -> dict[str, Any]:
+    """Photos and instances on each side, by category; `image_ids` and `categories` are those of all instances."""
+    validation = set(split.validation)
+    on_validation = np.fromiter((image_id in validation for image_id in image_ids), bool, len(image_ids))
+    sizes = np.bincount(split.groups)
+    return {
+        "photos": {"train": len(split.train), "validation": len(split.validation)},
+        "instances": {"train": int((~on_validation).sum()), "validation": int(on_validation.sum())},
+        "categories": [
+            {
+                "category": int(category),
+                "train": int((~on_validation & (categories == category)).sum()),
+                "validation": int((on_validation & (categories == category)).sum()),
+            }
+            for category in np.unique(categories)
+        ],
+        "near_identical": {
+            "groups": int((sizes > 1).sum()),
+            "photos": int(sizes[sizes > 1].sum()),
+            "largest_group": int(sizes.max()),
+        },
+    }
+
+
+def _stratified(presence: NDArray[np.int8], fraction: float, seed: int) -> NDArray[np.int64]:
+    """Row numbers of the validation side (Sechidis et al. 2011, iterative stratification)."""
+    from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
+
+    try:
+        splitter = MultilabelStratifiedShuffleSplit(
+            n_splits=1, test_size=fraction, train_size=1 - fraction, random_state=seed % 2**32
+        )
+        return next(splitter.split(np.zeros(len(presence)), presence))[1]
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"split.validation_fraction: {fraction:g} of {len(presence)} photos: {reason}"
+        ) from None

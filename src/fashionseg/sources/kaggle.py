@@ -1,0 +1,210 @@
+"""The competition's data and submissions through Kaggle's own client.
+
+The client is imported only when used: its import looks for credentials and may use the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fashionseg.console import say
+from fashionseg.errors import UserError
+from fashionseg.sources.archive import unpack
+from fashionseg.sources.folder import FOLDERS, SAMPLE_SUBMISSION, TRAIN_CSV, check_layout
+from fashionseg.storage.disk import full_disk_is_user_error, require_space, state_folder
+
+SITE = "https://www.kaggle.com"
+CREDENTIALS_HELP = (
+    f"create a token at {SITE}/settings/api and set KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY, "
+    "or save it as ~/.kaggle/kaggle.json"
+)
+CREDENTIAL_FILES = ("kaggle.json", "access_token", "access_token.txt", "credentials.json")
+TOLERATED_MISSING = 0.01  # share of photos named in a csv that Kaggle's archive may lack
+
+
+def fetch_competition(competition: str, folder: Path) -> None:
+    """Downloads the competition's archive (or goes on where it was cut) and unpacks it into the empty `folder`.
+
+    The archive stays in `.fashionseg/kaggle`, so that a later run needs no second download.
+
+    Raises:
+        UserError: no or wrong credentials, rules not accepted, no network, a full disk, or a broken archive.
+    """
+    archive = download_archive(competition, state_folder("kaggle"))
+    unpack(archive, folder)
+    _unpack_nested(folder)
+    check_layout(folder)
+    for photos, table in zip(FOLDERS, (TRAIN_CSV, SAMPLE_SUBMISSION), strict=True):
+        _check_count(folder / photos, folder / table)
+    say(f"kaggle: kept {archive} for later runs; delete it to free {archive.stat().st_size / 1e9:.1f} GB")
+
+
+def download_archive(competition: str, folder: Path) -> Path:
+    """`competition`.zip in `folder`; an earlier part of it is completed, a whole and current one kept."""
+    api = _authenticated_api(folder)
+    with _clear_errors(competition), full_disk_is_user_error(folder):
+        api.competition_download_files(competition, path=str(folder), quiet=not os.isatty(2))
+    archives = sorted(folder.glob(f"{competition}.*"))
+    whole = [path for path in archives if path.suffix == ".zip"]
+    if not whole:
+        raise UserError(f"kaggle: expected {competition}.zip, got {[path.name for path in archives]}")
+    return whole[0]
+
+
+def upload_submission(file: Path, message: str, competition: str) -> str:
+    """Submits `file`; returns Kaggle's answer.
+
+    Raises:
+        UserError: the file is missing, or as `fetch_competition`, or the upload failed.
+    """
+    if not file.is_file():
+        raise UserError(f"{file}: no such file")
+    api = _authenticated_api(file.parent)
+    with _clear_errors(competition):
+        answer = api.competition_submit(str(file), message, competition, quiet=not os.isatty(2))
+    # The client reports a failed upload in the answer only.
+    if answer.message == api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:
+        raise UserError(f"kaggle: the upload of {file} failed: {answer.message}")
+    return str(answer.message)
+
+
+def _authenticated_api(folder: Path) -> Any:
+    """The client, signed in; it checks the space in `folder` before it downloads."""
+    _refuse_readable_credentials()
+    # It prints a page of help and exits when it finds no credentials.
+    with contextlib.redirect_stdout(io.StringIO()), _clear_errors(None):
+        from kaggle.api.kaggle_api_extended import KaggleApi
+        from kagglesdk import get_access_token_from_env
+
+        class SpaceCheckingApi(KaggleApi):
+            def download_file(self, response: Any, outfile: str, *rest: Any, **options: Any) -> None:
+                present = Path(outfile).stat().st_size if Path(outfile).exists() else 0
+                left = int(response.headers.get("Content-Length") or 0) - present
+                require_space(folder, left, f"downloading {Path(outfile).name}")
+                super().download_file(response, outfile, *rest, **options)
+
+        api = SpaceCheckingApi()
+        try:
+            api.authenticate()
+        except SystemExit:
+            if get_access_token_from_env()[0]:
+                raise UserError(f"kaggle: the API token was refused; {CREDENTIALS_HELP}") from None
+            raise UserError(f"kaggle: no credentials; {CREDENTIALS_HELP}") from None
+    return api
+
+
+def _refuse_readable_credentials() -> None:
+    """Every file in which Kaggle's client looks for credentials is the user's alone.
+
+    Raises:
+        UserError: others may read one.
+    """
+    home = Path.home() / ".kaggle"
+    settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"
+    folders = {home, settings, Path(os.environ.get("KAGGLE_CONFIG_DIR") or home)}
+    paths = [folder / name for folder in sorted(folders) for name in CREDENTIAL_FILES]
+    token = os.environ.get("KAGGLE_API_TOKEN")
+    if token and os.sep in token:  # the token itself, or a file with it
+        paths.append(Path(token))
+    for path in paths:
+        if path.is_file() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise UserError(f"{path}: others on this machine can read these credentials; `chmod 600 {path}`")
+
+
+def _one_line(error: BaseException) -> str:
+    """Without the query of an address: Kaggle's download links are signed there."""
+    return re.sub(r"\?\S+", "?...", " ".join(str(error).split()))[:200]
+
+
+@contextlib.contextmanager
+def _clear_errors(competition: str | None) -> Iterator[None]:
+    """Each way in which the client fails, as one line that says what to do."""
+    import requests
+    from urllib3.exceptions import HTTPError as TransportError
+
+    try:
+        yield
+    except requests.HTTPError as error:
+        raise UserError(_explain_status(error, competition)) from None
+    except (requests.RequestException, TransportError) as error:
+        raise UserError(
+            "kaggle: no connection; run again to go on where it stopped "
+            f"({type(error).__name__}: {_one_line(error)})"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"kaggle: {_one_line(error)}; run again") from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"kaggle: {_one_line(error)}") from None
+
+
+def _explain_status(error: Any, competition: str | None) -> str:
+    status = error.response.status_code if error.response is not None else None
+    reason = _one_line(error)
+    match status:
+        case 401:
+            return f"kaggle: the credentials were refused (401); {CREDENTIALS_HELP}"
+        case 403 if competition:
+            rules = f"{SITE}/competitions/{competition}/rules"
+            return f"kaggle: access refused (403: {reason}); accept the competition's rules at {rules}"
+        case 404:
+            return f"kaggle: there is no competition {competition!r} (404)"
+        case 429:
+            return "kaggle: too many requests (429); try again later"
+        case _:
+            return f"kaggle: the server answered {status}: {reason}"
+
+
+def _unpack_nested(folder: Path) -> None:
+    """Some archives of Kaggle hold archives: train.zip, test.zip, train.csv.zip."""
+    for archive in sorted(folder.glob("*.zip")):
+        with_folder = archive.stem in FOLDERS and not (folder / archive.stem).exists()
+        target = folder / f".{archive.stem}"
+        target.mkdir()
+        unpack(archive, target)
+        archive.unlink()
+        inner = target / archive.stem
+        if inner.exists():
+            inner.rename(folder / archive.stem)
+        elif with_folder:
+            target.rename(folder / archive.stem)
+            continue
+        for path in target.iterdir():
+            path.rename(folder / path.name)
+        target.rmdir()
+
+
+def _check_count(photos: Path, table: Path) -> None:
+    """Compares the photos with those that the csv names; sizes and CRCs were checked while unpacking.
+
+    Raises:
+        UserError: the csv names many photos that are not there, or has no ImageId column.
+    """
+    named = _image_ids(table)
+    present = {path.name for path in photos.iterdir()}
+    missing = sorted(named - present)
+    if len(missing) > TOLERATED_MISSING * len(named):
+        raise UserError(
+            f"{photos}: {len(missing)} of the {len(named)} photos of {table.name} are missing, the first {missing[0]}"
+        )
+    lacking = f", {len(missing)} of them missing" if missing else ""
+    say(f"kaggle: {len(present)} photos in {photos.name}/, {len(named)} in {table.name}{lacking}")
+
+
+def _image_ids(table: Path) -> set[str]:
+    """The distinct ImageIds, the first column. Only the line's start is read: rows hold megabytes of pixels."""
+    with table.open("rb") as lines:
+        header = next(lines, b"").split(b",", 1)[0].strip()
+        if header.removeprefix(b"\xef\xbb\xbf") != b"ImageId":
+            raise UserError(f"{table}: expected the first column ImageId, got {header[:40]!r}")
+        ids = {line.split(b",", 1)[0].strip() for line in lines}
+    return {image_id.decode("utf-8", "replace") for image_id in ids if image_id}

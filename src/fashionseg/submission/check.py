@@ -1,0 +1,129 @@
+"""Whether the competition would take a submission: every fault found, with its row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from fashionseg.data.rle import COMPETITION_SIDE, Runs, parse_rle
+from fashionseg.errors import UserError
+from fashionseg.parallel import map_photos
+from fashionseg.prepare.annotations import shorten
+from fashionseg.prepare.csv_lines import Span, is_plain_text
+from fashionseg.submission.read import Fault, Row, SubmissionIndex, index_submission, read_rows
+from fashionseg.taxonomy import competition_taxonomy, format_class_id, parse_class_id
+
+_MAX_CLASS_ID = 400  # characters; all 92 attributes have fewer
+
+
+def check_submission(path: Path, test_photos: Iterable[str] | None = None) -> list[Fault]:
+    """All faults by row; none for a valid file. Without `test_photos` any ImageId is taken.
+
+    Raises:
+        UserError: the file is missing or cannot be read.
+    """
+    return check_index(index_submission(path), test_photos)
+
+
+def check_index(index: SubmissionIndex, test_photos: Iterable[str] | None = None) -> list[Fault]:
+    """As `check_submission`, of a file already indexed."""
+    faults = list(index.faults)
+    for of_photo in map_photos(partial(_check_photos, path=index.path), list(index.photos.values()), "check"):
+        faults += of_photo
+    if test_photos is not None and index.photos:
+        faults += _compare_photos(index, set(test_photos))
+    return sorted(faults, key=lambda fault: (fault.row == 0, fault.row, fault.reason))
+
+
+def list_test_photos(folder: Path) -> list[str]:
+    """The file names in a folder of test photos; hidden ones left out, and those that no submission can hold.
+
+    Raises:
+        UserError: no such folder, or an empty one.
+    """
+    try:
+        names = sorted(
+            entry.name
+            for entry in folder.iterdir()
+            if entry.is_file() and not entry.name.startswith(".") and is_plain_text(entry.name)
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{folder}: no such folder") from None
+    if not names:
+        raise UserError(f"{folder}: expected test photos, found none")
+    return names
+
+
+def _compare_photos(index: SubmissionIndex, test_photos: set[str]) -> list[Fault]:
+    faults = [
+        Fault(spans[0].line, f"ImageId: expected a test photo, got {shorten(image_id)}")
+        for image_id, spans in index.photos.items()
+        if image_id not in test_photos
+    ]
+    missing = sorted(test_photos - index.photos.keys())
+    return faults + [Fault(0, f"no row for the test photo {shorten(image_id)}") for image_id in missing]
+
+
+def _check_photos(photos: list[tuple[Span, ...]], path: Path) -> list[list[Fault]]:
+    return [check_photo(list(read_rows(path, spans))) for spans in photos]
+
+
+def check_photo(rows: Sequence[Row]) -> list[Fault]:
+    """Faults in the rows of one photo."""
+    faults: list[Fault] = []
+    masks: dict[str, list[tuple[Row, Runs]]] = {}
+    for row in rows:
+        if reason := _class_id_fault(row.class_id):
+            faults.append(Fault(row.line, reason))
+        if row.encoded_pixels == "" and len(rows) == 1:
+            continue  # a photo in which nothing was found; the winner of the competition wrote it so
+        try:
+            runs = parse_rle(row.encoded_pixels, COMPETITION_SIDE, COMPETITION_SIDE)
+        except ValueError as error:
+            faults.append(Fault(row.line, str(error)))
+        else:
+            masks.setdefault(row.class_id, []).append((row, runs))
+    for class_id, of_class in masks.items():
+        faults += _overlap_faults(class_id, of_class)
+    return faults
+
+
+def _class_id_fault(class_id: str) -> str | None:
+    if len(class_id) > _MAX_CLASS_ID:
+        return f"ClassId: expected at most {_MAX_CLASS_ID} characters, got {len(class_id)}"
+    try:
+        category, attributes = parse_class_id(class_id, competition_taxonomy())
+    except ValueError as error:
+        return str(error)
+    plain = format_class_id(category, attributes)
+    return None if plain == class_id else f"ClassId: expected {plain!r}, got {class_id!r}"
+
+
+def _overlap_faults(class_id: str, masks: list[tuple[Row, Runs]]) -> list[Fault]:
+    """One fault for each mask that shares pixels with earlier ones of its class in the photo."""
+    if _is_disjoint([runs for _, runs in masks]):
+        return []
+    faults = []
+    owners = np.full(COMPETITION_SIDE**2, -1, np.int64)  # of each pixel: the place of its first mask
+    for place, (row, runs) in enumerate(masks):
+        pixels = np.concatenate([np.arange(start, start + length) for start, length in runs.tolist()])
+        taken = owners[pixels][owners[pixels] >= 0]
+        if len(taken):
+            other, other_runs = masks[int(taken.min())]
+            if np.array_equal(runs, other_runs):
+                reason = f"the same mask and class as row {other.line}"
+            else:
+                reason = f"{len(taken)} pixels shared with earlier rows of class {class_id}, first row {other.line}"
+            faults.append(Fault(row.line, reason))
+        owners[pixels[owners[pixels] < 0]] = place
+    return faults
+
+
+def _is_disjoint(masks: list[Runs]) -> bool:
+    """Whether no two runs of all masks share a pixel."""
+    runs = np.concatenate(masks)
+    runs = runs[np.argsort(runs[:, 0], kind="stable")]
+    return bool((runs[1:, 0] >= runs[:-1].sum(axis=1)).all())

@@ -1,0 +1,149 @@
+"""The competition's score of any submission against any csv in train.csv's form.
+
+Truth masks are brought to 512 x 512 as cv2's nearest neighbour does; those that vanish there are left out and counted.
+Rows of the placeholder (`1 1`, class 23) count as predictions, as they would in the competition. A photo of the truth
+without a row in the submission is scored as if nothing had been found in it; photos that the truth does not know are
+left out. Both are counted in the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fashionseg.data.rle import Runs, parse_rle, repair_rle, resize_runs
+from fashionseg.detections.bit_masks import FRAME, BitMask, from_runs
+from fashionseg.errors import UserError
+from fashionseg.metrics.competition import (
+    PhotoMatches,
+    competition_scores,
+    match_photo,
+    match_table,
+)
+from fashionseg.parallel import map_photos
+from fashionseg.prepare.annotations import Layout, index_rows, parse_size, repair_class_id
+from fashionseg.prepare.annotations import read_rows as read_truth_rows
+from fashionseg.prepare.csv_lines import Span
+from fashionseg.submission.check import check_index
+from fashionseg.submission.read import index_submission, read_rows
+from fashionseg.taxonomy import competition_taxonomy, format_class_id
+
+LabelKind = Literal["classid", "category"]
+Work = tuple[tuple[Span, ...], tuple[Span, ...]]  # rows of a photo in the truth and in the submission
+
+
+@dataclass(frozen=True)
+class SubmissionScore:
+    """The scores by level, and what was counted."""
+
+    label: LabelKind
+    scores: dict[str, float]
+    num_photos: int
+    num_truths: int
+    num_predictions: int
+    photos_missing: int
+    photos_ignored: int
+    truths_vanished: int
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON: `image_category`, `image`, `pooled`, then the counts."""
+        return {
+            **self.scores,
+            "label": self.label,
+            "num_photos": self.num_photos,
+            "num_truths": self.num_truths,
+            "num_predictions": self.num_predictions,
+            "photos_missing": self.photos_missing,
+            "photos_ignored": self.photos_ignored,
+            "truths_vanished": self.truths_vanished,
+        }
+
+
+def score_submission(truth: Path, submission: Path, label: LabelKind) -> SubmissionScore:
+    """Scores a file.
+
+    Raises:
+        UserError: a file is missing or malformed, a row of the truth is unusable, the submission has a fault that
+            the competition would refuse, or the two files have no photo in common.
+    """
+    truth_index = index_rows(truth)
+    if truth_index.faults:
+        fault = next((fault for fault in truth_index.faults if fault.outcome != "ignored"), None)
+        if fault is not None:
+            raise UserError(f"{truth}: row {fault.row}: {fault.reason}")
+    if not truth_index.photos:
+        raise UserError(f"{truth}: expected rows, got none")
+    index = index_submission(submission)
+    if faults := check_index(index):
+        more = f" ({len(faults)} faults; see `fashionseg check-submission`)" if len(faults) > 1 else ""
+        raise UserError(f"{submission}: {faults[0]}{more}")
+    photos = sorted(truth_index.photos)
+    found = [photo for photo in photos if photo in index.photos]
+    if not found:
+        raise UserError(f"{submission}: no photo of {truth} in it; first expected {photos[0]!r}")
+    work: list[Work] = [(truth_index.photos[photo], index.photos.get(photo, ())) for photo in photos]
+    results = map_photos(
+        partial(_match_photos, layout=truth_index.layout, submission=submission, label=label), work, "score"
+    )
+    table = match_table([matches for matches, _ in results])
+    return SubmissionScore(
+        label=label,
+        scores=competition_scores(table),
+        num_photos=len(photos),
+        num_truths=int(table.present.sum()),
+        num_predictions=int(table.predicted.sum()),
+        photos_missing=len(photos) - len(found),
+        photos_ignored=len(index.photos) - len(found),
+        truths_vanished=sum(vanished for _, vanished in results),
+    )
+
+
+def _match_photos(
+    work: list[Work], layout: Layout, submission: Path, label: LabelKind
+) -> list[tuple[PhotoMatches, int]]:
+    results = []
+    for truth_spans, spans in work:
+        truth_labels, truth_masks, vanished = _read_truths(layout, truth_spans, label)
+        labels, masks = [], []
+        for row in read_rows(submission, spans):
+            labels.append(row.class_id.split("_")[0] if label == "category" else row.class_id)
+            masks.append(from_runs(parse_rle(row.encoded_pixels, *FRAME) if row.encoded_pixels else _NO_RUNS))
+        results.append((match_photo(labels, masks, truth_labels, truth_masks), vanished))
+    return results
+
+
+def _read_truths(
+    layout: Layout, spans: Sequence[Span], label: LabelKind
+) -> tuple[list[str], list[BitMask], int]:
+    """Labels and masks of one photo, and how many masks vanished at 512 x 512."""
+    labels, masks, vanished = [], [], 0
+    for row in read_truth_rows(layout, spans):
+        try:
+            hw = parse_size(row)
+            category, attributes, _ = repair_class_id(row.class_id, competition_taxonomy())
+            runs = _read_runs(row.encoded_pixels, hw)
+        except ValueError as error:
+            raise UserError(f"{layout.path}: row {row.line}: {error}") from None
+        mask = from_runs(resize_runs(runs, hw, FRAME, centre=False))
+        if mask.area == 0:
+            vanished += 1
+            continue
+        labels.append(format_class_id(category, () if label == "category" else attributes))
+        masks.append(mask)
+    return labels, masks, vanished
+
+
+def _read_runs(text: str, hw: tuple[int, int]) -> Runs:
+    """As the stage `decode` reads them: unsorted or overlapping runs become their union."""
+    try:
+        return parse_rle(text, *hw)
+    except ValueError:
+        return repair_rle(text, *hw)
+
+
+_NO_RUNS: Runs = np.zeros((0, 2), np.int32)

@@ -1,0 +1,69 @@
+"""From the network's square input back to the photo, with a detector whose answer is known."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fashionseg.detections.inference import Detector, predict_photos
+
+SIDE = 64
+
+
+def detector_that_finds(rows: list[list[float]]) -> Detector:
+    """Each photo gets `rows` of (y1, x1, y2, x2 in pixels of the input, class, score)."""
+
+    def run(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found = np.zeros((len(batch["images"]), 5, 6), np.float32)
+        for place, (y1, x1, y2, x2, label, score) in enumerate(rows):
+            found[:, place] = [y1 / 63, x1 / 63, (y2 - 1) / 63, (x2 - 1) / 63, label, score]
+        return {"detections": found, "masks": np.full((len(found), 5, 28, 28), 0.5, np.float32)}
+
+    return Detector(SimpleNamespace(image_side=SIDE), ("a", "b", "c"), run)  # type: ignore[arg-type]
+
+
+def photos(*sizes: tuple[int, int]) -> list[tuple[str, np.ndarray]]:
+    return [(f"{number}.jpg", np.zeros((*size, 3), np.uint8)) for number, size in enumerate(sizes)]
+
+
+def test_box_of_the_whole_window_is_the_whole_photo() -> None:
+    # 128 high and 64 wide: shrunk to 64 x 32, centred, so the window is columns 16 to 48.
+    found = predict_photos(detector_that_finds([[0, 16, 64, 48, 2, 0.9]]), photos((128, 64)), batch_size=2)
+    np.testing.assert_allclose(found.boxes_norm, [[0, 0, 1, 1]], atol=1e-6)
+    assert found.categories.tolist() == [1]  # class 2 of the network is category 1
+    assert found.scores.tolist() == pytest.approx([0.9])
+
+
+def test_box_in_the_window_keeps_its_place() -> None:
+    # Rows 16 to 32 of 64 are a quarter to a half; columns 24 to 48 of the window 16 to 48 are a quarter to the end.
+    found = predict_photos(detector_that_finds([[16, 24, 32, 48, 1, 0.9]]), photos((128, 64)), batch_size=2)
+    np.testing.assert_allclose(found.boxes_norm, [[0.25, 0.25, 0.5, 1.0]], atol=1e-6)
+
+
+def test_padding_rows_are_no_detections_and_padding_photos_no_photos() -> None:
+    found = predict_photos(
+        detector_that_finds([[0, 0, 32, 32, 1, 0.5], [0, 0, 16, 16, 3, 0.7]]),
+        photos((64, 64), (32, 32), (64, 64)),
+        batch_size=2,
+    )
+    assert found.photos == ("0.jpg", "1.jpg", "2.jpg")
+    assert found.photo_index.tolist() == [0, 0, 1, 1, 2, 2]
+    assert found.categories.tolist() == [2, 0] * 3  # by falling score
+
+
+def test_probabilities_become_bytes() -> None:
+    found = predict_photos(detector_that_finds([[0, 0, 32, 32, 1, 0.5]]), photos((64, 64)), batch_size=1)
+    assert found.mask_probs.shape == (1, 28, 28)
+    assert (found.mask_probs == 128).all()  # 0.5 * 255 = 127.5, half to even
+
+
+def test_a_photo_without_detections_is_still_a_photo() -> None:
+    found = predict_photos(detector_that_finds([]), photos((64, 64)), batch_size=4)
+    assert found.photos == ("0.jpg",)
+    assert len(found) == 0
+
+
+def test_no_photos_give_no_detections() -> None:
+    found = predict_photos(detector_that_finds([]), [], batch_size=4)
+    assert found.photos == ()
+    assert len(found) == 0

@@ -1,0 +1,102 @@
+"""From detections to instances: NMS, shared pixels, small remains."""
+
+import numpy as np
+import pytest
+
+from fashionseg.data.rle import runs_to_mask
+from fashionseg.detections.bit_masks import to_runs
+from fashionseg.detections.instances import Thresholds, box_ious, find_instances, suppress
+from fashionseg.detections.photos import PhotoDetections
+
+
+def detections(*rows):
+    """(category, score, box in pixels of 512), certain masks, by falling score."""
+    return PhotoDetections(
+        np.array([row[0] for row in rows], np.int16),
+        np.array([row[1] for row in rows], np.float32),
+        np.array([row[2] for row in rows], np.float32).reshape(-1, 4) / 512,
+        np.full((len(rows), 28, 28), 255, np.uint8),
+    )
+
+
+def thresholds(**changed):
+    return Thresholds(**{"score": 0.1, "nms": 1.0, "mask": 0.5, "min_area": 0, **changed})
+
+
+def test_box_iou_by_hand():
+    # 10 x 10 and 10 x 10 shifted by 5: 50 shared of 150
+    found = box_ious(np.array([[0, 0, 10, 10]]), np.array([[0, 5, 10, 15], [0, 20, 10, 30], [5, 5, 5, 5]]))
+    np.testing.assert_allclose(found, [[1 / 3, 0, 0]])
+
+
+def test_pixels_of_one_category_belong_to_the_higher_score():
+    photo = detections((6, 0.9, [0, 0, 100, 100]), (6, 0.8, [0, 50, 100, 150]))
+    areas = [instance.mask.area for instance in find_instances(photo, thresholds())]
+    assert areas == [10000, 5000]
+
+
+def test_different_categories_may_share_pixels():
+    photo = detections((10, 0.9, [0, 0, 100, 100]), (31, 0.8, [0, 0, 50, 50]))
+    assert [instance.mask.area for instance in find_instances(photo, thresholds())] == [10000, 2500]
+
+
+def test_nms_drops_the_lower_score_of_one_category_only():
+    photo = detections(
+        (6, 0.9, [0, 0, 100, 100]), (6, 0.8, [0, 10, 100, 110]), (7, 0.7, [0, 0, 100, 100])
+    )  # IoU 90 / 110 = 0.82
+    assert [its.row for its in find_instances(photo, thresholds(nms=0.8))] == [0, 2]
+    assert [its.row for its in find_instances(photo, thresholds(nms=0.83))] == [0, 1, 2]
+
+
+def test_a_suppressed_box_suppresses_no_other():
+    # 0 and 1 overlap, 1 and 2 overlap, 0 and 2 do not
+    boxes = np.array([[0, 0, 10, 10], [0, 4, 10, 14], [0, 8, 10, 18]])
+    kept = suppress(np.array([5, 5, 5]), boxes, (0.3, 0.99))
+    assert kept.tolist() == [[True, False, True], [True, True, True]]
+
+
+def test_an_instance_left_with_too_few_pixels_goes_and_takes_none():
+    # 1 keeps 400 of its 1000 pixels; if that is too few, 2 keeps those that 1 would have taken
+    photo = detections((6, 0.9, [0, 0, 10, 60]), (6, 0.8, [0, 0, 10, 100]), (6, 0.7, [0, 50, 100, 100]))
+    found = find_instances(photo, thresholds(min_area=401))
+    assert [(its.row, its.mask.area) for its in found] == [(0, 600), (2, 4900)]
+    found = find_instances(photo, thresholds(min_area=400))
+    assert [(its.row, its.mask.area) for its in found] == [(0, 600), (1, 400), (2, 4500)]
+
+
+def test_a_wholly_covered_instance_vanishes_even_without_a_minimum():
+    photo = detections((6, 0.9, [0, 0, 100, 100]), (6, 0.8, [20, 20, 40, 40]))
+    assert [its.row for its in find_instances(photo, thresholds())] == [0]
+
+
+def test_a_score_at_the_threshold_stays():
+    photo = detections((6, 0.7, [0, 0, 9, 9]), (7, 0.3, [0, 0, 9, 9]))
+    assert [its.row for its in find_instances(photo, thresholds(score=0.7))] == [0]
+    assert [its.row for its in find_instances(photo, thresholds(score=0.3))] == [0, 1]
+
+
+def test_no_detections():
+    assert find_instances(detections(), thresholds()) == []
+
+
+@pytest.mark.parametrize("score", [0.2, 0.4, 0.55, 0.7])
+def test_a_higher_score_threshold_only_cuts_the_end(photos, score):
+    """Calibration reads all score thresholds off one pass because of this."""
+    for photo, _ in photos:
+        every = find_instances(photo, thresholds(nms=0.5, min_area=100))
+        fewer = find_instances(photo, thresholds(nms=0.5, min_area=100, score=score))
+        expected = [its for its in every if its.score >= np.float32(score)]
+        assert [its.row for its in fewer] == [its.row for its in expected]
+        for ours, theirs in zip(fewer, expected, strict=True):
+            np.testing.assert_array_equal(to_runs(ours.mask), to_runs(theirs.mask))
+
+
+def test_instances_of_a_category_share_no_pixel(photos):
+    for photo, _ in photos:
+        for category in range(3):
+            rasters = [
+                runs_to_mask(to_runs(its.mask), (512, 512))
+                for its in find_instances(photo, thresholds())
+                if its.category == category
+            ]
+            assert np.sum(rasters, axis=0, dtype=int).max() <= 1 if rasters else True

@@ -1,0 +1,158 @@
+"""Unpacking: whole files inside the folder, or one clear refusal before anything is written."""
+
+import errno
+import shutil
+import stat
+import zipfile
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from fashionseg.errors import UserError
+from fashionseg.sources.archive import unpack
+from fashionseg.storage.disk import full_disk_is_user_error, require_space, state_folder
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def write_zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_files_and_folders_come_out_as_they_went_in(tmp_path: Path, target: Path) -> None:
+    archive = write_zip(
+        tmp_path / "a.zip", {"train.csv": b"x" * 5000, "train/a.jpg": b"photo", "empty/": b""}
+    )
+    assert unpack(archive, target) == 2
+    assert (target / "train.csv").read_bytes() == b"x" * 5000
+    assert (target / "train/a.jpg").read_bytes() == b"photo"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("../evil.txt", "leads out"),
+        ("train/../../evil.txt", "leads out"),
+        ("/etc/evil.txt", "absolute"),
+        ("..\\evil.txt", "strange"),
+        ("C:/evil.txt", "strange"),
+        ("good.txt\0.jpg", "strange"),
+        (".", "strange"),  # found by reading for the fuzz tests: an IndexError
+    ],
+)
+def test_names_that_lead_elsewhere_are_refused_before_anything_is_written(
+    tmp_path: Path, target: Path, name: str, reason: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("first.txt", b"harmless")
+        info = zipfile.ZipInfo("harmless")
+        info.filename = name
+        archive.writestr(info, b"bad")
+    with pytest.raises(UserError, match=reason):
+        unpack(tmp_path / "a.zip", target)
+    assert not any(target.iterdir())
+    assert not (tmp_path / "evil.txt").exists()
+
+
+def test_links_are_refused(tmp_path: Path, target: Path) -> None:
+    link = zipfile.ZipInfo("train")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(link, b"/etc")
+        archive.writestr("train/passwd", b"bad")
+    with pytest.raises(UserError, match="link"):
+        unpack(tmp_path / "a.zip", target)
+    assert not any(target.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # that is what the test is about
+def test_a_name_twice_is_refused(tmp_path: Path, target: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.txt", b"one")
+        archive.writestr("a.txt", b"two")
+    with pytest.raises(UserError, match="twice"):
+        unpack(tmp_path / "a.zip", target)
+
+
+def test_a_file_where_a_folder_must_be_is_one_clear_error(tmp_path: Path, target: Path) -> None:
+    archive = write_zip(tmp_path / "a.zip", {"train": b"a file", "train/a.jpg": b"photo"})
+    with pytest.raises(UserError, match="collides"):
+        unpack(archive, target)
+
+
+def test_a_flipped_bit_is_found_by_the_crc(tmp_path: Path, target: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a.jpg", b"0123456789")
+    damaged = bytearray((tmp_path / "a.zip").read_bytes())
+    damaged[damaged.index(b"0123456789")] ^= 1
+    (tmp_path / "a.zip").write_bytes(damaged)
+    with pytest.raises(UserError, match=r"not a whole zip file.*CRC"):
+        unpack(tmp_path / "a.zip", target)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_inside_a_compressed_file_is_one_line(tmp_path: Path, target: Path, method: int) -> None:
+    """Found by fuzzing: each decompressor raises another kind of error."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.bin", bytes(range(256)) * 20)
+    data = bytearray(path.read_bytes())
+    data[45:55] = b"\xff" * 10
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="not a whole zip file") as error:
+        unpack(path, target)
+    assert str(error.value).isprintable()
+
+
+def test_a_damaged_offset_and_a_name_too_long_are_one_line(tmp_path: Path, target: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", {"a.jpg": b"photo" * 100})
+    whole = path.read_bytes()
+    path.write_bytes(whole[10:])  # found by fuzzing: zipfile seeks to before the beginning
+    with pytest.raises(UserError, match="not a whole zip file"):
+        unpack(path, target)
+    with pytest.raises(UserError, match=r"cannot be unpacked into .*: File name too long"):
+        unpack(write_zip(tmp_path / "b.zip", {"x" * 300: b""}), target)
+
+
+def test_a_cut_archive_is_not_a_zip_file(tmp_path: Path, target: Path) -> None:
+    archive = write_zip(tmp_path / "a.zip", {"a.jpg": b"photo" * 100})
+    archive.write_bytes(archive.read_bytes()[:-30])
+    with pytest.raises(UserError, match="not a whole zip file"):
+        unpack(archive, target)
+
+
+def test_space_is_checked_before_the_first_byte(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    archive = write_zip(tmp_path / "a.zip", {"a.bin": bytes(3_000_000)})
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 10, 1_000_000))
+    with pytest.raises(UserError, match=r"disk full: unpacking a.zip needs 3.0 MB, .* has 1.0 MB free"):
+        unpack(archive, target)
+    assert not any(target.iterdir())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 10, 10**9))
+    require_space(target, 3_000_000, "it")
+
+
+def test_only_a_full_disk_becomes_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="disk full"), full_disk_is_user_error(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(PermissionError), full_disk_is_user_error(tmp_path):
+        raise PermissionError(errno.EACCES, "no")
+
+
+def test_interrupted_downloads_wait_in_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert state_folder("kaggle") == tmp_path / ".fashionseg" / "kaggle"
+    assert (tmp_path / ".fashionseg" / "kaggle").is_dir()

@@ -1,0 +1,190 @@
+"""The bench on tiny inputs: what it compares is the same work. No test looks at a clock."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tools.__main__ import main
+from tools.bench.data import decode_mask, decode_mask_usual, measure_masks
+from tools.bench.evaluation import check_equal, measure_submission, pycocotools_on
+from tools.bench.gpu_rows import our_rows, peer_row
+from tools.bench.inputs import (
+    DETECTIONS_PER_PHOTO,
+    MASKS_PER_PHOTO,
+    make_photos_to_score,
+    make_rles,
+    write_decoded,
+)
+from tools.bench.loader import measure_loader
+from tools.bench.packages import missing_packages_named
+from tools.bench.rows import Bench, Row
+from tools.bench.settings import original_params
+from tools.bench.table import describe, markdown, write_results
+from tools.bench.timing import in_turns
+from tools.commands.bench import PARTS
+
+from fashionseg.errors import UserError
+from fashionseg.metrics.coco import coco_average_precision
+from fashionseg.params import changed, load_params
+
+
+@pytest.fixture
+def bench(tmp_path: Path, repo: Path) -> Bench:
+    return Bench(load_params(repo / "params.yaml"), tmp_path, repeats=1, size=0.01)
+
+
+def test_a_row_is_met_on_the_right_side_of_its_target() -> None:
+    assert Row("a", "b", 0.3, "ms", 0.4).met
+    assert not Row("a", "b", 0.5, "ms", 0.4).met
+    assert Row("a", "b", 6.0, "x", 5.0, lower_is_better=False).met
+    assert not Row("a", "b", 4.0, "x", 5.0, lower_is_better=False).met
+    assert Row("a", "b", 4.0, "x").met is None
+
+
+def test_the_share_is_above_one_when_better_than_asked_for() -> None:
+    assert Row("a", "b", 0.2, "ms", 0.4).share == pytest.approx(2.0)
+    assert Row("a", "b", 2.5, "x", 5.0, lower_is_better=False).share == pytest.approx(0.5)
+
+
+def test_functions_take_turns_after_one_call_that_does_not_count() -> None:
+    calls: list[str] = []
+    seconds = in_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
+    assert calls == ["a", "b"] * 3
+    assert [len(its) for its in seconds.values()] == [2, 2]
+
+
+def test_the_usual_way_gives_the_same_masks() -> None:
+    # 3 x 4 pixels; the runs 2-3 and 7-8 (from 1, down the columns) at half the height: rows 0 and 1 of 2 take 0 and 1.
+    assert decode_mask("2 2 7 2", (3, 4), (2, 4)).tolist() == [
+        [False, False, True, False],
+        [True, False, True, False],
+    ]
+    for text in make_rles(np.random.default_rng(0), 3, (301, 217)):
+        for to_hw in ((64, 64), (400, 300)):
+            ours = decode_mask(text, (301, 217), to_hw)
+            assert np.array_equal(ours, decode_mask_usual(text, (301, 217), to_hw))
+
+
+def test_mask_rows_name_what_was_compared(bench: Bench) -> None:
+    each, times = measure_masks(bench)
+    assert (each.target, times.target) == (0.4, 5.0)
+    assert "identical" in times.note
+
+
+def test_made_detections_have_the_sizes_of_the_targets() -> None:
+    photos, detections = make_photos_to_score(3)
+    assert [len(truths) for _, truths in photos] == [MASKS_PER_PHOTO] * 3
+    assert len(detections) == 3 * DETECTIONS_PER_PHOTO
+
+
+def test_average_precision_equals_pycocotools() -> None:
+    photos, _ = make_photos_to_score(4)
+    theirs, _, _ = pycocotools_on(photos)
+    ours = coco_average_precision(photos, 46)
+    assert 0.05 < theirs["mask"][0] < 0.95  # neither nothing found nor everything
+    check_equal(ours, theirs)
+    with pytest.raises(AssertionError):
+        check_equal(ours, {"mask": [theirs["mask"][0] + 0.01, *theirs["mask"][1:]]})
+
+
+def test_the_submission_made_is_valid(bench: Bench) -> None:
+    (row,) = measure_submission(bench)
+    assert row.on.startswith("32 photos")
+
+
+def test_the_loader_is_measured_both_ways(bench: Bench) -> None:
+    rows = measure_loader(bench)
+    assert [row.what for row in rows] == ["loader", "loader, in process", "loader, against pixels alone"]
+    assert all(row.value > 0 for row in rows)
+
+
+def test_decoded_photos_are_the_same_each_time(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        assert write_decoded(tmp_path / folder, 2, 64) == ["000000.jpg", "000001.jpg"]
+    first, second = (sorted((tmp_path / folder).iterdir()) for folder in ("a", "b"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_results_tell_a_busy_machine(tmp_path: Path) -> None:
+    rows = [
+        Row("decode", "masks", 0.3, "ms", 0.4),
+        Row("start", "help", 0.5, "s", 0.3),
+        Row("shown", "only", 3, "x"),
+    ]
+    circumstances = {"date": "2026-11-23", "machine": "2 cores", "minutes": 1.0, "others_cores": 1.5}
+    write_results(tmp_path, rows, circumstances)
+    stored = json.loads((tmp_path / "results.json").read_text())
+    assert [row["met"] for row in stored["rows"]] == [True, False, None]
+    assert (tmp_path / "bench.png").stat().st_size > 1000
+    assert "| decode | masks | 0.3 ms | ≤ 0.4 ms | yes |  |" in markdown(rows, circumstances)
+    assert "busy machine" in describe(circumstances)
+    assert "busy machine" not in describe(circumstances | {"others_cores": 0.0})
+
+
+def test_the_settings_are_those_of_the_original_training(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repo)
+    params = original_params()
+    assert (params.model.backbone, params.model.backbone_width) == ("resnet101", 64)
+    assert params.model.train_rois_per_image == 200
+    assert changed(params.model, image_max_dim=256).image_max_dim == 256
+
+
+def test_the_command_measures_the_parts_asked_for(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(repo)
+    parts = ["--only", "masks", "help", "--size", "0.01", "--repeats", "1"]
+    assert main(["bench", *parts, "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "decode masks" in said and "fashionseg --help" in said
+    assert "training step" not in said
+    assert not (tmp_path / "work").exists()
+    assert len(PARTS) == 10
+
+
+def test_without_a_gpu_it_says_so() -> None:
+    from tools.bench.gpu import check_device
+
+    with pytest.raises(UserError, match="expected a GPU, got none"):
+        check_device()
+    assert check_device(may_be_cpu=True) == "CPU"
+
+
+def test_rows_of_a_trial_say_so_and_have_no_target() -> None:
+    made = [*our_rows("on", [10.0], [10.0], 1.0, True), peer_row("on", [10.0], [5.0], "note", True)]
+    assert all(row.what.startswith("TRIAL, no result: ") and row.met is None for row in made)
+    real = [
+        *our_rows("on", [150.0, 250.0, 260.0], [260.0], 1.0, False),
+        peer_row("on", [300.0], [250.0], "", False),
+    ]
+    assert [(row.target, row.met) for row in real] == [(200.0, True), (0.97, False), (1.5, False)]
+
+
+def test_a_peer_that_failed_is_a_row_that_says_why() -> None:
+    row = peer_row("on", [100.0], [], "torchvision ended with status 1: out of memory", False)
+    assert row.what.endswith("not measured") and "out of memory" in row.note and row.met is None
+
+
+def test_a_trial_is_for_the_gpu_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--try-on-cpu"]) == 2
+    assert "expected with `bench gpu` only" in capsys.readouterr().err
+
+
+def test_a_missing_package_is_one_line_that_says_how_to_get_it() -> None:
+    said = r"bench gpu: .* 'no_such_module'; `pip install -r requirements/bench-gpu.in &&"
+    with pytest.raises(UserError, match=said), missing_packages_named("bench gpu"):
+        importlib.import_module("no_such_module.part")
+    with pytest.raises(ModuleNotFoundError), missing_packages_named("bench gpu"):  # a fault of ours stays one
+        importlib.import_module("fashionseg.no_such_module")
+
+
+def test_what_the_list_of_packages_pins_is_pinned_alike_in_the_project(repo: Path) -> None:
+    def pins(name: str) -> set[str]:
+        lines = (repo / "requirements" / name).read_text().splitlines()
+        return {line.split("#")[0].strip() for line in lines if "==" in line.split("#")[0]}
+
+    assert pins("bench-gpu.in") == {"keras==3.15.1"} & pins("base.in")

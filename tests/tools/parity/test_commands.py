@@ -1,0 +1,92 @@
+"""`fashionseg parity`, `import-weights` and `export-weights`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tools.__main__ import main
+
+SMALL = (
+    "model.backbone=resnet14",
+    "model.backbone_width=4",
+    "model.image_max_dim=64",
+    "model.top_down_pyramid_size=8",
+    "model.rpn_channels=8",
+    "model.fpn_classif_fc_layers_size=8",
+    "model.mask_channels=8",
+)
+
+
+@pytest.fixture
+def copied(reference_directory: Path, tmp_path: Path) -> Path:
+    """A folder with one reference file."""
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    shutil.copy(reference_directory / "layer_detection.npz", folder)
+    return folder
+
+
+def change(path: Path, key: str, index: tuple[int, ...], by: float) -> None:
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays[key] = arrays[key].copy()
+    arrays[key][index] += by
+    np.savez(path, **arrays)
+
+
+def test_agreement_is_a_table_and_status_zero(copied, capsys):
+    assert main(["parity", "--reference", str(copied)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "layer_detection" in lines
+    expected = "detection_a_out classes 2 x 20 0.0e+00 identical ok"
+    assert expected in [" ".join(line.split()) for line in lines]
+    assert lines[-1] == "12 tensors agree"
+
+
+def test_one_value_that_differs_is_named_and_status_one(copied, capsys):
+    change(copied / "layer_detection.npz", "detection_b_out", (1, 3, 5), 1e-3)
+    assert main(["parity", "--reference", str(copied)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    wrong = [line.split()[:2] for line in lines if line.endswith("DIFFERS")]
+    assert wrong == [["detection_b_out", "scores"]]
+    assert lines[-1] == "12 tensors compared, 1 differ"
+
+
+def test_folders_and_files_that_are_none(copied, capsys, tmp_path):
+    assert main(["parity", "--reference", str(tmp_path / "none")]) == 2
+    assert "none: no such folder; name one with --reference" in capsys.readouterr().err
+    assert main(["parity", "--reference", str(copied), "--only", "losses"]) == 2
+    assert "no losses among layer_detection" in capsys.readouterr().err
+    (copied / "layer_detection.npz").write_bytes(b"PK truncated")
+    assert main(["parity", "--reference", str(copied)]) == 2
+    assert "layer_detection.npz: not readable" in capsys.readouterr().err
+    (copied / "layer_detection.npz").rename(copied / "surprise.npz")
+    assert main(["parity", "--reference", str(copied)]) == 2
+    assert "surprise.npz: expected a name that starts with one of" in capsys.readouterr().err
+
+
+def test_import_and_export_are_inverses(project, capsys):
+    from fashionseg.model.build import build_mask_rcnn
+    from fashionseg.model.weights import save_matterport
+    from fashionseg.params import load_params
+
+    main(["preset", *SMALL])
+    save_matterport(build_mask_rcnn(load_params().model, 46), Path("matterport.h5"))
+    assert main(["import-weights", "matterport.h5", "--out", "models/imported"]) == 0
+    assert "matterport.h5 -> models/imported: 59 layers loaded" in capsys.readouterr().out
+    assert main(["export-weights", "again.h5", "--model", "models/imported"]) == 0
+    assert "models/imported -> again.h5: resnet14, 47 classes" in capsys.readouterr().out
+    assert Path("again.h5").read_bytes() == Path("matterport.h5").read_bytes()
+
+
+def test_weights_that_do_not_fit_are_one_line(project, capsys):
+    main(["preset", *SMALL])
+    Path("weights.h5").write_text("nothing")
+    assert main(["import-weights", "weights.h5"]) == 2
+    assert "weights.h5: not a whole HDF5 file" in capsys.readouterr().err
+    assert not Path("models").exists()
+    assert main(["export-weights", "again.h5"]) == 2
+    assert "no such file; expected a folder written by a training stage" in capsys.readouterr().err

@@ -1,0 +1,32 @@
+"""The same numbers on the JAX backend."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+# The training file and the second network would say nothing new for minutes of compilation.
+FILES = (
+    "infer_resnet101_128",
+    "layer_anchors_proposals",
+    "layer_detection",
+    "layer_roialign",
+    "layer_targets",
+    "losses",
+)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
+def test_our_code_agrees_with_matterports_on_jax(reference_directory):
+    command = [sys.executable, "-m", "tools", "parity", "--reference", str(reference_directory)]
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([*command, "--only", *FILES], env=environment, capture_output=True, text=True)
+    wrong = [line for line in done.stdout.splitlines() if line.endswith("DIFFERS")]
+    assert not wrong
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].endswith("tensors agree")
+    assert "tensorflow" not in done.stderr.lower()

@@ -1,0 +1,213 @@
+"""A training step on a GPU with photos through the loader, beside the same without input and torchvision's model.
+
+JAX or TensorFlow with their GPU part, Keras and Grain are enough; torchvision is measured where it is, before ours and
+in a process of its own, so that each has the whole card. Steps run as in the training stages: `fit` with the progress
+bar that reads the losses of every step.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fashionseg.console import say
+from fashionseg.errors import UserError
+from fashionseg.params import Model, changed
+from tools.bench.gpu_profile import busy_share, profile_steps, write_profile
+from tools.bench.gpu_rows import our_rows, peer_row, rounded
+from tools.bench.inputs import write_decoded
+from tools.bench.rows import Bench, Row
+
+if TYPE_CHECKING:
+    from fashionseg.data.loader import TrainingBatches
+
+Batch = dict[str, np.ndarray]
+
+_PREFETCH = 2  # batches, of each worker
+_PROFILED = 10  # steps
+_UNTIMED = 3  # first steps of a round: pipelines fill
+
+
+@dataclass(frozen=True)
+class GpuRun:
+    """What is measured on the GPU; defaults are the original's network at a batch that fills an 80 GB card.
+
+    Attributes:
+        backbone, side, batch_size: of the network and its input.
+        steps: timed, of a round.
+        rounds: of each way.
+        photos: drawn for the loader.
+        is_trial: a small network may run on a CPU, and no row has a target.
+        profile: file for a table of what the device did in some steps with the loader; None for none.
+    """
+
+    backbone: str = "resnet101"
+    side: int = 512
+    batch_size: int = 32
+    steps: int = 30
+    rounds: int = 3
+    photos: int = 1024
+    is_trial: bool = False
+    profile: Path | None = None
+
+
+# The whole way in a minute or two on two CPU cores.
+TRIAL = GpuRun("resnet14", side=128, batch_size=2, steps=2, rounds=1, photos=8, is_trial=True)
+_TRIAL_MODEL = {
+    "backbone_width": 8,
+    "top_down_pyramid_size": 16,
+    "rpn_channels": 16,
+    "fpn_classif_fc_layers_size": 32,
+    "mask_channels": 16,
+    "pre_nms_limit": 600,
+    "post_nms_rois_training": 100,
+    "train_rois_per_image": 24,
+}
+
+
+def check_device(may_be_cpu: bool = False) -> str:
+    """The name of the device that Keras's backend uses.
+
+    Raises:
+        UserError: there is no GPU, so nothing that is worth a line can be measured, and this is no trial.
+    """
+    import keras
+
+    from fashionseg.training.devices import find_gpus
+
+    backend = keras.backend.backend()
+    gpus = find_gpus()
+    if not gpus:
+        if may_be_cpu:
+            return "CPU"
+        raise UserError(
+            f"bench: expected a GPU, got none: {backend} lists CPUs only; nothing was measured (--try-on-cpu "
+            "goes the whole way with a small network)"
+        )
+    if backend == "jax":
+        import jax
+
+        return str(jax.devices()[0].device_kind)
+    return gpus[0]
+
+
+def measure_gpu(bench: Bench, run: GpuRun) -> Iterator[Row]:
+    """Photos a second in training: with the loader, on one batch that is on the device already, and torchvision's."""
+    import keras
+
+    from fashionseg.training.network import set_compute_type
+    from tools.bench.torchvision_peer import measure_apart
+    from tools.bench.training import compiled_step
+
+    set_compute_type(mixed_precision=True)
+    model = network_of(bench.params.model, run)
+    batches = _batches(bench, run, model)
+    on = (
+        f"{run.backbone}, {run.side} px, bfloat16, batch {run.batch_size}, {model.train_rois_per_image} RoIs, "
+        f"Keras on {keras.backend.backend()}"
+    )
+    try:
+        photos = map(_inputs, batches)
+        same = next(photos)
+        peer_rates, peer_note = measure_apart(bench.work, model, same, run)
+        say(f"torchvision: {rounded(peer_rates)} photos/s; {peer_note}")  # kept if the call is cut off now
+        training = compiled_step(bench.params, model, jit_compile=keras.backend.backend() == "jax")
+        start = time.perf_counter()
+        _fit_rate(training, photos, run, steps=2)
+        compiled_in = time.perf_counter() - start
+        say(f"ours: compiled, {compiled_in:.0f} s")
+        resident = _on_device(same)
+        with_loader: list[float] = []
+        without: list[float] = []
+        for _ in range(run.rounds):
+            _drain(photos, run)
+            with_loader.append(_fit_rate(training, photos, run))
+            without.append(_fit_rate(training, itertools.repeat(resident), run))
+        yield from our_rows(on, with_loader, without, compiled_in, run.is_trial)
+        yield peer_row(on, with_loader, peer_rates, peer_note, run.is_trial)
+        if run.profile is not None:
+            steps = min(run.steps, _PROFILED)
+            operations = profile_steps(
+                lambda: _fit_rate(training, photos, run, steps), bench.work / "profile"
+            )
+            write_profile(operations, steps, run.profile)
+            say(
+                f"the device worked in {busy_share(operations):.1%} of the time of {steps} steps -> {run.profile}"
+            )
+    finally:
+        batches.close()
+
+
+def network_of(model: Model, run: GpuRun) -> Model:
+    """`model` at the size of the run."""
+    small = _TRIAL_MODEL if run.is_trial else {}
+    return changed(model, backbone=run.backbone, image_max_dim=run.side, **small)
+
+
+def _batches(bench: Bench, run: GpuRun, model: Model) -> TrainingBatches:
+    from fashionseg.data.loader import TrainingBatches
+
+    decoded = bench.work / "decoded-gpu"
+    ids = write_decoded(decoded, max(run.photos, run.batch_size), run.side)
+    loader = changed(bench.params.loader, workers=_workers(), prefetch_batches=_PREFETCH)
+    return TrainingBatches(decoded, ids, model, bench.params.augment, loader, run.batch_size, seed=0)
+
+
+def _workers() -> int:
+    """One core stays for the training itself."""
+    return max(1, min(len(os.sched_getaffinity(0)) - 1, 16))
+
+
+def _drain(photos: Iterator[Batch], run: GpuRun) -> None:
+    """Takes what the workers made while nobody asked: a timed round would live on it and show nothing of the loader."""
+    ahead = 1 if run.is_trial else 3 * _PREFETCH * _workers()  # made, under way, on the way to this process
+    for _ in itertools.islice(photos, ahead):
+        pass
+
+
+def _inputs(batch: Batch) -> Batch:
+    from fashionseg.training.loop import MODEL_INPUTS
+
+    return {name: batch[name] for name in MODEL_INPUTS}
+
+
+def _on_device(batch: Batch) -> dict[str, Any]:
+    """The batch where the steps run, so that none of them moves it there; on TensorFlow as it is."""
+    import keras
+
+    if keras.backend.backend() != "jax":
+        return dict(batch)
+    import jax
+
+    return jax.device_put(batch)
+
+
+def _fit_rate(training: Any, batches: Iterator[Batch], run: GpuRun, steps: int | None = None) -> float:
+    """Photos a second over one epoch of `fit`, as the training stages call it, its first steps left out."""
+    import keras
+
+    from fashionseg.training.progress import EpochProgress
+
+    steps = steps or run.steps + _UNTIMED
+    ends: list[float] = []
+    clock = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter())
+    )
+    progress = EpochProgress("bench", 0, 1, steps, run.batch_size, list)
+    training.fit(
+        ((batch,) for batch in itertools.islice(batches, steps)),
+        epochs=1,
+        steps_per_epoch=steps,
+        callbacks=[progress, clock],
+        shuffle=False,
+        verbose=0,
+    )
+    first = min(_UNTIMED, steps) - 1
+    return (steps - 1 - first) * run.batch_size / (ends[-1] - ends[first]) if steps - 1 > first else 0.0

@@ -1,0 +1,95 @@
+"""Where the time of a training step goes on the device: JAX's profiler over a few steps, summed by operation."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fashionseg.storage.atomic import atomic_write
+
+_SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One run of a kernel: `name` of the operation in XLA's program, `start` and `end` in nanoseconds."""
+
+    name: str
+    start: float
+    end: float
+
+
+def profile_steps(run_steps: Callable[[], object], folder: Path) -> list[Operation]:
+    """What the device did while `run_steps` ran, by start; Keras runs on JAX."""
+    import jax
+
+    options = jax.profiler.ProfileOptions()
+    options.python_tracer_level = 0  # tracing each call of Python would slow down what is looked at
+    with jax.profiler.trace(str(folder), profiler_options=options):
+        run_steps()
+    path = sorted(folder.glob("plugins/profile/*/*.xplane.pb"))[-1]
+    return read_operations(path)
+
+
+def read_operations(path: Path) -> list[Operation]:
+    """Of the GPUs in a file of JAX's profiler; of the CPU where there is none."""
+    import jax
+
+    planes = list(jax.profiler.ProfileData.from_file(str(path)).planes)
+    gpus = [plane for plane in planes if plane.name.startswith("/device:GPU")]
+    found = []
+    for plane in gpus or planes:
+        for line in plane.lines:
+            for event in line.events:
+                if name := next((str(value) for key, value in event.stats if key == "hlo_op"), ""):
+                    found.append(Operation(name, event.start_ns, event.start_ns + event.duration_ns))
+    return sorted(found, key=lambda its: its.start)
+
+
+def busy_share(operations: Sequence[Operation]) -> float:
+    """Share of the time from the first start to the last end in which at least one operation ran; sorted by start."""
+    if not operations:
+        return 0.0
+    busy, reached = 0.0, operations[0].start
+    for its in operations:
+        busy += max(0.0, its.end - max(its.start, reached))
+        reached = max(reached, its.end)
+    return busy / max(reached - operations[0].start, 1e-9)
+
+
+def by_kind(operations: Iterable[Operation]) -> list[tuple[str, float, int]]:
+    """Kind (the name without its number), seconds and runs, the longest first."""
+    seconds: dict[str, float] = defaultdict(float)
+    runs: dict[str, int] = defaultdict(int)
+    for its in operations:
+        kind = re.sub(r"(\.\d+)+$", "", its.name)
+        seconds[kind] += (its.end - its.start) / 1e9
+        runs[kind] += 1
+    return sorted(((kind, seconds[kind], runs[kind]) for kind in seconds), key=lambda row: -row[1])
+
+
+def write_profile(operations: Sequence[Operation], steps: int, path: Path) -> None:
+    """A Markdown table of kinds and one of single operations, in milliseconds a step."""
+    total = sum(its.end - its.start for its in operations) / 1e9
+    lines = [
+        f"{steps} steps; the device worked in {busy_share(operations):.1%} of the time; "
+        f"{1000 * total / steps:.1f} ms of operations a step",
+        "",
+    ]
+    numbered = [(f"{its.name} ", its.start, its.end) for its in operations]  # the blank keeps its number
+    for title, rows in (
+        ("kind", by_kind(operations)),
+        ("operation", by_kind(Operation(*its) for its in numbered)),
+    ):
+        lines += [f"| {title} | ms a step | share | runs a step |", "|---|---|---|---|"]
+        for name, seconds, runs in rows[:_SHOWN]:
+            share = seconds / max(total, 1e-12)
+            lines.append(
+                f"| {name.strip()} | {1000 * seconds / steps:.3f} | {share:.1%} | {runs / steps:.1f} |"
+            )
+        lines.append("")
+    with atomic_write(path) as temporary:
+        temporary.write_text("\n".join(lines), encoding="utf-8")

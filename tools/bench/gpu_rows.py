@@ -1,0 +1,58 @@
+"""The rows of the GPU benchmark, with the targets that are set; a trial has none and says that it is one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tools.bench.rows import Row
+
+_PHOTOS_A_SECOND = 200.0
+_SHARE_WITHOUT_INPUT = 0.97
+_TIMES_TORCHVISION = 1.5
+
+
+def our_rows(
+    on: str, with_loader: list[float], without: list[float], compiled_in: float, is_trial: bool
+) -> list[Row]:
+    """Of photos a second with the loader and with one batch that is there, in each round."""
+    ours, resident = float(np.median(with_loader)), float(np.median(without))
+    note = (
+        f"with the loader, median of {rounded(with_loader)}; first steps, with compiling: {compiled_in:.0f} s"
+    )
+    share_note = (
+        f"one batch on the device: {resident:.3g} photos/s, median of {rounded(without)}; "
+        "a GPU that waits for input has less"
+    )
+    return [
+        _row("GPU training", on, ours, "photos/s", _PHOTOS_A_SECOND, note, is_trial),
+        _row(
+            "GPU training, share of the rate without input",
+            on,
+            ours / resident,
+            "x",
+            _SHARE_WITHOUT_INPUT,
+            share_note,
+            is_trial,
+        ),
+    ]
+
+
+def peer_row(on: str, ours: list[float], peer: list[float], note: str, is_trial: bool) -> Row:
+    """Against torchvision's photos a second; without any a row that says why, so that it is not overlooked."""
+    if not peer:
+        return _row("GPU training, against torchvision: not measured", on, 0.0, "x", None, note, is_trial)
+    theirs = float(np.median(peer))
+    note = f"torchvision's: {theirs:.3g} photos/s, batch there already, median of {rounded(peer)}; {note}"
+    ratio = float(np.median(ours)) / theirs
+    return _row("GPU training, against torchvision", on, ratio, "x", _TIMES_TORCHVISION, note, is_trial)
+
+
+def rounded(rates: list[float]) -> list[float]:
+    """Three digits of each."""
+    return [float(f"{rate:.3g}") for rate in rates]
+
+
+def _row(what: str, on: str, value: float, unit: str, target: float | None, note: str, is_trial: bool) -> Row:
+    if is_trial:
+        return Row(f"TRIAL, no result: {what}", on, value, unit, None, False, note)
+    return Row(what, on, value, unit, target, False, note)

@@ -1,0 +1,165 @@
+"""The race on street photos: what both sides share, and where its files lie.
+
+FOLDER/settings.json  decoded/  split.json         the same for both
+FOLDER/ours/  FOLDER/torchvision/                  state/, detections/, about.json
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fashionseg.errors import UserError
+from fashionseg.params import Model, Params, changed
+from fashionseg.storage.atomic import atomic_write
+
+SIDES = ("ours", "torchvision")
+SETTINGS, SPLIT, DECODED, STATE, DETECTIONS, ABOUT = (
+    "settings.json",
+    "split.json",
+    "decoded",
+    "state",
+    "detections",
+    "about.json",
+)
+WARMUP_SHARE = 0.05
+CLIP_NORM = 5.0
+WEIGHT_DECAY = 1e-4
+_TRIAL_PHOTOS = (40, 8)
+_LONG_SIDE_OF_ANCHORS = 512  # of the original, whose anchors have 32 to 512 pixels
+
+
+@dataclass(frozen=True)
+class StreetRun:
+    """What both sides are given.
+
+    Attributes:
+        photos: folder in Kaggle's layout.
+        minutes: of training, each side.
+        backbone, side, batch_size: of the network and its input.
+        learning_rate: at its peak; AdamW on both sides.
+        validation_fraction: of the photos.
+        seed: of the split, the weights and the order of photos.
+        is_trial: a few photos and a small network of ours may run on a CPU; the scores say nothing.
+    """
+
+    photos: str
+    minutes: float
+    backbone: str = "resnet50"
+    side: int = 512
+    batch_size: int = 16
+    learning_rate: float = 3e-4
+    validation_fraction: float = 0.151  # of the 639 photos of Clothing Co-Parsing the split makes 540 and 99
+    seed: int = 2019
+    is_trial: bool = False
+
+
+def trial(photos: str, minutes: float) -> StreetRun:
+    """The whole way on a CPU."""
+    return StreetRun(photos, minutes, backbone="resnet14", side=96, batch_size=2, is_trial=True)
+
+
+def network_of(run: StreetRun, params: Params) -> Model:
+    """From scratch, so batch statistics are those of the batch, and RoIs are sampled as torchvision does it."""
+    scale = run.side / _LONG_SIDE_OF_ANCHORS
+    model = changed(
+        params.model,
+        pretrained="none",
+        backbone=run.backbone,
+        image_max_dim=run.side,
+        train_bn=True,
+        bn_momentum=0.9,
+        proposals_include_gt=True,
+        pre_nms_limit=5000,
+        post_nms_rois_training=1000,
+        max_gt_instances=32,
+        rpn_anchor_scales=tuple(scale * its for its in params.model.rpn_anchor_scales),
+    )
+    if not run.is_trial:
+        return model
+    return changed(
+        model,
+        backbone_width=8,
+        top_down_pyramid_size=16,
+        rpn_channels=16,
+        fpn_classif_fc_layers_size=32,
+        mask_channels=16,
+        pre_nms_limit=500,
+        post_nms_rois_training=100,
+        post_nms_rois_inference=100,
+        train_rois_per_image=24,
+        detection_max_instances=20,
+    )
+
+
+def prepare(run: StreetRun, folder: Path, params: Params) -> None:
+    """Decodes and splits the photos; nothing where that is done.
+
+    Raises:
+        UserError: the folder holds a race with other settings, or the photos are not in Kaggle's layout.
+    """
+    from fashionseg.prepare.decode import decode_folder
+    from fashionseg.sources.folder import check_layout
+
+    settings = folder / SETTINGS
+    if settings.exists():
+        before = read_run(folder)
+        if before != run:
+            kinds = [name for name, value in asdict(before).items() if value != getattr(run, name)]
+            raise UserError(
+                f"{folder}: expected the settings that this race was begun with, got others ({', '.join(kinds)}); "
+                "delete it, or give another --out"
+            )
+        return
+    check_layout(Path(run.photos))
+    decode_folder(Path(run.photos), folder / DECODED, changed(params.decode, long_side=run.side, workers=0))
+    training, validation = _split(run, folder / DECODED, params)
+    with atomic_write(folder / SPLIT) as temporary:
+        temporary.write_text(json.dumps({"training": training, "validation": validation}), encoding="utf-8")
+    with atomic_write(settings) as temporary:  # last: it says that all is there
+        temporary.write_text(json.dumps(asdict(run), indent=1) + "\n", encoding="utf-8")
+
+
+def read_run(folder: Path) -> StreetRun:
+    return StreetRun(**json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
+
+
+def read_ids(folder: Path) -> tuple[list[str], list[str]]:
+    """Training and validation photos."""
+    split = json.loads((folder / SPLIT).read_text(encoding="utf-8"))
+    return split["training"], split["validation"]
+
+
+def write_about(side: Path, **facts: Any) -> None:
+    """What a side says of itself: device and versions."""
+    with atomic_write(side / ABOUT) as temporary:
+        temporary.write_text(json.dumps(facts) + "\n", encoding="utf-8")
+
+
+def _split(run: StreetRun, decoded: Path, params: Params) -> tuple[list[str], list[str]]:
+    """As the stage `split` does it."""
+    from fashionseg.data.tables import read_instances, read_photos
+    from fashionseg.prepare.split import split_photos
+
+    photos = read_photos(decoded, "train")
+    instances = read_instances(decoded, ["image_id", "category"])
+    categories = instances["category"].to_numpy()
+    position = {image_id: number for number, image_id in enumerate(photos["image_id"])}
+    presence = np.zeros((len(photos), int(categories.max()) + 1), bool)
+    presence[[position[image_id] for image_id in instances["image_id"]], categories] = True
+    split = split_photos(
+        photos["image_id"].tolist(),
+        photos["dhash"].to_numpy(),
+        presence,
+        run.validation_fraction,
+        params.split.near_duplicate_bits,
+        run.seed,
+    )
+    training, validation = list(split.train), list(split.validation)
+    if run.is_trial:
+        return training[: _TRIAL_PHOTOS[0]], validation[: _TRIAL_PHOTOS[1]]
+    return training, validation

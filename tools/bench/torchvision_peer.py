@@ -1,0 +1,183 @@
+"""torchvision's Mask R-CNN with the same backbone depth, input, proposals, RoIs, optimizer and precision.
+
+It runs in a process of its own (`python -m tools.bench.torchvision_peer FOLDER`): two frameworks on one card would
+share its memory, and what breaks one must not break the other.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fashionseg.params import Model, model_to_dict, parse_model
+from tools.bench.inputs import NUM_CATEGORIES
+from tools.bench.torchvision_batches import to_device, torchvision_batch
+
+if TYPE_CHECKING:
+    from tools.bench.gpu import GpuRun
+
+Batch = dict[str, np.ndarray]
+
+_BATCH, _SETTINGS, _RATES = "batch.npz", "settings.json", "rates.json"
+# The shallow networks are for trials; torchvision has no bottleneck ResNet of their depth.
+BACKBONES = {"resnet14": "resnet18", "resnet26": "resnet34", "resnet50": "resnet50", "resnet101": "resnet101"}
+
+
+def measure_apart(work: Path, model: Model, batch: Batch, run: GpuRun) -> tuple[list[float], str]:
+    """Photos a second of each round, and a note; no rates and the reason where they cannot be had."""
+    if importlib.util.find_spec("torchvision") is None:
+        return [], "torchvision is not installed: not measured"
+    folder = work / "torchvision"
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / _BATCH, **batch)  # type: ignore[arg-type]  # of its keyword `allow_pickle`
+    settings = {
+        "model": model_to_dict(model),
+        "steps": run.steps,
+        "rounds": run.rounds,
+        "may_be_cpu": run.is_trial,
+    }
+    (folder / _SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.bench.torchvision_peer", str(folder)],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        return [], f"torchvision ended with status {done.returncode}: {last[0][:200]}"
+    found = json.loads((folder / _RATES).read_text(encoding="utf-8"))
+    return found["rates"], found["note"]
+
+
+def torchvision_network(model: Model, device: str, trains_batch_norm: bool = False) -> Any:
+    """torchvision's `MaskRCNN` from scratch with the numbers of the `model` section, in training mode.
+
+    Args:
+        model: the `model` section.
+        device: `cuda` or `cpu`.
+        trains_batch_norm: batch statistics; False is torchvision's default, frozen statistics and weights.
+    """
+    import torch
+    from torchvision.models.detection import MaskRCNN
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+    from torchvision.ops.misc import FrozenBatchNorm2d
+
+    backbone = resnet_fpn_backbone(
+        backbone_name=BACKBONES[model.backbone],
+        weights=None,
+        norm_layer=torch.nn.BatchNorm2d if trains_batch_norm else FrozenBatchNorm2d,
+        trainable_layers=5,
+    )
+    side = model.image_max_dim
+    network = MaskRCNN(
+        backbone,
+        num_classes=NUM_CATEGORIES + 1,
+        min_size=side,
+        max_size=side,
+        rpn_anchor_generator=AnchorGenerator(
+            tuple((scale,) for scale in model.rpn_anchor_scales), (model.rpn_anchor_ratios,) * 5
+        ),
+        # torchvision takes the best of each level, ours the best of all, so the same total is at most this.
+        rpn_pre_nms_top_n_train=model.pre_nms_limit // 5,
+        rpn_pre_nms_top_n_test=model.pre_nms_limit // 5,
+        rpn_post_nms_top_n_train=model.post_nms_rois_training,
+        rpn_post_nms_top_n_test=model.post_nms_rois_inference,
+        rpn_batch_size_per_image=model.rpn_train_anchors_per_image,
+        box_batch_size_per_image=model.train_rois_per_image,
+        box_positive_fraction=model.roi_positive_ratio,
+        box_score_thresh=model.detection_min_confidence,
+        box_nms_thresh=model.detection_nms_threshold,
+        box_detections_per_img=model.detection_max_instances,
+    )
+    return network.to(device, memory_format=torch.channels_last).train()
+
+
+class TorchvisionStep:
+    """Its training step: forward, losses, backward, clipped gradient, update.
+
+    Args:
+        network: see `torchvision_network`.
+        optimizer: of its weights.
+        device: `cuda` or `cpu`.
+        clip_norm: of the whole gradient.
+    """
+
+    def __init__(self, network: Any, optimizer: Any, device: str, clip_norm: float) -> None:
+        self.network, self.optimizer = network, optimizer
+        self.device, self.clip_norm = device, clip_norm
+        self.weights = [weight for weight in network.parameters() if weight.requires_grad]
+
+    def __call__(self, images: list[Any], targets: list[dict[str, Any]]) -> Any:
+        """The summed loss, a tensor on the device."""
+        import torch
+
+        # Not on a CPU, where PyTorch's bfloat16 is many times slower: a trial only has to get through.
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.device == "cuda"):
+            loss = sum(self.network(images, targets).values())
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.weights, self.clip_norm)
+        self.optimizer.step()
+        return loss.detach()
+
+    def wait(self) -> None:
+        """Until the device has done what it was given."""
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+
+
+def choose_device(may_be_cpu: bool) -> str:
+    """`cuda`, or `cpu` in a trial.
+
+    Raises:
+        RuntimeError: PyTorch finds no GPU, and this is no trial.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if may_be_cpu:
+        return "cpu"
+    raise RuntimeError("PyTorch finds no GPU")
+
+
+def _measure(folder: Path) -> None:
+    import torch
+    import torchvision
+
+    settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+    model = parse_model(settings["model"], folder / _SETTINGS)
+    device = choose_device(settings["may_be_cpu"])
+    network = torchvision_network(model, device)
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    # A rate at which nothing diverges however long it is measured: only the time of the update counts.
+    optimizer = torch.optim.SGD(weights, lr=1e-9, momentum=0.9, weight_decay=1e-4)
+    step = TorchvisionStep(network, optimizer, device, clip_norm=5.0)
+    with np.load(folder / _BATCH) as batch:
+        images, targets = to_device(*torchvision_batch(dict(batch)), device)
+    rates = []
+    for turn in range(settings["rounds"] + 1):
+        step.wait()
+        start = time.perf_counter()
+        for _ in range(settings["steps"] if turn else 3):
+            step(images, targets)
+        step.wait()
+        if turn:  # the first ones choose kernels
+            rates.append(settings["steps"] * len(images) / (time.perf_counter() - start))
+    note = f"torchvision {torchvision.__version__}, PyTorch {torch.__version__}, {device}"
+    (folder / _RATES).write_text(json.dumps({"rates": rates, "note": note}), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _measure(Path(sys.argv[1]))

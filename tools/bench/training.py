@@ -1,0 +1,121 @@
+"""A training step beside the same network's layers alone."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import keras
+import numpy as np
+
+from fashionseg.model.build import build_mask_rcnn
+from fashionseg.params import Model, Params, changed
+from fashionseg.training.network import TrainingNetwork
+from fashionseg.training.optimizer import make_optimizer, uses_l2_loss
+from tools.bench.floor import LayersAlone
+from tools.bench.inputs import MASKS_PER_PHOTO, NUM_CATEGORIES
+from tools.bench.rows import Bench, Row
+from tools.bench.timing import in_turns, spread
+
+BATCH = 2
+# Seconds a photo of Matterport's code with all layers on 2 cores, measured elsewhere: quoted, not measured here.
+MATTERPORT_SECONDS = {
+    ("resnet50", 256): 4.3,
+    ("resnet50", 512): 5.2,
+    ("resnet101", 256): 3.6,
+    ("resnet101", 512): 5.8,
+}
+_TIMES_MATTERPORT = {256: 2.0, 512: 1.5}
+_TIMES_FLOOR = 1.3
+_LIMIT_SECONDS = 60.0  # for each network, so that a slow machine ends in time too
+
+
+def measure_training(bench: Bench) -> list[Row]:
+    """Two rows for each network."""
+    rows = []
+    for backbone, side in bench.networks:
+        rows += _measure(bench, backbone, side)
+        keras.utils.clear_session(free_memory=True)
+        gc.collect()
+    return rows
+
+
+def _measure(bench: Bench, backbone: str, side: int) -> list[Row]:
+    model = changed(bench.params.model, backbone=backbone, image_max_dim=side)
+    step, floor = compiled_step(bench.params, model), compiled_floor(bench.params, model)
+    batch = make_batch(model, BATCH)
+    seconds = in_turns(
+        {"ours": lambda: step.train_on_batch(batch), "layers": lambda: floor.train_on_batch(batch)},
+        bench.repeats,
+        limit_seconds=_LIMIT_SECONDS,
+    )
+    ours, layers = min(seconds["ours"]), min(seconds["layers"])
+    on = f"{backbone}, {side} px, batch {BATCH}, {model.train_rois_per_image} RoIs"
+    rows = [
+        Row(
+            "training step, against layers alone",
+            on,
+            ours / layers,
+            "x",
+            _TIMES_FLOOR,
+            note=f"step: {spread(seconds['ours'])}; layers: {spread(seconds['layers'])}",
+        )
+    ]
+    if quoted := MATTERPORT_SECONDS.get((backbone, side)):
+        rows.append(
+            Row(
+                "training step, against Matterport's code",
+                on,
+                quoted / (ours / BATCH),
+                "x",
+                _TIMES_MATTERPORT[side],
+                lower_is_better=False,
+                note=f"{ours / BATCH:.2f} s a photo; Matterport's {quoted} s is quoted",
+            )
+        )
+    return rows
+
+
+def compiled_step(params: Params, model: Model, jit_compile: bool = False) -> TrainingNetwork:
+    """What the training stages run: all layers trained, losses, weight decay, clipping, update."""
+    network = build_mask_rcnn(model, NUM_CATEGORIES)
+    decay = params.train.weight_decay if uses_l2_loss(params.train) else 0.0
+    training = TrainingNetwork(network, vars(params.train.loss_weights), decay)
+    return _compile(training, params, jit_compile)
+
+
+def compiled_floor(params: Params, model: Model, jit_compile: bool = False) -> LayersAlone:
+    """The layers alone, with the same optimizer."""
+    network = build_mask_rcnn(model, NUM_CATEGORIES)
+    sampler = network.roi_sampler
+    return _compile(LayersAlone(network, sampler.rois_per_image, sampler.num_masks), params, jit_compile)
+
+
+def _compile(network: Any, params: Params, jit_compile: bool) -> Any:
+    # A rate at which nothing diverges however long it is measured: only the time of the update counts.
+    optimizer = make_optimizer(changed(params.train, warmup_steps=0), 1e-9, 1000)
+    network.compile(optimizer=optimizer, jit_compile=jit_compile)
+    optimizer.build(network.trainable_variables)
+    return network
+
+
+def make_batch(model: Model, batch_size: int) -> dict[str, np.ndarray]:
+    """A batch as the loader makes it, 7 instances a photo."""
+    rng = np.random.default_rng(0)
+    side, count = model.image_max_dim, min(MASKS_PER_PHOTO, model.max_gt_instances)
+    corners = rng.uniform(0, 0.5, (batch_size, count, 2))
+    sizes = rng.uniform(0.1, 0.5, (batch_size, count, 2))
+    boxes = np.zeros((batch_size, model.max_gt_instances, 4), np.float32)
+    boxes[:, :count] = np.round(np.concatenate((corners, corners + sizes), axis=2) * side)
+    classes = np.zeros((batch_size, model.max_gt_instances), np.int32)
+    classes[:, :count] = rng.integers(1, NUM_CATEGORIES + 1, (batch_size, count))
+    mini = model.mini_mask_shape
+    masks = np.zeros((batch_size, model.max_gt_instances, mini, mini), np.uint8)
+    masks[:, :count, 4:-4, 4:-4] = 1
+    return {
+        "images": rng.integers(0, 256, (batch_size, side, side, 3), dtype=np.uint8),
+        "gt_classes": classes,
+        "gt_boxes": boxes,
+        "gt_masks": masks,
+        "sampling_seeds": np.arange(batch_size, dtype=np.uint32),
+    }
