@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.fuzz.harness import fuzz, mutations, scratch_folder
 
 from fashionseg.errors import UserError
-from fashionseg.params import Params, flatten, load_params, params_to_dict, parse_params, read_yaml
+from fashionseg.params import Params, flatten, load_params, to_dict, parse_params, read_yaml
 
 COMMITTED = Path(__file__).parents[2] / "params.yaml"
 VALUES = read_yaml(COMMITTED)
@@ -79,13 +79,13 @@ def check(load: Any) -> str:
         assert len(str(error)) < 6000
         return "refused"
     assert is_sane(params), params
-    assert parse_params(json.loads(json.dumps(params_to_dict(params))), PATH) == params
+    assert parse_params(json.loads(json.dumps(to_dict(params))), PATH) == params
     return "valid"
 
 
 def is_sane(params: Params) -> bool:
     """A few rules, said once more."""
-    flat = flatten(params_to_dict(params))
+    flat = flatten(to_dict(params))
     numbers = [n for value in flat.values() for n in (value if isinstance(value, list) else [value])]
     train = params.train
     return (

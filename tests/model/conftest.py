@@ -12,7 +12,7 @@ import pytest
 
 from fashionseg.model.build import build_mask_rcnn
 from fashionseg.model.mask_rcnn import MaskRCNN
-from fashionseg.params import Model, load_params, model_to_dict, parse_model
+from fashionseg.params import Model, load_params, to_dict, parse_model
 
 REPO = Path(__file__).resolve().parents[2]
 SIDE = 64
@@ -40,7 +40,7 @@ def small_model() -> Callable[..., Model]:
     """The `model` section with small sizes; keywords change it further."""
 
     def make(**changes: Any) -> Model:
-        values = model_to_dict(load_params(REPO / "params.yaml").model) | SMALL | changes
+        values = to_dict(load_params(REPO / "params.yaml").model) | SMALL | changes
         return parse_model(values, Path("params.yaml"))
 
     return make

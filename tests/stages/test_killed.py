@@ -18,7 +18,7 @@ from fashionseg.params import (
     Params,
     flatten,
     load_params,
-    params_to_dict,
+    to_dict,
     parse_params,
     read_yaml,
 )
@@ -66,7 +66,7 @@ def test_a_training_goes_on_with_the_same_parameters_only(stage: str) -> None:
     before = fingerprint(_deciding_params(params, stage), [])
     sections = tuple(read_yaml(REPO / "dvc.yaml")["stages"][stage]["params"])
     keys = [
-        key for key in flatten(params_to_dict(params)) if any(f"{key}.".startswith(f"{s}.") for s in sections)
+        key for key in flatten(to_dict(params)) if any(f"{key}.".startswith(f"{s}.") for s in sections)
     ]
     assert len(keys) > 40
     for key in keys:
@@ -77,7 +77,7 @@ def test_a_training_goes_on_with_the_same_parameters_only(stage: str) -> None:
 
 def changed(params: Params, key: str) -> Params:
     """`params` with another valid value of `key`."""
-    values = params_to_dict(params)
+    values = to_dict(params)
     *sections, name = key.split(".")
     place: dict[str, Any] = values
     for section in sections:

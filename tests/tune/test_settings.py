@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fashionseg.errors import UserError
-from fashionseg.params import load_params, params_to_dict
+from fashionseg.params import load_params, to_dict
 from fashionseg.tune.settings import load_tuning
 
 START = "name: a\ntrials: 2\nseed: 1\npruning: {startup_trials: 1, warmup_epochs: 0}\nspace:\n  "
@@ -16,7 +16,7 @@ START = "name: a\ntrials: 2\nseed: 1\npruning: {startup_trials: 1, warmup_epochs
 
 @pytest.fixture
 def params(repo: Path) -> dict[str, Any]:
-    return params_to_dict(load_params(repo / "params.yaml"))
+    return to_dict(load_params(repo / "params.yaml"))
 
 
 def test_the_committed_settings_fit_the_committed_parameters(repo: Path, params: dict[str, Any]) -> None:

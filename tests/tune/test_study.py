@@ -81,11 +81,11 @@ def load_study(project: Path) -> optuna.Study:
 
 def enqueue(project: Path, *shifts: float) -> None:
     """What the sweep tries first."""
-    from fashionseg.params import load_params, params_to_dict
+    from fashionseg.params import load_params, to_dict
     from fashionseg.tune.settings import TUNE_FILE, load_tuning
     from fashionseg.tune.study import open_study
 
-    params = params_to_dict(load_params())
+    params = to_dict(load_params())
     study = open_study(load_tuning(TUNE_FILE, params), params, project)
     for shift in shifts:
         study.enqueue_trial({"augment.shift_fraction": shift})

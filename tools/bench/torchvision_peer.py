@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fashionseg.params import Model, model_to_dict, parse_model
+from fashionseg.params import Model, to_dict, parse_model
 from tools.bench.inputs import NUM_CATEGORIES
 from tools.bench.torchvision_batches import to_device, torchvision_batch
 
@@ -38,7 +38,7 @@ def measure_apart(work: Path, model: Model, batch: Batch, run: GpuRun) -> tuple[
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / _BATCH, **batch)  # type: ignore[arg-type]  # of its keyword `allow_pickle`
     settings = {
-        "model": model_to_dict(model),
+        "model": to_dict(model),
         "steps": run.steps,
         "rounds": run.rounds,
         "may_be_cpu": run.is_trial,

@@ -7,6 +7,9 @@ import os
 from pathlib import Path
 
 from fashionseg.console import say
+from fashionseg.errors import UserError
+from fashionseg.params import PARAMS_FILE, load_params
+from fashionseg.project import find_root
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,10 +25,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from fashionseg.model.build import load_model
+    from fashionseg.model.folder import load_network
+    from fashionseg.model.mask_rcnn import MaskRCNN
     from fashionseg.model.weights import backbone_of, save_matterport
 
-    network, _, category_names = load_model(arguments.model)
+    inference = load_params(find_root() / PARAMS_FILE).inference
+    network, _, category_names = load_network(arguments.model, inference)
+    if not isinstance(network, MaskRCNN):
+        raise UserError(
+            f"{arguments.model}: expected a Mask R-CNN, got {network.name}; only its weights have this layout"
+        )
     save_matterport(network, arguments.path)
     classes = len(category_names) + 1
     say(f"{arguments.model} -> {arguments.path}: {backbone_of(network)}, {classes} classes")

@@ -28,13 +28,13 @@ def run(arguments: argparse.Namespace) -> int:
     params = load_params(find_root() / PARAMS_FILE)
     import keras
 
-    from fashionseg.model.build import build_mask_rcnn, save_model
-    from fashionseg.model.weights import load_matterport_for_categories
+    from fashionseg.model.folder import save_network
+    from fashionseg.model.networks import build_network
 
     taxonomy = competition_taxonomy()
     keras.utils.set_random_seed(params.seed)  # of the layers that the file has no weights for
-    network = build_mask_rcnn(params.model, taxonomy.num_categories)
-    report = load_matterport_for_categories(network, arguments.path)
-    save_model(network, params.model, taxonomy.category_names, arguments.out)
-    say(f"{arguments.path} -> {arguments.out}: {report.describe()}")
+    network = build_network(params.model, taxonomy.num_categories, params.inference)
+    loaded = network.load_pretrained(arguments.path)
+    save_network(network, params.model, taxonomy.category_names, arguments.out)
+    say(f"{arguments.path} -> {arguments.out}: {loaded}")
     return 0

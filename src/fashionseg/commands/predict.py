@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         from fashionseg.detections.inference import load_detector, predict_photos
         from fashionseg.detections.objects import photo_objects
 
-        detector = load_detector(weights)
+        detector = load_detector(weights, params.inference)
         names = detector.category_names
         size = params.predict.batch_size
         for batch in _batches(_read(jobs, params.decode.max_megapixels, faults), size):

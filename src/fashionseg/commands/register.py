@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not is_listening(uri):
         raise UserError(f"MLflow: expected a server at {public_uri(uri)}, but nothing listens there")
     from fashionseg.registry.runs import journal_of
-    from fashionseg.registry.store import Registry
+    from fashionseg.registry.store import Registry, serving_config
 
     journal = journal_of(candidate, params)
     with journal.exclusive(patience_seconds=60.0) as is_ours:
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     registry = Registry(uri, arguments.name or params.tracking.experiment)
     version = registry.find(candidate.model_hash)
     if version is None:
-        version = registry.register(candidate, journal, params.decode.max_megapixels)
+        version = registry.register(candidate, journal, serving_config(params))
         say(f"registered: version {version}, score {candidate.score:.4f}")
     else:
         say(f"registered before: version {version}")

@@ -16,14 +16,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import os
 
-    from fashionseg.params import PARAMS_FILE, load_params, params_to_dict
+    from fashionseg.params import PARAMS_FILE, load_params, to_dict
     from fashionseg.project import find_root
     from fashionseg.tune.settings import TUNE_FILE, load_tuning
 
     settings = None if arguments.settings is None else arguments.settings.resolve()
     root = find_root()
     os.chdir(root)
-    params = params_to_dict(load_params(PARAMS_FILE))
+    params = to_dict(load_params(PARAMS_FILE))
     tuning = load_tuning(settings or TUNE_FILE, params)
     from fashionseg.tune.study import tune
 

@@ -59,7 +59,8 @@ class TrainingBatches:
         self,
         decoded: Path,
         image_ids: Sequence[str],
-        model: params.Model,
+        image_size: int,
+        sampling: params.Sampling,
         augment: params.Augment,
         loader: params.Loader,
         batch_size: int,
@@ -74,11 +75,10 @@ class TrainingBatches:
         self.steps_per_epoch = len(image_ids) // batch_size
         if self.steps_per_epoch == 0:
             raise UserError(
-                f"train.images_per_gpu: expected at most as many photos a batch as there are to train on, got batches "
-                f"of {batch_size} and {len(image_ids)} photos"
+                f"train.images_per_device: batch size {batch_size} exceeds the {len(image_ids)} training photos"
             )
         source = PhotoSource(decoded, "train", record_indices(decoded, "train", image_ids))
-        targets = Targets(model.image_max_dim, model.max_gt_instances, model.mini_mask_shape)
+        targets = Targets(image_size, sampling.max_gt_instances, sampling.mini_mask_size)
         examples = _Epochs(
             source,
             targets,
@@ -139,19 +139,19 @@ class Batches:
 
 
 def validation_batches(
-    decoded: Path, image_ids: Sequence[str], model: params.Model, batch_size: int
+    decoded: Path, image_ids: Sequence[str], image_size: int, sampling: params.Sampling, batch_size: int
 ) -> Batches:
     """All photos with their truth, in order, not augmented; the last batch is filled with black photos.
 
     Keys: those of `TrainingBatches`, and photo_index int32 [B], the place in `image_ids`, -1 for a black photo.
     """
     source = PhotoSource(decoded, "train", record_indices(decoded, "train", image_ids))
-    targets = Targets(model.image_max_dim, model.max_gt_instances, model.mini_mask_shape)
+    targets = Targets(image_size, sampling.max_gt_instances, sampling.mini_mask_size)
     return _in_order(_Validation(source, targets, batch_size), batch_size)
 
 
 def inference_batches(
-    decoded: Path, subset: str, image_ids: Sequence[str], image_max_dim: int, batch_size: int
+    decoded: Path, subset: str, image_ids: Sequence[str], image_size: int, batch_size: int
 ) -> Batches:
     """Photos of a subset ("train" or "test") in order; the last batch is filled with black photos.
 
@@ -159,7 +159,7 @@ def inference_batches(
     a black photo); photo_index int32 [B], the place in `image_ids`, -1 for a black photo.
     """
     source = PhotoSource(decoded, subset, record_indices(decoded, subset, image_ids))
-    return _in_order(_Inference(source, image_max_dim, batch_size), batch_size)
+    return _in_order(_Inference(source, image_size, batch_size), batch_size)
 
 
 def letterbox(photo: Pixels, side: int) -> tuple[Pixels, tuple[int, int, int, int]]:

@@ -13,9 +13,10 @@ from fashionseg.backend import start_backend
 from fashionseg.console import track
 from fashionseg.data.loader import inference_batches, letterbox
 from fashionseg.detections.store import Detections, no_detections
+from fashionseg.params import Inference
 
 if TYPE_CHECKING:
-    from fashionseg.model.mask_rcnn import MaskRCNN
+    from fashionseg.model.api import Network
 
 Batch = dict[str, np.ndarray]
 
@@ -27,29 +28,33 @@ class Detector:
     Attributes:
         network: the model.
         category_names: by category id.
-        run: `images` uint8 [B, S, S, 3] and `windows` [B, 4] -> `detections` [B, D, 6], `masks` [B, D, 28, 28].
+        run: the compiled `Network.call` on NumPy arrays.
     """
 
-    network: MaskRCNN
+    network: Network
     category_names: tuple[str, ...]
     run: Callable[[Batch], dict[str, np.ndarray]]
 
     @property
-    def image_side(self) -> int:
+    def image_size(self) -> int:
         """S, side of the network's input in pixels."""
-        return self.network.image_side
+        return self.network.image_size
 
 
-def load_detector(directory: Path) -> Detector:
+def load_detector(directory: Path, inference: Inference) -> Detector:
     """The detector of a folder written by a training stage.
+
+    Args:
+        directory: the model folder.
+        inference: what predictions keep; section of params.yaml.
 
     Raises:
         UserError: a file is missing or damaged.
     """
     start_backend()
-    from fashionseg.model.build import load_model
+    from fashionseg.model.folder import load_network
 
-    network, _, category_names = load_model(directory)
+    network, _, category_names = load_network(directory, inference)
     return Detector(network, category_names, _compile(network))
 
 
@@ -57,7 +62,7 @@ def predict_records(
     detector: Detector, decoded: Path, subset: str, image_ids: Sequence[str], batch_size: int
 ) -> Detections:
     """Detections on decoded photos of `subset` (`train` or `test`)."""
-    batches = inference_batches(decoded, subset, list(image_ids), detector.image_side, batch_size)
+    batches = inference_batches(decoded, subset, list(image_ids), detector.image_size, batch_size)
     num_batches = -(-len(image_ids) // batch_size)
     return _collect(detector, track(batches, f"predict {subset}", num_batches), list(image_ids))
 
@@ -72,7 +77,7 @@ def predict_photos(
         images, windows, first = [], [], 0
         for name, photo in photos:
             names.append(name)
-            image, window = letterbox(photo, detector.image_side)
+            image, window = letterbox(photo, detector.image_size)
             images.append(image)
             windows.append(window)
             if len(images) == batch_size:
@@ -100,15 +105,14 @@ def _collect(detector: Detector, batches: Iterable[Batch], names: list[str]) -> 
     parts: list[tuple[np.ndarray, ...]] = []
     for batch in batches:
         output = detector.run(batch)
-        rows, windows = output["detections"], batch["windows"]
-        image, row = np.nonzero((rows[..., 4] > 0) & (batch["photo_index"] >= 0)[:, None])
-        found = rows[image, row]
+        image, row = np.nonzero((output["classes"] > 0) & (batch["photo_index"] >= 0)[:, None])
+        boxes, windows = output["boxes"][image, row], batch["windows"][image]
         parts.append(
             (
                 batch["photo_index"][image],
-                found[:, 4].astype(np.int16) - 1,
-                found[:, 5],
-                _photo_fractions(found[:, :4], windows[image], detector.image_side),
+                output["classes"][image, row].astype(np.int16) - 1,
+                output["scores"][image, row],
+                _photo_fractions(boxes, windows),
                 np.round(output["masks"][image, row] * 255.0).astype(np.uint8),
             )
         )
@@ -118,15 +122,14 @@ def _collect(detector: Detector, batches: Iterable[Batch], names: list[str]) -> 
     return Detections.build(names, *columns)
 
 
-def _photo_fractions(boxes_norm: np.ndarray, windows: np.ndarray, side: int) -> np.ndarray:
-    """Normalised boxes of the square input -> fractions of the photo in its window, edges half-open."""
-    boxes = boxes_norm * (side - 1) + np.array([0, 0, 1, 1], np.float32)
+def _photo_fractions(boxes: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Boxes [n, 4] in pixels of the square input -> fractions of the photo in its window [n, 4], edges half-open."""
     origin = np.tile(windows[:, :2], (1, 2))
     size = np.tile(windows[:, 2:] - windows[:, :2], (1, 2))
     return np.clip((boxes - origin) / size, 0.0, 1.0).astype(np.float32)
 
 
-def _compile(network: MaskRCNN) -> Callable[[Batch], dict[str, np.ndarray]]:
+def _compile(network: Network) -> Callable[[Batch], dict[str, np.ndarray]]:
     import keras
     from keras import ops
 

@@ -96,7 +96,7 @@ class ConvNorm(layers.Layer):
     def _convolve(self, inputs: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
         kernel, bias = ops.cast(kernel, inputs.dtype), ops.cast(bias, inputs.dtype)
         if tuple(inputs.shape[1:3]) == self.conv.kernel_size and self.padding == "valid":
-            # One output cell: a matrix product, half as long again as a convolution (7 x 7, 400 RoIs, two cores).
+            # One output cell: as a matrix product 1.5 times as fast as a convolution (7 x 7, 400 RoIs, two cores).
             rows = ops.reshape(inputs, (-1, kernel.shape[0] * kernel.shape[1] * kernel.shape[2]))
             product = ops.matmul(rows, ops.reshape(kernel, (-1, self.filters)))
             return ops.reshape(ops.add(product, bias), (-1, 1, 1, self.filters))
@@ -161,6 +161,12 @@ def conv(
     """A convolution with He initialisation for the ReLU behind it."""
     options.setdefault("kernel_initializer", "he_normal")
     return layers.Conv2D(channels, size, strides=strides, padding=padding, name=name, **options)(x)
+
+
+def conv_as_product(layer: layers.Conv2D, patches: Tensor) -> Tensor:
+    """A convolution at single cells: patches [N, size * size * C] -> [N, filters], without its activation."""
+    kernel = ops.reshape(ops.cast(layer.kernel, patches.dtype), (-1, layer.filters))
+    return ops.add(ops.matmul(patches, kernel), ops.cast(layer.bias, patches.dtype))
 
 
 def relu(x: Tensor, name: str) -> Tensor:

@@ -1,14 +1,16 @@
-"""The five losses of Mask R-CNN (section 3), each a scalar, averaged as Matterport averages them."""
+"""The five losses of Mask R-CNN (section 3), each a sum over the rows that count and their number.
+
+`LossTerm.value` is the mean as Matterport takes it.
+"""
 
 from __future__ import annotations
 
 from keras import ops
 
+from fashionseg.model.api import LossTerm
 from fashionseg.ops.boxes import Tensor
-from fashionseg.ops.replicas import global_mean
 
 CLIP = 1e-7  # Keras's epsilon, for probabilities inside a logarithm
-LOSS_NAMES = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss")
 
 
 def smooth_l1(targets: Tensor, predictions: Tensor) -> Tensor:
@@ -18,42 +20,42 @@ def smooth_l1(targets: Tensor, predictions: Tensor) -> Tensor:
 
 
 def cross_entropy(classes: Tensor, logits: Tensor) -> Tensor:
-    """Of int classes [...] under logits [..., K]: [...]."""
+    """Cross-entropy of int classes [...] under logits [..., K]: [...]."""
     log_scores = ops.log_softmax(logits, axis=-1)
     return -ops.take_along_axis(log_scores, ops.cast(classes, "int32")[..., None], axis=-1)[..., 0]
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of `values` where `mask` (same shape, bool or 0/1) holds, over the whole batch; 0 where it never does."""
+def masked_sum(values: Tensor, mask: Tensor) -> LossTerm:
+    """Sum of `values` where `mask` (same shape, bool or 0/1) holds, and how often it does."""
     mask = ops.cast(mask, "float32")
-    return global_mean(ops.sum(values * mask), ops.sum(mask))
+    return LossTerm(ops.sum(values * mask), ops.sum(mask))
 
 
-def rpn_class_loss(match: Tensor, logits: Tensor) -> Tensor:
+def rpn_class_loss(match: Tensor, logits: Tensor) -> LossTerm:
     """Cross-entropy of object against background over the anchors in use.
 
     Args:
         match: int [B, A]: 1 object, -1 background, 0 not used.
         logits: [B, A, 2].
     """
-    return masked_mean(cross_entropy(ops.cast(match == 1, "int32"), logits), match != 0)
+    return masked_sum(cross_entropy(ops.cast(match == 1, "int32"), logits), match != 0)
 
 
-def rpn_bbox_loss(match: Tensor, target_deltas: Tensor, deltas: Tensor) -> Tensor:
+def rpn_box_loss(match: Tensor, target_deltas: Tensor, deltas: Tensor) -> LossTerm:
     """Smooth L1 over the coordinates of the positive anchors: match [B, A], deltas [B, A, 4]."""
-    return masked_mean(ops.mean(smooth_l1(target_deltas, deltas), axis=-1), match == 1)
+    return masked_sum(ops.mean(smooth_l1(target_deltas, deltas), axis=-1), match == 1)
 
 
-def mrcnn_class_loss(target_classes: Tensor, logits: Tensor, is_real: Tensor) -> Tensor:
-    """Cross-entropy over the RoIs that count: classes int [B, R], logits [B, R, K], is_real bool [B, R].
+def class_loss(target_classes: Tensor, logits: Tensor, is_counted: Tensor) -> LossTerm:
+    """Cross-entropy over the RoIs that count: classes int [B, R], logits [B, R, K], is_counted bool [B, R].
 
     Matterport counts padding rows too, as background; pass all ones for that.
     """
-    return masked_mean(cross_entropy(target_classes, logits), is_real)
+    return masked_sum(cross_entropy(target_classes, logits), is_counted)
 
 
-def mrcnn_bbox_loss(target_classes: Tensor, target_deltas: Tensor, deltas: Tensor) -> Tensor:
-    """Smooth L1 over the positive RoIs, for the deltas of their own class only.
+def box_loss(target_classes: Tensor, target_deltas: Tensor, deltas: Tensor) -> LossTerm:
+    """Smooth L1 over the positive RoIs, for the deltas of the target class only.
 
     Args:
         target_classes: int [B, R].
@@ -61,11 +63,11 @@ def mrcnn_bbox_loss(target_classes: Tensor, target_deltas: Tensor, deltas: Tenso
         deltas: [B, R, K, 4].
     """
     own = ops.take_along_axis(deltas, target_classes[..., None, None], axis=2)[:, :, 0]
-    return masked_mean(ops.mean(smooth_l1(target_deltas, own), axis=-1), target_classes > 0)
+    return masked_sum(ops.mean(smooth_l1(target_deltas, own), axis=-1), target_classes > 0)
 
 
-def mrcnn_mask_loss(target_classes: Tensor, target_masks: Tensor, own_logits: Tensor) -> Tensor:
-    """Binary cross-entropy over the pixels of the positive RoIs, for the mask of their own class only.
+def mask_loss(target_classes: Tensor, target_masks: Tensor, own_logits: Tensor) -> LossTerm:
+    """Binary cross-entropy over the pixels of the positive RoIs, for the mask of the target class only.
 
     From logits, so saturated pixels keep their gradient (Matterport clips probabilities at 1e-7).
 
@@ -75,11 +77,11 @@ def mrcnn_mask_loss(target_classes: Tensor, target_masks: Tensor, own_logits: Te
         own_logits: [B, M, 28, 28], of the target class.
     """
     entropy = ops.relu(own_logits) - own_logits * target_masks + ops.log1p(ops.exp(-ops.abs(own_logits)))
-    return masked_mean(ops.mean(entropy, axis=(-2, -1)), target_classes > 0)
+    return masked_sum(ops.mean(entropy, axis=(-2, -1)), target_classes > 0)
 
 
-def mrcnn_mask_loss_clipped(target_classes: Tensor, target_masks: Tensor, mask_scores: Tensor) -> Tensor:
-    """`mrcnn_mask_loss` as Matterport has it, for comparison: from probabilities clipped to [1e-7, 1 - 1e-7].
+def mask_loss_clipped(target_classes: Tensor, target_masks: Tensor, mask_scores: Tensor) -> LossTerm:
+    """`mask_loss` as in Matterport's code, for comparison: from probabilities clipped to [1e-7, 1 - 1e-7].
 
     Args:
         target_classes: int [B, R].
@@ -89,13 +91,4 @@ def mrcnn_mask_loss_clipped(target_classes: Tensor, target_masks: Tensor, mask_s
     own = ops.take_along_axis(mask_scores, target_classes[..., None, None, None], axis=4)[..., 0]
     own = ops.clip(own, CLIP, 1.0 - CLIP)
     entropy = -target_masks * ops.log(own + CLIP) - (1.0 - target_masks) * ops.log(1.0 - own + CLIP)
-    return masked_mean(ops.mean(entropy, axis=(-2, -1)), target_classes > 0)
-
-
-def l2_loss(variables: list, weight_decay: float) -> Tensor:
-    """Matterport's weight decay: `weight_decay * mean(w^2)` of each array, gamma and beta left out.
-
-    The mean (not the sum) makes it tiny, 1e-5 to 1e-4 in all.
-    """
-    decayed = [v for v in variables if v.name not in ("gamma", "beta")]
-    return weight_decay * sum(ops.mean(ops.square(ops.cast(v, "float32"))) for v in decayed)
+    return masked_sum(ops.mean(entropy, axis=(-2, -1)), target_classes > 0)

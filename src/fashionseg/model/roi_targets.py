@@ -1,4 +1,4 @@
-"""Sampling of RoIs for the second stage and what its heads should have said (Fast R-CNN, section 2.3)."""
+"""RoI sampling and the class, box and mask targets of the sampled RoIs (Fast R-CNN, section 2.3)."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class RoiSampler(NamedTuple):
 
     Attributes:
         rois_per_image: R.
-        positive_ratio: share of R that positives may take.
-        bbox_std_dev: what the deltas are divided by.
+        positive_fraction: share of R that positives may take.
+        box_std: what the deltas are divided by.
         mask_size: side of the mask targets.
         includes_gt: the ground-truth boxes are candidates too, so that a poor RPN does not starve the heads.
         fills_negatives: negatives take all the room that is left. False is Matterport's rule: 1 : 2 to
@@ -53,8 +53,8 @@ class RoiSampler(NamedTuple):
     """
 
     rois_per_image: int
-    positive_ratio: float
-    bbox_std_dev: tuple[float, ...]
+    positive_fraction: float
+    box_std: tuple[float, ...]
     mask_size: int
     includes_gt: bool
     fills_negatives: bool
@@ -65,7 +65,7 @@ class RoiSampler(NamedTuple):
     @property
     def max_positives(self) -> int:
         """Most positives per image."""
-        return int(self.rois_per_image * self.positive_ratio)
+        return int(self.rois_per_image * self.positive_fraction)
 
     @property
     def num_masks(self) -> int:
@@ -136,7 +136,7 @@ class RoiSampler(NamedTuple):
     def _within_ratio(self, is_positive: Tensor) -> Tensor:
         """bool [B, R]: the first `int(positives / ratio)` rows, computed in float32 as Matterport does."""
         num_positive = ops.sum(ops.cast(is_positive, "float32"), axis=1, keepdims=True)
-        num_rows = ops.floor(np.float32(1.0 / self.positive_ratio) * num_positive)
+        num_rows = ops.floor(np.float32(1.0 / self.positive_fraction) * num_positive)
         return ops.cast(ops.arange(is_positive.shape[1])[None], "float32") < num_rows
 
     def _targets(
@@ -155,7 +155,7 @@ class RoiSampler(NamedTuple):
         matched = take_rows(best, chosen)
         matched_boxes = take_rows(gt_boxes_norm, matched)
         classes = ops.where(is_positive, take_rows(gt_classes, matched), 0)
-        deltas = encode_deltas(rois, matched_boxes) / np.array(self.bbox_std_dev, np.float32)
+        deltas = encode_deltas(rois, matched_boxes) / np.array(self.box_std, np.float32)
         deltas = ops.where(is_positive[..., None], deltas, 0.0)
 
         first = self.num_masks

@@ -1,4 +1,4 @@
-"""What the RPN should have said about each anchor (Faster R-CNN, section 3.1.2)."""
+"""RPN training targets: label and box deltas per anchor (Faster R-CNN, section 3.1.2)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rpn_targets(
     gt_boxes: Tensor,
     priorities: Tensor,
     anchors_per_image: int,
-    bbox_std_dev: tuple[float, ...],
+    box_std: tuple[float, ...],
 ) -> tuple[Tensor, Tensor]:
     """Positive: IoU of 0.7 or more, or the best anchor of some instance. Negative: below 0.3 with all.
 
@@ -33,12 +33,12 @@ def rpn_targets(
         gt_boxes: [B, G, 4] in pixels.
         priorities: [B, A] in [0, 1); which anchors stay when there are too many.
         anchors_per_image: at most half of them positive, the rest negative.
-        bbox_std_dev: what the deltas are divided by.
+        box_std: what the deltas are divided by.
 
     Returns:
         match int32 [B, A] (1, 0 = not used, -1) and deltas float32 [B, A, 4], meaningful where match is 1.
     """
-    std_dev = np.asarray(bbox_std_dev, anchors.dtype)
+    std_dev = np.asarray(box_std, anchors.dtype)
     gt_boxes = ops.cast(gt_boxes, str(anchors.dtype))
     anchors = ops.convert_to_tensor(anchors)
     iou = iou_matrix(anchors[None], gt_boxes)

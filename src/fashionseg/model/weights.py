@@ -7,7 +7,6 @@ one is assigned, and the report says what was loaded, skipped and left at its in
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ import h5py
 import keras
 import numpy as np
 
-from fashionseg.console import say
 from fashionseg.errors import UserError
 from fashionseg.model.backbone import BLOCKS_PER_STAGE
 from fashionseg.model.layers import find_layer
@@ -27,19 +25,17 @@ from fashionseg.storage.atomic import atomic_write
 from fashionseg.storage.hdf5 import open_checked
 from fashionseg.storage.room import require_room
 
-PRETRAINED_SOURCE, PRETRAINED_WEIGHTS = "source.json", "weights.h5"
-
 # A TF 2 port of Matterport's code saves its anchors as a weight; they are computed here.
 COMPUTED_GROUPS = ("anchors",)
 
 # Which parameter decides the shape of a layer, for the message when a file does not fit.
 SHAPE_KEYS = {
-    "conv1": "model.backbone_width",
-    "fpn_": "model.top_down_pyramid_size",
-    "rpn_conv_shared": "model.rpn_channels",
-    "rpn_": "model.rpn_anchor_ratios",
-    "mrcnn_class_conv": "model.fpn_classif_fc_layers_size and model.pool_size",
-    "mrcnn_mask_": "model.mask_channels",
+    "conv1": "model.backbone.width",
+    "fpn_": "model.fpn.channels",
+    "rpn_conv_shared": "model.rpn.channels",
+    "rpn_": "model.anchors.aspect_ratios",
+    "mrcnn_class_conv": "model.box_head.channels and model.box_head.pool_size",
+    "mrcnn_mask_": "model.mask_head.channels",
 }
 
 
@@ -126,29 +122,6 @@ def save_matterport(network: MaskRCNN, path: Path) -> None:
             file[group].attrs["weight_names"] = np.array(weight_names, "S")
 
 
-def load_pretrained(network: MaskRCNN, directory: Path) -> LoadReport | None:
-    """The weights that stage `download` left in `directory`, if any; says what was loaded.
-
-    The class layers are left out when the file was made for another number of categories.
-
-    Raises:
-        UserError: see `load_matterport`.
-    """
-    source_file, path = directory / PRETRAINED_SOURCE, directory / PRETRAINED_WEIGHTS
-    try:
-        source = json.loads(source_file.read_text(encoding="utf-8"))["source"]
-    except FileNotFoundError:
-        raise UserError(f"{source_file}: no such file; stage `download` writes it") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{source_file}: expected {{"source": "none", "coco" or "file"}}: {error}') from None
-    if source == "none":
-        say("weights: at random, none pretrained")
-        return None
-    report = load_matterport_for_categories(network, path)
-    say(f"weights of {source}: {report.describe()}")
-    return report
-
-
 def load_matterport_for_categories(network: MaskRCNN, path: Path) -> LoadReport:
     """`load_matterport`, without the class layers when the number of categories differs."""
     same = num_classes_in(path) == find_layer(network.box_head, "mrcnn_class_logits").units
@@ -223,7 +196,7 @@ def _check_groups(
         in_other = {pair.group for pair in name_pairs(other)}
         if other != backbone and set(stored) - set(COMPUTED_GROUPS) == in_other:
             raise UserError(
-                f"{path}: expected weights of {backbone} (model.backbone), got weights of {other}"
+                f"{path}: expected weights of {backbone} (model.backbone.name), got weights of {other}"
             )
     if unknown:
         raise UserError(f"{path}: {len(unknown)} layers unknown to the model: {_some(unknown)}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
 from keras import ops
 
 Tensor: TypeAlias = Any  # a tensor of whichever backend Keras runs on
+
+MAX_STRETCH = 1000.0 / 16.0  # the largest photo side over the smallest box side, as in Detectron
 
 
 def normalise(boxes: Tensor, height: int, width: int) -> Tensor:
@@ -26,14 +29,17 @@ def denormalise(boxes_norm: Tensor, height: int, width: int) -> Tensor:
 
 
 def apply_deltas(boxes: Tensor, deltas: Tensor) -> Tensor:
-    """Moves and stretches `boxes` [..., 4] by `deltas` [..., 4] = `(dy, dx, log dh, log dw)` (R-CNN, appendix C)."""
+    """Moves and stretches `boxes` [..., 4] by `deltas` [..., 4] = `(dy, dx, log dh, log dw)` (R-CNN, appendix C).
+
+    A side grows by `MAX_STRETCH` at most: a wild delta would make it infinite and the box NaN, which clipping keeps.
+    """
     y1, x1, y2, x2 = ops.unstack(boxes, 4, axis=-1)
     dy, dx, log_dh, log_dw = ops.unstack(deltas, 4, axis=-1)
     height, width = y2 - y1, x2 - x1
     center_y = y1 + 0.5 * height + dy * height
     center_x = x1 + 0.5 * width + dx * width
-    height = height * ops.exp(log_dh)
-    width = width * ops.exp(log_dw)
+    height = height * ops.exp(ops.minimum(log_dh, math.log(MAX_STRETCH)))
+    width = width * ops.exp(ops.minimum(log_dw, math.log(MAX_STRETCH)))
     y1 = center_y - 0.5 * height
     x1 = center_x - 0.5 * width
     return ops.stack([y1, x1, y1 + height, x1 + width], axis=-1)

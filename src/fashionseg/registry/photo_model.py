@@ -23,8 +23,10 @@ class PhotoModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         from fashionseg.detections.inference import load_detector
         from fashionseg.detections.thresholds import read_thresholds
+        from fashionseg.params import Inference, parse_section
 
-        self.detector = load_detector(Path(context.artifacts["model"]))
+        inference = parse_section(Inference, context.model_config["inference"], Path("model_config"))
+        self.detector = load_detector(Path(context.artifacts["model"]), inference)
         self.thresholds = read_thresholds(Path(context.artifacts["thresholds"]))
         self.max_megapixels = float(context.model_config["max_megapixels"])
 

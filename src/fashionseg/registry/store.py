@@ -30,6 +30,7 @@ from mlflow.types.schema import ColSpec, Schema
 
 from fashionseg.data.jpeg import encode_jpeg
 from fashionseg.errors import UserError
+from fashionseg.params import Params, to_dict
 from fashionseg.registry.candidate import Candidate, Champion, verdict
 from fashionseg.tracking.address import sqlite_file
 from fashionseg.tracking.journal import Journal
@@ -71,8 +72,8 @@ class Registry:
         versions = self._client.search_model_versions(f"name = '{self._name}'")
         return next((str(one.version) for one in versions if one.tags.get(MODEL_TAG) == model_hash), None)
 
-    def register(self, candidate: Candidate, journal: Journal, max_megapixels: float) -> str:
-        """Logs the model to the run of `journal` and makes it the next version."""
+    def register(self, candidate: Candidate, journal: Journal, config: dict[str, Any]) -> str:
+        """Logs the model to the run of `journal` and makes it the next version; `config` as `photo_model` reads it."""
         run = self._client.get_run(run_id_of(journal, self._uri))
         logged = self._client.create_logged_model(
             run.info.experiment_id, "model", run.info.run_id, model_type="pyfunc"
@@ -82,7 +83,7 @@ class Registry:
             described = Model(
                 artifact_path=logged.artifact_location, run_id=run.info.run_id, model_id=logged.model_id
             )
-            save_photo_model(path, candidate, max_megapixels, described)
+            save_photo_model(path, candidate, config, described)
             served = self._served_folder(logged.artifact_location)
             if served is None:
                 self._client.log_model_artifacts(logged.model_id, str(path))
@@ -148,21 +149,26 @@ class Registry:
         return local_artifacts(database) / place.removeprefix(PROXIED).lstrip("/")
 
 
+def serving_config(params: Params) -> dict[str, Any]:
+    """What `photo_model` needs besides the model folder and the thresholds."""
+    return {"max_megapixels": params.decode.max_megapixels, "inference": to_dict(params.inference)}
+
+
 def save_photo_model(
-    path: Path, candidate: Candidate, max_megapixels: float, described: Model | None = None
+    path: Path, candidate: Candidate, config: dict[str, Any], described: Model | None = None
 ) -> None:
     """Writes the MLflow model into the new folder `path`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about missing type hints, and pandas 3 about MLflow's own code
-        _save(path, candidate, max_megapixels, described)
+        _save(path, candidate, config, described)
 
 
-def _save(path: Path, candidate: Candidate, max_megapixels: float, described: Model | None) -> None:
+def _save(path: Path, candidate: Candidate, config: dict[str, Any], described: Model | None) -> None:
     mlflow.pyfunc.save_model(
         path,
         python_model=str(Path(__file__).with_name("photo_model.py")),
         artifacts={"model": str(candidate.model), "thresholds": str(candidate.thresholds)},
-        model_config={"max_megapixels": max_megapixels},
+        model_config=config,
         signature=SIGNATURE,
         input_example=pd.DataFrame({"photo": [example_photo()]}),
         code_paths=[str(PACKAGE)],  # so that the model can be loaded where this package is not installed

@@ -27,19 +27,22 @@ def main() -> None:
     params = load_params(arguments.params)
     make_reproducible(params.seed + 1, params.train.deterministic)
 
-    from fashionseg.model.build import WEIGHTS_FILE, build_mask_rcnn, load_weights
+    from fashionseg.model.folder import WEIGHTS_FILE, load_weights
+    from fashionseg.model.networks import build_network
     from fashionseg.stages.training_stage import read_history_length, run_training
     from fashionseg.taxonomy import competition_taxonomy
     from fashionseg.training.devices import shared_between
     from fashionseg.training.hardware import choose_training
-    from fashionseg.training.network import set_compute_type, set_trainable
+    from fashionseg.training.network import set_compute_type
 
     train = choose_training(params.train)
     set_compute_type(train.mixed_precision is True)
-    with shared_between(train.gpu_count):
-        network = build_mask_rcnn(params.model, competition_taxonomy().num_categories)
+    with shared_between(train.num_devices):
+        network = build_network(
+            params.model, competition_taxonomy().num_categories, params.inference, params.sampling
+        )
         load_weights(network, arguments.heads / WEIGHTS_FILE)
-        set_trainable(network, "all")
+        network.set_phase("all")
         run_training(
             "finetune",
             params,

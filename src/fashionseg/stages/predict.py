@@ -30,7 +30,7 @@ def main() -> None:
     from fashionseg.detections.store import write_detections
 
     _, validation_ids = read_split(arguments.splits)
-    detector = load_detector(arguments.finetuned)
+    detector = load_detector(arguments.finetuned, params.inference)
     detections = predict_records(
         detector, arguments.decoded, "train", validation_ids, params.predict.batch_size
     )

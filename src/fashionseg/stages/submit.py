@@ -41,7 +41,7 @@ def main() -> None:
     test_photos = list_test_photos(arguments.test)
     decoded = read_photos(arguments.decoded, "test")["image_id"].tolist()
     if decoded:
-        detector = load_detector(arguments.finetuned)
+        detector = load_detector(arguments.finetuned, params.inference)
         detections = predict_records(detector, arguments.decoded, "test", decoded, params.predict.batch_size)
     else:
         detections = no_detections([])

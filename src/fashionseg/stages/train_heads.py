@@ -28,20 +28,22 @@ def main() -> None:
     params = load_params(arguments.params)
     make_reproducible(params.seed, params.train.deterministic)
 
-    from fashionseg.model.build import build_mask_rcnn
-    from fashionseg.model.weights import load_pretrained
+    from fashionseg.model.networks import build_network
+    from fashionseg.model.pretrained import load_pretrained
     from fashionseg.stages.training_stage import run_training
     from fashionseg.taxonomy import competition_taxonomy
     from fashionseg.training.devices import shared_between
     from fashionseg.training.hardware import choose_training
-    from fashionseg.training.network import set_compute_type, set_trainable
+    from fashionseg.training.network import set_compute_type
 
     train = choose_training(params.train)
     set_compute_type(train.mixed_precision is True)
-    with shared_between(train.gpu_count):
-        network = build_mask_rcnn(params.model, competition_taxonomy().num_categories)
+    with shared_between(train.num_devices):
+        network = build_network(
+            params.model, competition_taxonomy().num_categories, params.inference, params.sampling
+        )
         load_pretrained(network, arguments.pretrained)
-        set_trainable(network, "heads")
+        network.set_phase("heads")
         run_training(
             "train_heads",
             params,

@@ -11,8 +11,8 @@ from fashionseg import tracking
 from fashionseg.console import say
 from fashionseg.data.loader import TrainingBatches, validation_batches
 from fashionseg.data.splits import read_split
-from fashionseg.model.build import save_model
-from fashionseg.params import Params, Train, TrainingStage, params_to_dict
+from fashionseg.model.folder import save_network
+from fashionseg.params import Params, Train, TrainingStage, to_dict
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.storage.fingerprint import fingerprint, resume_folder
 from fashionseg.taxonomy import competition_taxonomy
@@ -22,7 +22,7 @@ from fashionseg.training.loop import write_history
 from fashionseg.training.state import TrainingState
 
 if TYPE_CHECKING:
-    from fashionseg.model.mask_rcnn import MaskRCNN
+    from fashionseg.model.api import Network
 
 HISTORY_FILE = "history.csv"
 SUMMARY_FILE = "summary.json"
@@ -34,7 +34,7 @@ def run_training(
     params: Params,
     train_settings: Train,
     settings: TrainingStage,
-    network: MaskRCNN,
+    network: Network,
     first_epoch: int,
     decoded: Path,
     splits: Path,
@@ -49,7 +49,7 @@ def run_training(
         first_epoch: epochs of the stages before.
         inputs: files and folders that, with params.yaml, decide the result: they key the resumable state.
     """
-    batch_size = params.train.gpu_count * params.train.images_per_gpu
+    batch_size = params.train.batch_size
     training_ids, validation_ids = read_split(splits)
     loader = choose_loader(params.loader)
 
@@ -57,7 +57,8 @@ def run_training(
         return TrainingBatches(
             decoded,
             training_ids,
-            params.model,
+            params.model.image_size,
+            params.sampling,
             params.augment,
             loader,
             batch_size,
@@ -66,7 +67,9 @@ def run_training(
         )
 
     def make_validation() -> Iterable[dict[str, Any]]:
-        return validation_batches(decoded, validation_ids, params.model, batch_size)
+        return validation_batches(
+            decoded, validation_ids, params.model.image_size, params.sampling, batch_size
+        )
 
     key = fingerprint(_deciding_params(params, stage), inputs, CODE)
     state = TrainingState(resume_folder(stage, key))
@@ -87,7 +90,7 @@ def run_training(
             state,
             log_epoch,
         )
-    save_model(network, params.model, competition_taxonomy().category_names, out)
+    save_network(network, params.model, competition_taxonomy().category_names, out)
     write_history(result.history, out / HISTORY_FILE)
     summary = {
         "stage": stage,
@@ -103,11 +106,11 @@ def run_training(
 
 def _deciding_params(params: Params, stage: str) -> dict[str, Any]:
     """The values that decide the result of a training stage."""
-    values = params_to_dict(params)
+    values = to_dict(params)
     train = values["train"]
     others = {"train_heads": "finetune", "finetune": "heads"}
     del train[others[stage]]
-    return {name: values[name] for name in ("seed", "model", "augment", "train")}
+    return {name: values[name] for name in ("seed", "model", "sampling", "augment", "train")}
 
 
 def read_history_length(directory: Path) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
-from fashionseg.params import PARAMS_FILE, flatten, load_params, params_to_dict, read_yaml
+from fashionseg.params import PARAMS_FILE, flatten, load_params, read_yaml, to_dict
 from fashionseg.tracking.identity import identify, journal_folder, tracked_params
 from fashionseg.tracking.journal import Journal, stored_journals
 from fashionseg.tracking.mirror import start_mirror
@@ -137,7 +137,7 @@ def _log_experiment(root: Path, experiment: Experiment) -> None:
 def _is_evaluated(root: Path) -> bool:
     """Whether params.yaml is what dvc.lock was written with, and metrics.json what the evaluation left."""
     stages: dict[str, Any] = read_yaml(root / LOCK).get("stages", {})
-    values = flatten(params_to_dict(load_params(root / PARAMS_FILE)))
+    values = flatten(to_dict(load_params(root / PARAMS_FILE)))
     for stage in stages.values():
         locked = flatten(stage.get("params", {}).get(PARAMS_FILE.name, {}))
         if any(values.get(key) != value for key, value in locked.items()):

@@ -12,28 +12,28 @@ from fashionseg.errors import UserError
 
 
 @contextmanager
-def shared_between(gpu_count: int) -> Iterator[None]:
-    """Models made and trained inside use `gpu_count` GPUs, or the CPU where there is no GPU and one is asked for.
+def shared_between(num_devices: int) -> Iterator[None]:
+    """Models made and trained inside use `num_devices` GPUs, or the CPU where there is no GPU and one is asked for.
 
     Raises:
         UserError: several are asked for and there are fewer.
     """
     gpus = find_gpus()
-    if gpu_count > max(len(gpus), 1):
+    if num_devices > max(len(gpus), 1):
         raise UserError(
-            f"params.yaml: train.gpu_count: expected at most {len(gpus)} (the GPUs here), got {gpu_count}"
+            f"params.yaml: train.num_devices: expected at most {len(gpus)} (the GPUs here), got {num_devices}"
         )
-    say(f"devices: {gpu_count} of {len(gpus)} GPUs" if gpus else "devices: CPU")
-    if gpu_count == 1:
+    say(f"devices: {num_devices} of {len(gpus)} GPUs" if gpus else "devices: CPU")
+    if num_devices == 1:
         yield
     elif keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        with tf.distribute.MirroredStrategy(gpus[:gpu_count]).scope():
+        with tf.distribute.MirroredStrategy(gpus[:num_devices]).scope():
             yield
     else:
         previous = keras.distribution.distribution()
-        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=gpus[:gpu_count]))
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=gpus[:num_devices]))
         try:
             yield
         finally:

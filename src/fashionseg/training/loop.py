@@ -12,8 +12,7 @@ import keras
 import numpy as np
 
 from fashionseg.console import say
-from fashionseg.model.losses import LOSS_NAMES
-from fashionseg.model.mask_rcnn import MaskRCNN
+from fashionseg.model.api import BATCH_KEYS, Network
 from fashionseg.params import Train
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.training.network import TrainingNetwork
@@ -22,7 +21,6 @@ from fashionseg.training.progress import EpochProgress
 from fashionseg.training.state import TrainingState
 
 Batch = dict[str, np.ndarray]
-MODEL_INPUTS = ("images", "gt_classes", "gt_boxes", "gt_masks", "sampling_seeds")
 
 
 class Batches(Protocol):
@@ -45,7 +43,7 @@ class TrainingResult:
 
 
 def train(
-    network: MaskRCNN,
+    network: Network,
     stage: str,
     settings: Train,
     epochs: int,
@@ -73,7 +71,7 @@ def train(
         UserError: the loss is no longer finite, with the photos of the batch; the state of the last whole epoch stays.
     """
     training = TrainingNetwork(
-        network, vars(settings.loss_weights), settings.weight_decay if uses_l2_loss(settings) else 0.0
+        network, settings.loss_weights, settings.weight_decay if uses_l2_loss(settings) else 0.0
     )
     batches = make_batches(state.epochs_done)
     steps = batches.steps_per_epoch
@@ -92,8 +90,10 @@ def train(
     def photos_of_step() -> list[str]:
         return [batches.image_ids[index] for index in taken.popleft()]
 
-    batch_size = settings.gpu_count * settings.images_per_gpu
-    progress = EpochProgress(stage, first_epoch, epochs, steps, batch_size, photos_of_step)
+    batch_size = settings.batch_size
+    progress = EpochProgress(
+        stage, network.loss_names, first_epoch, epochs, steps, batch_size, photos_of_step
+    )
 
     def end_of_epoch(epoch: int, logs: dict[str, float]) -> None:
         row = {
@@ -101,7 +101,7 @@ def train(
             "stage": stage,
             "learning_rate": float(optimizer.learning_rate),
         }
-        row |= {name: float(logs[name]) for name in ("loss", *LOSS_NAMES)}
+        row |= {name: float(logs[name]) for name in ("loss", *network.loss_names)}
         row |= {f"val_{name}": value for name, value in _validate(training, validation()).items()}
         progress.check_validation(row)
         state.add_epoch(row, training, network)
@@ -133,7 +133,7 @@ def train(
 
 def _validate(training: TrainingNetwork, batches: Iterable[Batch]) -> dict[str, float]:
     """The losses over the validation photos, each batch counting by its photos."""
-    totals = dict.fromkeys(("loss", *LOSS_NAMES), 0.0)
+    totals = dict.fromkeys(("loss", *training.network.loss_names), 0.0)
     count = 0
     for batch in batches:
         num_photos = int(np.sum(batch["photo_index"] >= 0))
@@ -159,7 +159,8 @@ def _inputs(
 
 
 def _model_inputs(batch: Batch) -> Batch:
-    return {name: batch[name] for name in MODEL_INPUTS}
+    given = {**batch, "is_photo": batch["photo_index"] >= 0}
+    return {name: given[name] for name in BATCH_KEYS}
 
 
 def write_history(history: Sequence[dict[str, Any]], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Mask R-CNN as Keras's `fit` wants it: batch in, weighted sum of the losses out, each loss also a metric."""
+"""A network with its losses as Keras's `fit` expects it: batch in, weighted sum of the losses out, each loss a metric."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from fashionseg.model.losses import LOSS_NAMES, l2_loss
-from fashionseg.model.mask_rcnn import MaskRCNN
+from fashionseg.errors import UserError
+from fashionseg.model.api import Network
 from fashionseg.ops.boxes import Tensor
-from fashionseg.ops.replicas import num_replicas
+from fashionseg.ops.replicas import global_mean, num_replicas
+from fashionseg.training.optimizer import l2_loss
 
 
 class TrainingNetwork(keras.Model):
@@ -18,21 +19,27 @@ class TrainingNetwork(keras.Model):
 
     Args:
         network: what is trained.
-        loss_weights: factor of each of the five losses in the sum.
+        loss_weights: factor of a loss in the sum, by name; 1 where a loss is not named.
         l2_decay: Matterport's weight decay, a loss term (see `losses.l2_loss`); 0 for none.
     """
 
-    def __init__(self, network: MaskRCNN, loss_weights: dict[str, float], l2_decay: float) -> None:
+    def __init__(self, network: Network, loss_weights: dict[str, float], l2_decay: float) -> None:
         super().__init__(name="training")
         self.network = network
-        self.loss_weights = loss_weights
+        if unknown := set(loss_weights) - set(network.loss_names):
+            raise UserError(
+                f"train.loss_weights: expected the losses of {network.name} ({', '.join(network.loss_names)}), "
+                f"got {', '.join(sorted(unknown))}"
+            )
+        self.loss_weights = {name: loss_weights.get(name, 1.0) for name in network.loss_names}
         self.l2_decay = l2_decay
-        self.loss_means = [keras.metrics.Mean(name=name) for name in LOSS_NAMES]
+        self.loss_means = [keras.metrics.Mean(name=name) for name in network.loss_names]
         self.built = True
 
     def call(self, batch: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
-        """A batch of `fashionseg.data.loader` -> the five losses, unweighted."""
-        return self.network.losses_of(batch, training)
+        """A batch of `fashionseg.data.loader` -> the losses, unweighted."""
+        terms = self.network.loss_terms(batch, training)
+        return {name: global_mean(*terms[name]) for name in self.network.loss_names}
 
     # Not `add_loss`: the devices of a MirroredStrategy share its list, and each would add those of the ones before it.
     def compute_loss(
@@ -57,14 +64,6 @@ class TrainingNetwork(keras.Model):
         for mean in self.loss_means:
             mean.update_state(ops.stop_gradient(y_pred[mean.name]))
         return self.get_metrics_result()
-
-
-def set_trainable(network: MaskRCNN, layers: str) -> None:
-    """Which weights the optimizer may change: `heads` (all but the backbone, the pyramid included) or `all`.
-
-    A frozen backbone's batch norm keeps its moving statistics too.
-    """
-    network.backbone.trainable = {"heads": False, "all": True}[layers]
 
 
 def set_compute_type(mixed_precision: bool) -> None:

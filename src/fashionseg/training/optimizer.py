@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras import ops
 
 from fashionseg.ops.boxes import Tensor
 from fashionseg.ops.replicas import equal_shares, num_replicas
@@ -44,10 +45,19 @@ def make_optimizer(train: Train, learning_rate: float, total_steps: int) -> kera
     rate = learning_rate_schedule(train, learning_rate, total_steps)
     clip_norm = train.gradient_clip_norm / num_replicas()
     if train.optimizer == "sgd":
-        return SGD(rate, momentum=train.learning_momentum, global_clipnorm=clip_norm)
+        return SGD(rate, momentum=train.momentum, global_clipnorm=clip_norm)
     optimizer = AdamW(rate, weight_decay=train.weight_decay, global_clipnorm=clip_norm)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def l2_loss(variables: list, weight_decay: float) -> Tensor:
+    """Weight decay as Matterport has it: `weight_decay * mean(w^2)` of each array, gamma and beta excluded.
+
+    The mean (not the sum) makes it tiny, 1e-5 to 1e-4 in all.
+    """
+    decayed = [v for v in variables if v.name not in ("gamma", "beta")]
+    return weight_decay * sum(ops.mean(ops.square(ops.cast(v, "float32"))) for v in decayed)
 
 
 def uses_l2_loss(train: Train) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -12,9 +12,6 @@ from rich.progress import Progress
 
 from fashionseg.console import progress_bar, say
 from fashionseg.errors import UserError
-from fashionseg.model.losses import LOSS_NAMES
-
-SHORT_NAMES = dict(zip(LOSS_NAMES, ("rpn class", "rpn box", "class", "box", "mask"), strict=True))
 
 
 class EpochProgress(keras.callbacks.Callback):
@@ -34,6 +31,7 @@ class EpochProgress(keras.callbacks.Callback):
     def __init__(
         self,
         stage: str,
+        loss_names: Sequence[str],
         first_epoch: int,
         epochs: int,
         steps: int,
@@ -42,6 +40,7 @@ class EpochProgress(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._photos_of_step = photos_of_step
+        self._short_names = {name: name.removesuffix("_loss").replace("_", " ") for name in loss_names}
         self._photos: list[list[str]] = []  # of the last two steps looked at
         self._waiting: tuple[int, list[str], dict[str, Any]] | None = None
         self.stage, self.first_epoch, self.epochs = stage, first_epoch, epochs
@@ -70,12 +69,12 @@ class EpochProgress(keras.callbacks.Callback):
         (batch, photos, logs), self._waiting = self._waiting, None
         self._photos = [*self._photos[-1:], photos]
         if not math.isfinite(logs["loss"]):
-            shown = ", ".join(f"{name} {logs[name]:g}" for name in LOSS_NAMES)
+            shown = ", ".join(f"{name} {logs[name]:g}" for name in self._short_names)
             where = f"epoch {self.first_epoch + self._epoch + 1}, batch {batch + 1} of {self.steps}"
             raise self._not_finite(f"loss is not finite in {where} ({shown})")
         assert self._bar is not None
         seconds = time.monotonic() - self._started
-        shown = "  ".join(f"{short} {logs[name]:.3f}" for name, short in SHORT_NAMES.items())
+        shown = "  ".join(f"{short} {logs[name]:.3f}" for name, short in self._short_names.items())
         status = f"{(batch + 1) * self.batch_size / seconds:.1f} photos/s  loss {logs['loss']:.3f}  {shown}"
         self._bar.update(self._task, advance=1, status=status)
 
@@ -104,7 +103,7 @@ class EpochProgress(keras.callbacks.Callback):
 
     def report(self, row: dict[str, Any], is_best: bool) -> None:
         """The line that stays of an epoch."""
-        shown = "  ".join(f"{short} {row[name]:.3f}" for name, short in SHORT_NAMES.items())
+        shown = "  ".join(f"{short} {row[name]:.3f}" for name, short in self._short_names.items())
         rate = self.steps * self.batch_size / self.seconds
         left = (self.epochs - self._epoch - 1) * self.seconds
         say(

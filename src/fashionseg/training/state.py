@@ -13,7 +13,6 @@ from typing import Any
 
 import keras
 
-from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.storage.atomic import atomic_directory
 from fashionseg.storage.room import require_room
 
@@ -49,7 +48,7 @@ class TrainingState:
         """Puts the last whole epoch into a compiled model whose optimizer is built."""
         training.load_weights(self.folder / WEIGHTS_FILE)
 
-    def add_epoch(self, row: dict[str, Any], training: keras.Model, network: MaskRCNN) -> None:
+    def add_epoch(self, row: dict[str, Any], training: keras.Model, network: keras.Model) -> None:
         """Adds an epoch and writes the state; the folder is replaced as a whole."""
         self.history.append(row)
         is_best = row["val_loss"] < self.best_loss

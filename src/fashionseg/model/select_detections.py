@@ -10,31 +10,33 @@ from fashionseg.ops.gather import take_rows
 from fashionseg.ops.nms import first_kept, greedy_keep
 
 
-class Detections(layers.Layer):
+class SelectDetections(layers.Layer):
     """Matterport's detection rules.
 
     Args:
-        bbox_std_dev: what the predicted deltas are multiplied with.
-        min_confidence: detections with a lower score go.
-        nms_threshold: overlap within a class above which the lower score goes.
-        max_instances: D, detections per image; the rest is zero rows.
+        box_std: factor of the predicted deltas.
+        score_threshold: detections of a lower score are dropped.
+        nms_threshold: IoU within a class above which the lower score is dropped.
+        max_detections: D per image.
     """
 
     def __init__(
         self,
-        bbox_std_dev: tuple[float, ...],
-        min_confidence: float,
+        box_std: tuple[float, ...],
+        score_threshold: float,
         nms_threshold: float,
-        max_instances: int,
+        max_detections: int,
         **options: object,
     ) -> None:
         super().__init__(trainable=False, dtype="float32", **options)
-        self.bbox_std_dev = bbox_std_dev
-        self.min_confidence = min_confidence
+        self.box_std = box_std
+        self.score_threshold = score_threshold
         self.nms_threshold = nms_threshold
-        self.max_instances = max_instances
+        self.max_detections = max_detections
 
-    def call(self, rois_norm: Tensor, class_scores: Tensor, deltas: Tensor, windows_norm: Tensor) -> Tensor:
+    def call(
+        self, rois_norm: Tensor, class_scores: Tensor, deltas: Tensor, windows_norm: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The detections of each image, by falling score.
 
         Args:
@@ -44,32 +46,34 @@ class Detections(layers.Layer):
             windows_norm: [B, 4], the part of the input that holds the photo.
 
         Returns:
-            [B, D, 6]: normalised box, class, score; zero-padded.
+            boxes_norm [B, D, 4], classes int32 [B, D], scores [B, D]; zero-padded.
         """
         classes = ops.argmax(class_scores, axis=2)
         scores = ops.max(class_scores, axis=2)
         num_rois, num_classes = deltas.shape[1:3]
         of_roi = ops.reshape(deltas, (-1, num_rois * num_classes, 4))
         deltas = take_rows(of_roi, ops.arange(num_rois, dtype="int32") * num_classes + classes)
-        boxes = apply_deltas(rois_norm, deltas * np.array(self.bbox_std_dev, np.float32))
+        boxes = apply_deltas(rois_norm, deltas * np.array(self.box_std, np.float32))
         boxes = clip_boxes(boxes, windows_norm[:, None])
-        valid = ops.logical_and(classes > 0, scores >= self.min_confidence)
+        valid = ops.logical_and(classes > 0, scores >= self.score_threshold)
 
         # By falling score (ties: the lower RoI first), with the invalid ones last.
         _, order = ops.top_k(ops.where(valid, scores, -1.0), k=scores.shape[1])
-        boxes = take_rows(boxes, order)
-        classes, scores, valid = (take_rows(x, order) for x in (classes, scores, valid))
+        boxes, classes, scores, valid = (take_rows(x, order) for x in (boxes, classes, scores, valid))
         keep = greedy_keep(boxes, self.nms_threshold, valid, groups=classes)
-        kept, is_real = first_kept(keep, self.max_instances)
-        rows = ops.concatenate([boxes, ops.cast(classes, "float32")[..., None], scores[..., None]], axis=2)
-        rows = take_rows(rows, kept)
-        return ops.where(is_real[..., None], rows, 0.0)
+        kept, is_real = first_kept(keep, self.max_detections)
+        boxes, classes, scores = (take_rows(x, kept) for x in (boxes, classes, scores))
+        return (
+            ops.where(is_real[..., None], boxes, 0.0),
+            ops.where(is_real, ops.cast(classes, "int32"), 0),
+            ops.where(is_real, scores, 0.0),
+        )
 
     def get_config(self) -> dict:
         return {
             **super().get_config(),
-            "bbox_std_dev": self.bbox_std_dev,
-            "min_confidence": self.min_confidence,
+            "box_std": self.box_std,
+            "score_threshold": self.score_threshold,
             "nms_threshold": self.nms_threshold,
-            "max_instances": self.max_instances,
+            "max_detections": self.max_detections,
         }

@@ -1,0 +1,146 @@
+"""A model folder: `model.weights.h5` and `model.json`, which says how to rebuild the network that the weights fit.
+
+`model.json` has a schema version, and each older version an upgrade to the next, so that a folder loads for ever; one
+small folder of each version is kept in tests/model/folders. Version 1 was the flat `model` section of params.yaml.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+
+from fashionseg.errors import UserError
+from fashionseg.model.api import Network
+from fashionseg.model.networks import build_network
+from fashionseg.params import Inference, Model, Sampling, flatten, parse_section, to_dict
+from fashionseg.storage.atomic import atomic_write
+from fashionseg.storage.hdf5 import open_checked
+from fashionseg.storage.room import require_room
+
+WEIGHTS_FILE = "model.weights.h5"
+DESCRIPTION_FILE = "model.json"
+SCHEMA = 2
+
+
+class LoadedNetwork(NamedTuple):
+    """A network from its folder, with the `model` section and the category names that it was saved with."""
+
+    network: Network
+    model: Model
+    category_names: tuple[str, ...]
+
+
+def save_network(network: Network, model: Model, category_names: tuple[str, ...], folder: Path) -> None:
+    """Writes weights (byte-stable) and description into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / WEIGHTS_FILE) as temporary:
+        require_room(folder, network.variables)
+        named = temporary.with_name(f"{temporary.name}.weights.h5")  # Keras insists on the suffix
+        try:
+            network.save_weights(named)
+            named.replace(temporary)
+        finally:
+            named.unlink(missing_ok=True)
+    architecture = to_dict(model)
+    del architecture["pretrained"]  # where the initial weights came from rebuilds nothing
+    description = {"schema": SCHEMA, "model": architecture, "categories": list(category_names)}
+    with atomic_write(folder / DESCRIPTION_FILE) as temporary:
+        temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def load_network(folder: Path, inference: Inference, sampling: Sampling | None = None) -> LoadedNetwork:
+    """The network of a folder that `save_network`, of this or an earlier release, wrote.
+
+    Args:
+        folder: not changed.
+        inference: what predictions keep; free of what the network was trained with.
+        sampling: for its losses; None for inference alone.
+
+    Raises:
+        UserError: a file is missing, damaged, of a newer release, or does not fit the other.
+    """
+    model, category_names = read_description(folder)
+    network = build_network(model, len(category_names), inference, sampling)
+    load_weights(network, folder / WEIGHTS_FILE)
+    return LoadedNetwork(network, model, category_names)
+
+
+def read_description(folder: Path) -> tuple[Model, tuple[str, ...]]:
+    """The `model` section and the category names of a model folder; errors as `load_network`."""
+    path = folder / DESCRIPTION_FILE
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        schema = description.get("schema", 1)
+        if schema not in range(1, SCHEMA + 1):
+            raise UserError(f"{path}: expected schema 1 to {SCHEMA}, got {schema!r}; update fashionseg")
+        values = description["model"]
+        for version in range(schema, SCHEMA):
+            values = _UPGRADES[version](values)
+        model = parse_section(Model, {"pretrained": "none", **values}, path, "model")
+        return model, tuple(str(name) for name in description["categories"])
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected a folder written by a training stage") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path}: not a model description: {error!r}") from None
+
+
+def load_weights(network: keras.Model, path: Path) -> None:
+    """Reads a `model.weights.h5` that fits the network exactly.
+
+    Raises:
+        UserError: missing, damaged, or weights of another network.
+    """
+    with open_checked(path):  # before Keras allocates what the file claims to hold
+        pass
+    try:
+        # Keras warns of parts that it leaves at their initial values: a partial load is an error here.
+        with warnings.catch_warnings(record=True, action="always") as skipped:
+            network.load_weights(path)
+        reason = str(skipped[0].message) if skipped else ""
+    except Exception as error:  # h5py and Keras raise nearly anything on files that are not theirs
+        reason = str(error).strip() or type(error).__name__
+    if reason:
+        raise UserError(f"{path}: weights that do not fit the model: {reason.strip().splitlines()[0]}")
+
+
+# Version 1 -> 2: flat names, most of them Matterport's. What is not here decided training or inference only.
+_NAMES_OF_VERSION_1 = {
+    "image_max_dim": "image_size",
+    "mean_pixel": "pixel_mean",
+    "backbone": "backbone.name",
+    "backbone_width": "backbone.width",
+    "train_bn": "batch_norm.trained",
+    "bn_momentum": "batch_norm.momentum",
+    "top_down_pyramid_size": "fpn.channels",
+    "rpn_anchor_scales": "anchors.sizes",
+    "rpn_anchor_ratios": "anchors.aspect_ratios",
+    "rpn_anchor_stride": "anchors.stride",
+    "rpn_channels": "rpn.channels",
+    "rpn_bbox_std_dev": "rpn.box_std",
+    "rpn_nms_threshold": "rpn.nms_threshold",
+    "pre_nms_limit": "rpn.pre_nms_top_k",
+    "fpn_classif_fc_layers_size": "box_head.channels",
+    "pool_size": "box_head.pool_size",
+    "bbox_std_dev": "box_head.box_std",
+    "mask_channels": "mask_head.channels",
+    "mask_pool_size": "mask_head.pool_size",
+}
+
+
+def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {"architecture": "mask_rcnn"}
+    for old, new in _NAMES_OF_VERSION_1.items():
+        *sections, last = new.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = flatten(values)[old]
+    return nested
+
+
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1}

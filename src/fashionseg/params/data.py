@@ -1,0 +1,62 @@
+"""Sections of the data path: download, decode, split, augment, loader."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fashionseg.params.types import (
+    Count,
+    Fraction,
+    NonNegativeInt,
+    OpenFraction,
+    Positive,
+    Seed,
+    Text,
+    component,
+)
+
+
+@component
+class Sample:
+    train_photos: Annotated[int, Field(ge=10)]
+    test_photos: Count
+    seed: Seed
+
+
+@component
+class Download:
+    source: Literal["sample", "folder", "kaggle"]
+    folder: str | None
+    competition: Text
+    sample: Sample
+
+
+@component
+class Decode:
+    long_side: Annotated[int, Field(ge=32, le=8192)]
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)]
+    min_area: Count
+    max_megapixels: Annotated[float, Field(gt=0.0, le=2000.0)]  # pixel numbers have 32 bits
+    photos_per_shard: Count
+    workers: NonNegativeInt
+
+
+@component
+class Split:
+    validation_fraction: OpenFraction
+    near_duplicate_bits: Annotated[int, Field(ge=-1, le=64)]
+
+
+@component
+class Augment:
+    flip_probability: Fraction
+    shift_fraction: Annotated[float, Field(ge=0.0, lt=1.0)]
+    scale_range: tuple[Positive, Positive]
+
+
+@component
+class Loader:
+    workers: NonNegativeInt | Literal["auto"]
+    prefetch_batches: Count

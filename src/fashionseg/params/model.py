@@ -1,0 +1,101 @@
+"""The network: what rebuilds it (`model`), what its losses look at (`sampling`), what a prediction keeps (`inference`).
+
+A model folder stores `model` alone; `sampling` matters in training only, and `inference` may change after it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fashionseg.params.types import (
+    Count,
+    FourPositive,
+    Fraction,
+    NonNegative,
+    OpenFraction,
+    Positive,
+    Text,
+    component,
+)
+
+
+@component
+class Backbone:
+    name: Literal["resnet14", "resnet26", "resnet50", "resnet101"]
+    width: Annotated[int, Field(ge=4, le=128)]
+
+
+@component
+class BatchNorm:
+    trained: bool
+    momentum: OpenFraction
+
+
+@component
+class Fpn:
+    channels: Count
+
+
+@component
+class Anchors:
+    sizes: tuple[Positive, Positive, Positive, Positive, Positive]
+    aspect_ratios: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    stride: Count
+
+
+@component
+class Rpn:
+    channels: Count
+    box_std: FourPositive
+    nms_threshold: Fraction
+    pre_nms_top_k: Count
+
+
+@component
+class BoxHead:
+    channels: Count
+    pool_size: Annotated[int, Field(ge=2)]
+    box_std: FourPositive
+
+
+@component
+class MaskHead:
+    channels: Count
+    pool_size: Annotated[int, Field(ge=2)]
+
+
+@component
+class Model:
+    pretrained: Text
+    architecture: Text  # checked against the registry of `model.api`, which a test or a plug-in may extend
+    image_size: Annotated[int, Field(ge=64, le=4096, multiple_of=32)]
+    pixel_mean: tuple[NonNegative, NonNegative, NonNegative]
+    backbone: Backbone
+    batch_norm: BatchNorm
+    fpn: Fpn
+    anchors: Anchors
+    rpn: Rpn
+    box_head: BoxHead
+    mask_head: MaskHead
+
+
+@component
+class Sampling:
+    max_gt_instances: Count
+    mini_mask_size: Annotated[int, Field(ge=14)]
+    anchors_per_image: Annotated[int, Field(ge=2)]
+    post_nms_top_k: Count
+    rois_per_image: Annotated[int, Field(ge=3)]
+    positive_fraction: OpenFraction
+    includes_gt: bool
+    mask_rois_per_image: Count
+
+
+@component
+class Inference:
+    post_nms_top_k: Count
+    score_threshold: Fraction
+    nms_threshold: Fraction
+    max_detections: Count
