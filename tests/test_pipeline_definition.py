@@ -47,6 +47,8 @@ STALE_AFTER = {
     "split": ("split", *FROM_TRAINING_ON),
     "model": FROM_TRAINING_ON,
     "model.pretrained": ("download", "decode", "split", *FROM_TRAINING_ON),  # it also downloads the weights
+    "sampling": FROM_TRAINING_ON,
+    "inference": ("predict", "evaluate", "submit"),
     "augment": FROM_TRAINING_ON,
     "loader": (),  # worker processes and prefetching change no byte
     "train": FROM_TRAINING_ON,

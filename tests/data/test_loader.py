@@ -67,14 +67,13 @@ def decoded(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def model():
-    committed = params.load_params()
-    return replace(committed.model, image_max_dim=SIDE, max_gt_instances=INSTANCES)
+def sampling():
+    return replace(params.load_params().sampling, max_gt_instances=INSTANCES)
 
 
-def training(decoded, model, augment=AUGMENT, workers=0, batch_size=4, seed=1, start_epoch=0, ids=IDS):
+def training(decoded, sampling, augment=AUGMENT, workers=0, batch_size=4, seed=1, start_epoch=0, ids=IDS):
     loader = replace(LOADER, workers=workers)
-    return TrainingBatches(decoded, ids, model, augment, loader, batch_size, seed, start_epoch)
+    return TrainingBatches(decoded, ids, SIDE, sampling, augment, loader, batch_size, seed, start_epoch)
 
 
 def take(batches, count):
@@ -96,8 +95,8 @@ def photo_numbers(batch) -> list[int]:
     return [round(float(np.median(image[2:62, 48:54, 0]))) - 40 for image in batch["images"]]
 
 
-def test_training_batch_has_the_promised_shapes(decoded, model):
-    (batch,) = take(training(decoded, model), 1)
+def test_training_batch_has_the_promised_shapes(decoded, sampling):
+    (batch,) = take(training(decoded, sampling), 1)
     shapes = {key: (value.dtype.name, value.shape) for key, value in batch.items()}
     assert shapes == {
         "images": ("uint8", (4, SIDE, SIDE, 3)),
@@ -109,9 +108,9 @@ def test_training_batch_has_the_promised_shapes(decoded, model):
     }
 
 
-def test_truth_of_one_photo_by_hand(decoded, model):
+def test_truth_of_one_photo_by_hand(decoded, sampling):
     """Photo 5 is 64 x 48 in a square of 64: 8 columns of padding; masks at rows 9-29, columns 6-24 and 40-59, 10-39."""
-    (batch,) = list(validation_batches(decoded, [IDS[5]], model, batch_size=1))
+    (batch,) = list(validation_batches(decoded, [IDS[5]], SIDE, sampling, batch_size=1))
     assert batch["gt_classes"].tolist() == [[6, 7, 0]]  # categories 5 and 6
     assert batch["gt_boxes"][0].tolist() == [[9, 14, 30, 33], [40, 18, 60, 48], [0, 0, 0, 0]]
     assert batch["gt_masks"][0, :2].all()
@@ -123,9 +122,9 @@ def test_truth_of_one_photo_by_hand(decoded, model):
     assert image[1:7, 10:54].max() < 80
 
 
-def test_boxes_and_masks_follow_the_augmented_photo(decoded, model):
+def test_boxes_and_masks_follow_the_augmented_photo(decoded, sampling):
     moved = 0
-    for batch in take(training(decoded, model), 6):
+    for batch in take(training(decoded, sampling), 6):
         for image, classes, boxes, masks in zip(
             batch["images"], batch["gt_classes"], batch["gt_boxes"], batch["gt_masks"], strict=True
         ):
@@ -141,15 +140,15 @@ def test_boxes_and_masks_follow_the_augmented_photo(decoded, model):
     assert moved > 5
 
 
-def test_training_and_inference_see_the_same_pixels(decoded, model):
+def test_training_and_inference_see_the_same_pixels(decoded, sampling):
     (seen,) = inference_batches(decoded, "train", IDS, SIDE, NUM_PHOTOS)
-    for batch in take(training(decoded, model, NO_AUGMENT), 2):
+    for batch in take(training(decoded, sampling, NO_AUGMENT), 2):
         for number, image in zip(photo_numbers(batch), batch["images"], strict=True):
             np.testing.assert_array_equal(image, seen["images"][number])
 
 
-def test_an_epoch_shows_every_photo_at_most_once_in_an_order_of_its_own(decoded, model):
-    batches = training(decoded, model, NO_AUGMENT)
+def test_an_epoch_shows_every_photo_at_most_once_in_an_order_of_its_own(decoded, sampling):
+    batches = training(decoded, sampling, NO_AUGMENT)
     assert batches.steps_per_epoch == 2
     shown = [photo_numbers(batch) for batch in take(batches, 6)]
     epochs = [shown[0] + shown[1], shown[2] + shown[3], shown[4] + shown[5]]
@@ -158,49 +157,49 @@ def test_an_epoch_shows_every_photo_at_most_once_in_an_order_of_its_own(decoded,
     assert epochs[0] != sorted(epochs[0])
 
 
-def test_same_seed_same_batches_and_another_seed_others(decoded, model):
-    batches = take(training(decoded, model), 3)
-    assert same(take(training(decoded, model), 3), batches)
-    assert not same(take(training(decoded, model, seed=2), 3), batches)
+def test_same_seed_same_batches_and_another_seed_others(decoded, sampling):
+    batches = take(training(decoded, sampling), 3)
+    assert same(take(training(decoded, sampling), 3), batches)
+    assert not same(take(training(decoded, sampling, seed=2), 3), batches)
 
 
-def test_starting_at_an_epoch_is_going_on_from_there(decoded, model):
-    batches = take(training(decoded, model), 6)
-    assert same(take(training(decoded, model, start_epoch=2), 2), batches[4:])
+def test_starting_at_an_epoch_is_going_on_from_there(decoded, sampling):
+    batches = take(training(decoded, sampling), 6)
+    assert same(take(training(decoded, sampling, start_epoch=2), 2), batches[4:])
 
 
-def test_state_of_the_iterator_takes_it_up_again(decoded, model):
-    batches = training(decoded, model)
+def test_state_of_the_iterator_takes_it_up_again(decoded, sampling):
+    batches = training(decoded, sampling)
     iterator = iter(batches)
     for _ in range(3):
         next(iterator)
     state = batches.get_state()
     expected = take(batches, 2)
-    again = training(decoded, model)
+    again = training(decoded, sampling)
     again.set_state(state)
     assert same(take(again, 2), expected)
 
 
-def test_worker_processes_change_nothing(decoded, model):
-    assert same(take(training(decoded, model, workers=2), 5), take(training(decoded, model), 5))
+def test_worker_processes_change_nothing(decoded, sampling):
+    assert same(take(training(decoded, sampling, workers=2), 5), take(training(decoded, sampling), 5))
 
 
-def test_photo_without_instances_is_all_padding(decoded, model):
-    (batch,) = list(validation_batches(decoded, [IDS[0]], model, batch_size=1))
+def test_photo_without_instances_is_all_padding(decoded, sampling):
+    (batch,) = list(validation_batches(decoded, [IDS[0]], SIDE, sampling, batch_size=1))
     assert not any(batch[key].any() for key in ("gt_classes", "gt_boxes", "gt_masks"))
     assert batch["images"].any()
 
 
-def test_more_instances_than_the_padding_holds_are_drawn_from_all(decoded, model):
+def test_more_instances_than_the_padding_holds_are_drawn_from_all(decoded, sampling):
     """Photo 1 has six instances of categories 1-6 and G is 3."""
-    only = training(decoded, model, NO_AUGMENT, batch_size=1, ids=[IDS[1]])
+    only = training(decoded, sampling, NO_AUGMENT, batch_size=1, ids=[IDS[1]])
     drawn = [frozenset(batch["gt_classes"][0].tolist()) for batch in take(only, 12)]
     assert all(len(classes) == 3 and 0 not in classes for classes in drawn)
     assert frozenset.union(*drawn) == {2, 3, 4, 5, 6, 7}
 
 
-def test_validation_shows_all_photos_in_order_and_fills_the_last_batch(decoded, model):
-    batches = validation_batches(decoded, IDS, model, batch_size=4)
+def test_validation_shows_all_photos_in_order_and_fills_the_last_batch(decoded, sampling):
+    batches = validation_batches(decoded, IDS, SIDE, sampling, batch_size=4)
     assert len(batches) == 3
     taken = list(batches)
     assert [batch["photo_index"].tolist() for batch in taken] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, -1]]
@@ -236,11 +235,11 @@ def test_letterbox_fits_and_centres(height, width, window):
     assert square.astype(int).sum() == 200 * 3 * (y2 - y1) * (x2 - x1)
 
 
-def test_fewer_photos_than_a_batch_and_unknown_photos_are_refused(decoded, model):
-    with pytest.raises(UserError, match="batches of 12 and 11 photos"):
-        training(decoded, model, batch_size=12)
+def test_fewer_photos_than_a_batch_and_unknown_photos_are_refused(decoded, sampling):
+    with pytest.raises(UserError, match="batch size 12 exceeds the 11 training photos"):
+        training(decoded, sampling, batch_size=12)
     with pytest.raises(UserError, match=r"no train photo 'x\.jpg'"):
-        training(decoded, model, ids=[*IDS, "x.jpg"])
+        training(decoded, sampling, ids=[*IDS, "x.jpg"])
 
 
 def test_worker_processes_import_no_tensorflow():

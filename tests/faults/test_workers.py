@@ -32,7 +32,14 @@ def batches(folder: Path, params: Params) -> TrainingBatches:
     decode_folder(folder / "raw", folder / "decoded", params.decode)
     ids = read_photos(folder / "decoded", "train")["image_id"].tolist()
     return TrainingBatches(
-        folder / "decoded", ids, params.model, params.augment, params.loader, batch_size=4, seed=1
+        folder / "decoded",
+        ids,
+        params.model.image_size,
+        params.sampling,
+        params.augment,
+        params.loader,
+        batch_size=4,
+        seed=1,
     )
 
 
@@ -51,7 +58,7 @@ def test_a_killed_loader_worker_ends_the_training_in_one_line_and_the_epochs_bef
     from fashionseg.training.state import TrainingState
 
     params = soak_params(load_params(repo / "params.yaml"))
-    network = build_mask_rcnn(params.model, 46)
+    network = build_mask_rcnn(params.model, 46, params.inference, params.sampling)
     network.trainable = False
     network.box_head.trainable = True  # enough, and quick
     killed: list[int] = []

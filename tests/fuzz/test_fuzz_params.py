@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.fuzz.harness import fuzz, mutations, scratch_folder
 
 from fashionseg.errors import UserError
-from fashionseg.params import Params, flatten, load_params, to_dict, parse_params, read_yaml
+from fashionseg.params import Params, flatten, load_params, parse_params, read_yaml, to_dict
 
 COMMITTED = Path(__file__).parents[2] / "params.yaml"
 VALUES = read_yaml(COMMITTED)
@@ -95,5 +95,5 @@ def is_sane(params: Params) -> bool:
         and 0 <= params.seed < 2**32
         and params.decode.max_megapixels * 1e6 < 2**31
         and all(0 <= value <= 1 for key, value in flat.items() if "fraction" in key or "probability" in key)
-        and params.model.image_max_dim % 32 == 0
+        and params.model.image_size % 32 == 0
     )

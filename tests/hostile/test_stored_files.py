@@ -16,7 +16,7 @@ from fashionseg.data.tables import read_photos, write_photos
 from fashionseg.detections.store import no_detections, read_detections, write_detections
 from fashionseg.detections.thresholds import read_thresholds
 from fashionseg.errors import UserError
-from fashionseg.params import parse_model
+from fashionseg.params import Model, parse_section
 
 
 @pytest.fixture
@@ -140,4 +140,4 @@ def test_a_model_description_of_endless_depth_is_one_line(tmp_path: Path) -> Non
     for _ in range(500):
         values = {"model": values}
     with pytest.raises(UserError, match="50 deep"):
-        parse_model(values, tmp_path / "model.json")
+        parse_section(Model, values, tmp_path / "model.json")

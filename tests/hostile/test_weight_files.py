@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fashionseg.errors import UserError
-from fashionseg.model.build import load_weights
+from fashionseg.model.folder import load_weights
 from fashionseg.model.weights import read_groups
 
 SOURCE = Path(__file__).parents[2] / "src"

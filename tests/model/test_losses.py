@@ -10,10 +10,11 @@ from keras import ops
 
 from fashionseg.model import losses
 from fashionseg.model.layers import find_layer
+from fashionseg.training.optimizer import l2_loss
 
 
-def value(tensor: object) -> float:
-    return float(ops.convert_to_numpy(tensor))
+def value(term: losses.LossTerm) -> float:
+    return float(ops.convert_to_numpy(term.value))
 
 
 def test_smooth_l1_is_a_parabola_up_to_one_and_a_line_beyond():
@@ -30,19 +31,19 @@ def test_rpn_class_loss_is_the_mean_over_anchors_in_use():
     assert value(losses.rpn_class_loss(match, logits)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_rpn_bbox_loss_is_the_mean_over_positives_and_coordinates():
+def test_rpn_box_loss_is_the_mean_over_positives_and_coordinates():
     match = np.array([[1, -1, 1]])
     targets = np.zeros((1, 3, 4), np.float32)
     deltas = np.array([[[1, 0, 0, 0], [9, 9, 9, 9], [0, 3, 0, 0]]], np.float32)
-    assert value(losses.rpn_bbox_loss(match, targets, deltas)) == pytest.approx((0.5 + 2.5) / 8)
+    assert value(losses.rpn_box_loss(match, targets, deltas)) == pytest.approx((0.5 + 2.5) / 8)
 
 
-def test_class_loss_leaves_out_padding():
+def test_class_loss_ignores_padding():
     classes = np.array([[1, 0]])
     logits = np.array([[[0, 0, 0], [5, 0, 0]]], np.float32)
     real = np.array([[True, False]])
-    assert value(losses.mrcnn_class_loss(classes, logits, real)) == pytest.approx(log(3), rel=1e-6)
-    counted = value(losses.mrcnn_class_loss(classes, logits, np.ones((1, 2), bool)))
+    assert value(losses.class_loss(classes, logits, real)) == pytest.approx(log(3), rel=1e-6)
+    counted = value(losses.class_loss(classes, logits, np.ones((1, 2), bool)))
     assert counted == pytest.approx((log(3) + log(1 + 2 * exp(-5))) / 2, rel=1e-5)
 
 
@@ -53,7 +54,7 @@ def test_box_loss_takes_the_deltas_of_the_own_class():
     deltas[0, 0, 2] = [0, 0, 2, 0]
     deltas[0, 1] = 100  # a negative
     targets = np.zeros((1, 2, 4), np.float32)
-    assert value(losses.mrcnn_bbox_loss(classes, targets, deltas)) == pytest.approx(1.5 / 4)
+    assert value(losses.box_loss(classes, targets, deltas)) == pytest.approx(1.5 / 4)
 
 
 @pytest.mark.parametrize("clipped", [False, True])
@@ -68,29 +69,29 @@ def test_mask_loss_takes_the_mask_of_the_own_class(clipped):
     logits[0, 0, 1, 1, 1] = 2  # wrong
     expected = (log(1 + exp(-2)) + log(1 + exp(2)) + 2 * log(2)) / 4
     if clipped:
-        loss = losses.mrcnn_mask_loss_clipped(classes, targets, ops.sigmoid(logits))
+        loss = losses.mask_loss_clipped(classes, targets, ops.sigmoid(logits))
     else:
         own = np.take_along_axis(logits, classes[..., None, None, None], axis=4)[..., 0]
-        loss = losses.mrcnn_mask_loss(classes, targets, own)
+        loss = losses.mask_loss(classes, targets, own)
     assert value(loss) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_saturated_mask_has_a_finite_loss():
     classes, targets = np.array([[1]]), np.ones((1, 1, 1, 1), np.float32)
     logits = np.full((1, 1, 1, 1, 2), -200, np.float32)
-    assert value(losses.mrcnn_mask_loss(classes, targets, logits[..., 1])) == pytest.approx(200)
-    clipped = value(losses.mrcnn_mask_loss_clipped(classes, targets, ops.sigmoid(logits)))
+    assert value(losses.mask_loss(classes, targets, logits[..., 1])) == pytest.approx(200)
+    clipped = value(losses.mask_loss_clipped(classes, targets, ops.sigmoid(logits)))
     assert clipped == pytest.approx(-log(2e-7), rel=1e-4)
 
 
 def test_without_positives_three_losses_are_zero():
     match, classes = np.array([[-1, 0]]), np.zeros((1, 2), np.int32)
     targets, deltas = np.zeros((1, 2, 4), np.float32), np.ones((1, 2, 4), np.float32)
-    assert value(losses.rpn_bbox_loss(match, targets, deltas)) == 0
+    assert value(losses.rpn_box_loss(match, targets, deltas)) == 0
     class_deltas = np.ones((1, 2, 3, 4), np.float32)
-    assert value(losses.mrcnn_bbox_loss(classes, targets, class_deltas)) == 0
+    assert value(losses.box_loss(classes, targets, class_deltas)) == 0
     masks = np.ones((1, 2, 2, 2), np.float32), np.ones((1, 2, 2, 2), np.float32)
-    assert value(losses.mrcnn_mask_loss(classes, *masks)) == 0
+    assert value(losses.mask_loss(classes, *masks)) == 0
 
 
 def test_l2_loss_is_the_decayed_mean_square_without_gamma_and_beta(make_network):
@@ -101,4 +102,4 @@ def test_l2_loss_is_the_decayed_mean_square_without_gamma_and_beta(make_network)
     bias.assign(np.full(bias.shape, 3.0))
     norm = find_layer(network.backbone, "bn_conv1")
     variables = [kernel, bias, norm.gamma, norm.beta]
-    assert value(losses.l2_loss(variables, 0.1)) == pytest.approx(0.1 * (4 + 9))
+    assert float(ops.convert_to_numpy(l2_loss(variables, 0.1))) == pytest.approx(0.1 * (4 + 9))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -9,8 +11,14 @@ from keras import ops
 from tools.parity.backend import gradients
 
 from fashionseg.errors import UserError
-from fashionseg.model.build import load_model, save_model
-from fashionseg.model.losses import LOSS_NAMES
+from fashionseg.model.folder import load_network, save_network
+from fashionseg.model.mask_rcnn import MaskRCNN
+
+FROZEN = {"model.batch_norm.trained": False}
+
+
+def losses_of(network: MaskRCNN, batch: dict) -> dict:
+    return {name: term.value for name, term in network.loss_terms(batch, True).items()}
 
 
 def values(losses: dict) -> dict[str, float]:
@@ -19,10 +27,10 @@ def values(losses: dict) -> dict[str, float]:
 
 def test_losses_and_gradients_are_finite_with_and_without_instances(make_network, batch):
     network = make_network()
-    losses, found = gradients(lambda: network.losses_of(batch, True), network.trainable_variables)
-    assert sorted(losses) == sorted(LOSS_NAMES)
+    losses, found = gradients(lambda: losses_of(network, batch), network.trainable_variables)
+    assert sorted(losses) == sorted(network.loss_names)
     assert all(np.isfinite(value) for value in values(losses).values())
-    assert values(losses)["mrcnn_mask_loss"] > 0
+    assert values(losses)["mask_loss"] > 0
     assert all(gradient is not None for gradient in found)
     assert all(np.isfinite(ops.convert_to_numpy(gradient)).all() for gradient in found)
 
@@ -30,28 +38,27 @@ def test_losses_and_gradients_are_finite_with_and_without_instances(make_network
 def test_a_batch_without_any_instance_teaches_the_background_only(make_network, batch):
     batch["gt_classes"][:] = 0
     batch["gt_boxes"][:] = 0
-    losses = values(make_network().losses_of(batch, True))
-    for name in ("rpn_bbox_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss"):
+    losses = values(losses_of(make_network(), batch))
+    for name in ("rpn_box_loss", "box_loss", "mask_loss"):
         assert losses[name] == 0
     assert losses["rpn_class_loss"] > 0
-    assert losses["mrcnn_class_loss"] > 0
+    assert losses["class_loss"] > 0
 
 
 def test_an_instance_of_one_pixel_and_one_at_the_border_have_finite_losses(make_network, batch):
     batch["gt_boxes"][0, :2] = [[10, 10, 11, 11], [0, 60, 64, 64]]
-    assert all(np.isfinite(value) for value in values(make_network().losses_of(batch, True)).values())
+    assert all(np.isfinite(value) for value in values(losses_of(make_network(), batch)).values())
 
 
 def test_detections_are_classes_in_the_window(make_network, batch):
-    network = make_network(detection_min_confidence=0.0)
+    network = make_network({"inference.score_threshold": 0.0})
     windows = np.array([[0, 8, 64, 56], [16, 0, 48, 64]], np.float32)
     output = network({"images": batch["images"], "windows": windows})
-    detections, masks = (ops.convert_to_numpy(output[key]) for key in ("detections", "masks"))
-    assert detections.shape == (2, 6, 6)
+    boxes, classes, masks = (ops.convert_to_numpy(output[key]) for key in ("boxes", "classes", "masks"))
+    assert boxes.shape == (2, 6, 4)
     assert masks.shape == (2, 6, 28, 28)
     assert ((masks >= 0) & (masks <= 1)).all()
-    boxes = detections[..., :4] * 63 + [0, 0, 1, 1]
-    real = detections[..., 4] > 0
+    real = classes > 0
     assert real.any()
     for image, window in enumerate(windows):
         own = boxes[image, real[image]]
@@ -62,15 +69,16 @@ def test_detections_are_classes_in_the_window(make_network, batch):
 @pytest.mark.parametrize("count", [0, 1, 8, 9, 20])
 def test_masks_do_not_depend_on_how_many_rows_the_head_runs(make_network, batch, count):
     """The head runs on 8 rows, 16 or all 20; the first image has `count` detections, the second half as many."""
-    network = make_network(detection_max_instances=20)
+    network = make_network({"inference.max_detections": 20})
     pyramid = network.pyramid(batch["images"] // 100 + 115)  # near the mean pixel: no saturated probabilities
     corners = np.random.default_rng(1).uniform(0, 0.6, (2, 20, 2))
-    rows = np.concatenate([corners, corners + 0.3, np.full((2, 20, 1), 2), np.full((2, 20, 1), 0.9)], axis=2)
-    rows[0, count:] = rows[1, count // 2 :] = 0.0
-    detections = rows.astype(np.float32)
-    masks = ops.convert_to_numpy(network.masks(pyramid, detections))
-    all_rows = ops.sigmoid(network.segment(pyramid, detections[..., :4])[..., 2])
-    expected = ops.convert_to_numpy(all_rows) * (rows[..., 4] > 0)[..., None, None]
+    boxes = np.concatenate([corners, corners + 0.3], axis=2).astype(np.float32)
+    classes = np.full((2, 20), 2, np.int32)
+    boxes[0, count:] = boxes[1, count // 2 :] = 0.0
+    classes[0, count:] = classes[1, count // 2 :] = 0
+    masks = ops.convert_to_numpy(network.masks(pyramid, boxes, classes))
+    all_rows = ops.sigmoid(network.segment(pyramid, boxes)[..., 2])
+    expected = ops.convert_to_numpy(all_rows) * (classes > 0)[..., None, None]
     np.testing.assert_allclose(masks, expected, atol=1e-5)
 
 
@@ -90,30 +98,48 @@ def test_compiled_losses_are_the_eager_ones(make_network, batch):
         pytest.skip("compiled form of TensorFlow")
     import tensorflow as tf
 
-    # Twice the same seed: the sampling of anchors and RoIs draws from the network's own generator.
-    eager = values(make_network(seed=1, train_bn=False).losses_of(batch, True))
-    network = make_network(seed=1, train_bn=False)
-    compiled = values(tf.function(lambda b: network.losses_of(b, True))(batch))
+    eager = values(losses_of(make_network(FROZEN, seed=1), batch))
+    network = make_network(FROZEN, seed=1)
+    compiled = values(tf.function(lambda b: losses_of(network, b))(batch))
     assert compiled == pytest.approx(eager, rel=1e-4)
 
 
-def test_a_saved_folder_loads_to_the_same_network_and_bytes(make_network, small_model, batch, tmp_path):
-    network = make_network(seed=3)
+def test_a_saved_folder_loads_to_the_same_network_and_bytes(make_network, small_params, batch, tmp_path):
+    network, params = make_network(seed=3), small_params()
     names = tuple(f"garment {i}" for i in range(5))
-    save_model(network, small_model(), names, tmp_path / "a")
-    loaded, model, loaded_names = load_model(tmp_path / "a")
-    assert (model, loaded_names) == (small_model(), names)
+    save_network(network, params.model, names, tmp_path / "a")
+    loaded = load_network(tmp_path / "a", params.inference)
+    assert (loaded.model, loaded.category_names) == (params.model, names)
     inputs = {"images": batch["images"], "windows": np.array([[0, 0, 64, 64]] * 2, np.float32)}
     for key, value in network(inputs).items():
-        np.testing.assert_array_equal(ops.convert_to_numpy(loaded(inputs)[key]), ops.convert_to_numpy(value))
-    save_model(loaded, model, names, tmp_path / "b")
+        np.testing.assert_array_equal(
+            ops.convert_to_numpy(loaded.network(inputs)[key]), ops.convert_to_numpy(value)
+        )
+    save_network(loaded.network, loaded.model, names, tmp_path / "b")
     for file in ("model.weights.h5", "model.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_weights_of_another_network_are_refused(make_network, small_model, tmp_path):
-    save_model(make_network(), small_model(), ("a",) * 5, tmp_path)
-    text = (tmp_path / "model.json").read_text()
-    (tmp_path / "model.json").write_text(text.replace('"mask_channels": 8', '"mask_channels": 16'))
+def test_weights_of_another_network_are_refused(make_network, small_params, tmp_path):
+    params = small_params()
+    save_network(make_network(), params.model, ("a",) * 5, tmp_path)
+    description = json.loads((tmp_path / "model.json").read_text())
+    description["model"]["mask_head"]["channels"] = 16
+    (tmp_path / "model.json").write_text(json.dumps(description))
     with pytest.raises(UserError, match=r"model\.weights\.h5: weights that do not fit"):
-        load_model(tmp_path)
+        load_network(tmp_path, params.inference)
+
+
+def test_padding_photos_count_in_no_loss(make_network, batch):
+    """A third, black photo that is padding changes neither the sums nor the counts of the two photos."""
+    network = make_network(FROZEN)
+    padded = {key: np.concatenate([value, value[:1] * 0]) for key, value in batch.items()}
+    assert padded["is_photo"].tolist() == [True, True, False]
+    alone, with_padding = network.loss_terms(batch, False), network.loss_terms(padded, False)
+    for name in network.loss_names:
+        for ours, other in zip(alone[name], with_padding[name], strict=True):
+            assert float(ours) == pytest.approx(float(other), rel=1e-5), name
+    # The control: as a photo it counts.
+    padded["is_photo"][:] = True
+    counted = network.loss_terms(padded, False)
+    assert float(counted["rpn_class_loss"].count) > float(alone["rpn_class_loss"].count)

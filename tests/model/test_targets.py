@@ -1,4 +1,4 @@
-"""What the RPN and the heads should have said."""
+"""Targets of the RPN and of the heads."""
 
 from __future__ import annotations
 

@@ -13,19 +13,21 @@ from tools.parity.backend import gradients
 
 from fashionseg.errors import UserError
 from fashionseg.model.matterport_layout import CLASS_LAYERS, layer_names, name_pairs
+from fashionseg.model.pretrained import load_pretrained
 from fashionseg.model.weights import (
     backbone_of,
     load_matterport,
-    load_pretrained,
     save_matterport,
     variable_of,
 )
+
+RESNET50 = {"model.backbone.name": "resnet50"}
 
 
 @pytest.fixture(scope="module")
 def network(make_network):
     """A network on ResNet-50 whose every weight differs from its initial value."""
-    network = make_network(seed=1, backbone="resnet50")
+    network = make_network(RESNET50, seed=1)
     for variable in network.weights:
         if variable.name != "seed_generator_state":
             noise = np.random.default_rng(len(variable.shape)).normal(size=variable.shape)
@@ -49,13 +51,13 @@ def path(saved_once, tmp_path):
 @pytest.fixture(scope="module")
 def other(make_network):
     """Another network of the same shapes, its weights whatever the tests before left."""
-    return make_network(seed=2, backbone="resnet50")
+    return make_network(RESNET50, seed=2)
 
 
 @pytest.fixture(scope="module")
 def nine(make_network):
     """The same for another number of categories."""
-    return make_network(seed=2, categories=9, backbone="resnet50")
+    return make_network(RESNET50, seed=2, categories=9)
 
 
 def arrays(network) -> dict[str, np.ndarray]:
@@ -151,7 +153,7 @@ def edit(path, group: str, name: str | None, **changes) -> None:
 
 def test_another_backbone_is_named(path, make_network):
     with pytest.raises(UserError, match=r"expected weights of resnet101 .*, got weights of resnet50"):
-        load_matterport(make_network(backbone="resnet101"), path)
+        load_matterport(make_network({"model.backbone.name": "resnet101"}), path)
 
 
 def test_a_missing_layer_is_named(other, path):
@@ -170,9 +172,9 @@ def test_an_unknown_layer_is_named(other, path):
 
 def test_sizes_that_differ_name_the_parameter(path, make_network):
     with pytest.raises(
-        UserError, match=r"expected the shape \(7, 7, 3, 8\), got \(7, 7, 3, 4\); see model.backbone"
+        UserError, match=r"expected the shape \(7, 7, 3, 8\), got \(7, 7, 3, 4\); see model.backbone.width"
     ):
-        load_matterport(make_network(backbone="resnet50", backbone_width=8), path)
+        load_matterport(make_network({**RESNET50, "model.backbone.width": 8}), path)
 
 
 def test_arrays_in_another_order_are_refused(other, path):
@@ -226,10 +228,10 @@ def pretrained(folder, source: str, weights=None):
 def test_pretrained_weights_for_other_categories_leave_the_class_layers_alone(
     network, nine, path, tmp_path, capsys
 ):
-    report = load_pretrained(nine, pretrained(tmp_path / "pretrained", "coco", path))
-    assert report is not None
-    assert set(report.initial) == set(CLASS_LAYERS)
-    assert capsys.readouterr().out.startswith("weights of coco: 128 layers loaded")
+    load_pretrained(nine, pretrained(tmp_path / "pretrained", "coco", path))
+    printed = capsys.readouterr().out
+    assert printed.startswith("weights of coco: 128 layers loaded")
+    assert all(name in printed.split("left at initial values: ")[1] for name in CLASS_LAYERS)
     np.testing.assert_array_equal(
         arrays(nine)["conv1/conv1/kernel:0"], arrays(network)["conv1/conv1/kernel:0"]
     )
@@ -237,12 +239,12 @@ def test_pretrained_weights_for_other_categories_leave_the_class_layers_alone(
 
 def test_without_pretrained_weights_nothing_is_loaded(network, tmp_path):
     before = arrays(network)
-    assert load_pretrained(network, pretrained(tmp_path / "pretrained", "none")) is None
+    load_pretrained(network, pretrained(tmp_path / "pretrained", "none"))
     assert_equal(arrays(network), before)
 
 
 def test_a_pretrained_folder_must_say_what_it_is(other, tmp_path):
-    with pytest.raises(UserError, match=r"source\.json: no such file; stage `download` writes it"):
+    with pytest.raises(UserError, match=r"source\.json: no such file; run the stage download"):
         load_pretrained(other, tmp_path)
 
 
@@ -252,17 +254,17 @@ def test_training_the_heads_leaves_each_frozen_weight_as_it_was_loaded(nine, pat
     nine.backbone.trainable = False
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
     for _ in range(2):
-        _, found = gradients(lambda: sum_of(nine.losses_of(batch, True)), nine.trainable_variables)
+        _, found = gradients(lambda: sum_of(nine.loss_terms(batch, True)), nine.trainable_variables)
         optimizer.apply(found, nine.trainable_variables)
     changed = {name for name, array in arrays(nine).items() if not np.array_equal(array, before[name])}
     parts = {f"{pair.group}/{pair.name}": pair.part for pair in name_pairs("resnet50")}
     assert {parts[name] for name in changed} == {"fpn", "rpn_head", "box_head", "mask_head"}
     # The control: with the backbone let go, it does change.
     nine.backbone.trainable = True
-    _, found = gradients(lambda: sum_of(nine.losses_of(batch, True)), nine.trainable_variables)
+    _, found = gradients(lambda: sum_of(nine.loss_terms(batch, True)), nine.trainable_variables)
     keras.optimizers.SGD(0.01).apply(found, nine.trainable_variables)
     assert not np.array_equal(arrays(nine)["conv1/conv1/kernel:0"], before["conv1/conv1/kernel:0"])
 
 
 def sum_of(losses: dict) -> dict:
-    return {"total": sum(losses.values())}
+    return {"total": sum(term.value for term in losses.values())}

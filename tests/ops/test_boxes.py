@@ -7,6 +7,7 @@ import pytest
 from keras import ops
 
 from fashionseg.ops.boxes import (
+    MAX_STRETCH,
     apply_deltas,
     clip_boxes,
     denormalise,
@@ -55,6 +56,20 @@ def test_encode_is_the_inverse_of_apply():
     boxes = np.concatenate([corner, corner + size], axis=1).astype(np.float32)
     deltas = rng.normal(0, 0.3, (30, 4)).astype(np.float32)
     np.testing.assert_allclose(array(encode_deltas(boxes, apply_deltas(boxes, deltas))), deltas, atol=1e-4)
+
+
+def test_a_wild_delta_makes_a_large_finite_box():
+    """exp(100) is infinite in float32: the box would be NaN, and clipping would keep it."""
+    box = np.array([[0.2, 0.2, 0.4, 0.6]], np.float32)
+    applied = apply_deltas(box, np.array([[0, 0, 100, 100]], np.float32))
+    side = np.array([0.2, 0.4]) * MAX_STRETCH
+    np.testing.assert_allclose(
+        array(applied)[0],
+        [0.3 - side[0] / 2, 0.4 - side[1] / 2, 0.3 + side[0] / 2, 0.4 + side[1] / 2],
+        rtol=1e-5,
+    )
+    window = np.array([0, 0, 1, 1], np.float32)
+    np.testing.assert_array_equal(array(clip_boxes(applied, window)), [[0, 0, 1, 1]])
 
 
 def test_boxes_without_area_have_finite_deltas():

@@ -65,25 +65,21 @@ def test_going_there_and_back_restores_every_byte(project: Path, name: str) -> N
 def test_kaggle_dgx_is_the_original_training(project: Path) -> None:
     """The user's own settings of 2019, and Matterport's defaults where they exist."""
     params = apply("kaggle-dgx")
-    model, train = params.model, params.train
-    assert (model.backbone, model.backbone_width, model.pretrained, model.image_max_dim) == (
-        "resnet101",
-        64,
-        "coco",
-        512,
-    )
-    assert (train.gpu_count, train.images_per_gpu) == (4, 6)
+    model, sampling, inference, train = params.model, params.sampling, params.inference, params.train
+    assert (model.backbone.name, model.backbone.width) == ("resnet101", 64)
+    assert (model.pretrained, model.image_size) == ("coco", 512)
+    assert (train.num_devices, train.images_per_device) == (4, 6)
     assert (train.heads.epochs, train.heads.learning_rate) == (10, 2e-4)
     assert (train.finetune.epochs, train.finetune.learning_rate) == (15, 2e-5)
-    assert (train.optimizer, train.learning_momentum, train.weight_decay) == ("sgd", 0.9, 1e-4)
-    assert (train.gradient_clip_norm, model.train_bn, train.deterministic) == (5.0, False, False)
+    assert (train.optimizer, train.momentum, train.weight_decay) == ("sgd", 0.9, 1e-4)
+    assert (train.gradient_clip_norm, model.batch_norm.trained, train.deterministic) == (5.0, False, False)
     assert params.split.validation_fraction == 0.2
     assert params.augment.flip_probability == 0.5
-    assert model.rpn_anchor_scales == (32, 64, 128, 256, 512)
-    assert (model.top_down_pyramid_size, model.fpn_classif_fc_layers_size) == (256, 1024)
-    assert (model.pre_nms_limit, model.post_nms_rois_training, model.post_nms_rois_inference) == (
-        6000,
-        2000,
-        1000,
+    assert model.anchors.sizes == (32, 64, 128, 256, 512)
+    assert (model.fpn.channels, model.box_head.channels) == (256, 1024)
+    assert (model.rpn.pre_nms_top_k, sampling.post_nms_top_k, inference.post_nms_top_k) == (6000, 2000, 1000)
+    assert (sampling.rois_per_image, sampling.positive_fraction, sampling.max_gt_instances) == (
+        200,
+        0.33,
+        100,
     )
-    assert (model.train_rois_per_image, model.roi_positive_ratio, model.max_gt_instances) == (200, 0.33, 100)

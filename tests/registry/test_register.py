@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import http.client
 import io
 import json
@@ -26,26 +25,14 @@ from PIL import Image
 from fashionseg.cli import main
 from fashionseg.data.jpeg import encode_jpeg
 from fashionseg.data.rle import parse_rle, runs_area
-from fashionseg.params import load_params
 from fashionseg.registry.candidate import Candidate, Champion, dvc_md5, read_candidate, verdict
 from fashionseg.tracking.journal import Journal, stored_journals
+from small_params import make_small_params
 
 # MLflow's own use of SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
 
-TINY = {
-    "backbone": "resnet14",
-    "backbone_width": 4,
-    "image_max_dim": 64,
-    "top_down_pyramid_size": 8,
-    "rpn_channels": 8,
-    "fpn_classif_fc_layers_size": 16,
-    "mask_channels": 8,
-    "pre_nms_limit": 100,
-    "post_nms_rois_inference": 20,
-    "detection_max_instances": 5,
-    "detection_min_confidence": 0.0,
-}
+TINY = {"model.box_head.channels": 16, "inference.score_threshold": 0.0, "inference.max_detections": 5}
 # Everything is let through: an untrained network is sure of nothing.
 THRESHOLDS = {"score": 0.0, "nms": 0.9, "mask": 0.01, "min_area": 1}
 
@@ -54,14 +41,15 @@ THRESHOLDS = {"score": 0.0, "nms": 0.9, "mask": 0.01, "min_area": 1}
 def network_folder(tmp_path_factory: pytest.TempPathFactory, repo_params: Path) -> Path:
     """A model folder with random weights."""
     from fashionseg.backend import make_reproducible
-    from fashionseg.model.build import build_mask_rcnn, save_model
+    from fashionseg.model.folder import save_network
+    from fashionseg.model.networks import build_network
     from fashionseg.taxonomy import competition_taxonomy
 
-    model = dataclasses.replace(load_params(repo_params).model, **TINY)
+    params = make_small_params(TINY)
     names = competition_taxonomy().category_names
     make_reproducible(1, deterministic=False)
     folder = tmp_path_factory.mktemp("network")
-    save_model(build_mask_rcnn(model, len(names)), model, names, folder)
+    save_network(build_network(params.model, len(names), params.inference), params.model, names, folder)
     return folder
 
 

@@ -18,9 +18,9 @@ from fashionseg.params import (
     Params,
     flatten,
     load_params,
-    to_dict,
     parse_params,
     read_yaml,
+    to_dict,
 )
 from fashionseg.registry.candidate import dvc_md5
 from fashionseg.stages.training_stage import _deciding_params
@@ -65,9 +65,7 @@ def test_a_training_goes_on_with_the_same_parameters_only(stage: str) -> None:
     params = load_params(REPO / PARAMS_FILE)
     before = fingerprint(_deciding_params(params, stage), [])
     sections = tuple(read_yaml(REPO / "dvc.yaml")["stages"][stage]["params"])
-    keys = [
-        key for key in flatten(to_dict(params)) if any(f"{key}.".startswith(f"{s}.") for s in sections)
-    ]
+    keys = [key for key in flatten(to_dict(params)) if any(f"{key}.".startswith(f"{s}.") for s in sections)]
     assert len(keys) > 40
     for key in keys:
         after = fingerprint(_deciding_params(changed(params, key), stage), [])
@@ -84,7 +82,8 @@ def changed(params: Params, key: str) -> Params:
         place = place[section]
     others = {
         "pretrained": "coco",
-        "backbone": "resnet14" if place[name] != "resnet14" else "resnet50",
+        "architecture": "another",
+        "name": "resnet14" if place[name] != "resnet14" else "resnet50",
         "optimizer": "sgd" if place[name] != "sgd" else "adamw",
         "schedule": "constant" if place[name] != "constant" else "cosine",
     }
@@ -95,7 +94,7 @@ def changed(params: Params, key: str) -> Params:
         place[name] = not value
     elif isinstance(value, list):
         place[name] = [*value[:-1], value[-1] * 1.5 if isinstance(value[-1], float) else value[-1] + 1]
-    elif name in ("image_max_dim", "mini_mask_shape"):
+    elif name in ("image_size", "mini_mask_size"):
         place[name] = value * 2
     else:
         place[name] = value * 0.5 if isinstance(value, float) else value + 1

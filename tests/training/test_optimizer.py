@@ -58,7 +58,7 @@ def test_gradients_are_clipped_at_their_global_norm(settings: Train) -> None:
     plain = dataclasses.replace(
         settings,
         optimizer="sgd",
-        learning_momentum=0.0,
+        momentum=0.0,
         gradient_clip_norm=1.0,
         schedule="constant",
         warmup_steps=0,

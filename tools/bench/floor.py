@@ -12,7 +12,7 @@ import keras
 from keras import layers, ops
 
 from fashionseg.model.layers import ConvNorm
-from fashionseg.model.mask_rcnn import MaskRCNN
+from fashionseg.model.mask_rcnn import MaskRCNN, pool_size_of
 from fashionseg.ops.boxes import Tensor
 
 Batch = dict[str, Tensor]
@@ -30,7 +30,7 @@ class LayersAlone(keras.Model):
     def __init__(self, network: MaskRCNN, rois: int, mask_rois: int) -> None:
         super().__init__(name="layers_alone")
         self.rois, self.mask_rois = rois, mask_rois
-        self.pool_sizes = network.pool_size, network.mask_pool_size
+        self.pool_sizes = pool_size_of(network.box_head), pool_size_of(network.mask_head)
         parts = (network.backbone, network.fpn, network.rpn_head, network.box_head, network.mask_head)
         self.parts = [strip(part) for part in parts]
         self.built = True

@@ -19,7 +19,7 @@ import numpy as np
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
-from fashionseg.params import Model, changed
+from fashionseg.params import Params, changed
 from tools.bench.gpu_profile import busy_share, profile_steps, write_profile
 from tools.bench.gpu_rows import our_rows, peer_row, rounded
 from tools.bench.inputs import write_decoded
@@ -60,15 +60,15 @@ class GpuRun:
 
 # The whole way in a minute or two on two CPU cores.
 TRIAL = GpuRun("resnet14", side=128, batch_size=2, steps=2, rounds=1, photos=8, is_trial=True)
-_TRIAL_MODEL = {
-    "backbone_width": 8,
-    "top_down_pyramid_size": 16,
-    "rpn_channels": 16,
-    "fpn_classif_fc_layers_size": 32,
-    "mask_channels": 16,
-    "pre_nms_limit": 600,
-    "post_nms_rois_training": 100,
-    "train_rois_per_image": 24,
+_TRIAL_PARAMS = {
+    "model.backbone.width": 8,
+    "model.fpn.channels": 16,
+    "model.rpn.channels": 16,
+    "model.rpn.pre_nms_top_k": 600,
+    "model.box_head.channels": 32,
+    "model.mask_head.channels": 16,
+    "sampling.post_nms_top_k": 100,
+    "sampling.rois_per_image": 24,
 }
 
 
@@ -107,18 +107,18 @@ def measure_gpu(bench: Bench, run: GpuRun) -> Iterator[Row]:
     from tools.bench.training import compiled_step
 
     set_compute_type(mixed_precision=True)
-    model = network_of(bench.params.model, run)
-    batches = _batches(bench, run, model)
+    params = params_of(bench.params, run)
+    batches = _batches(bench, run, params)
     on = (
-        f"{run.backbone}, {run.side} px, bfloat16, batch {run.batch_size}, {model.train_rois_per_image} RoIs, "
+        f"{run.backbone}, {run.side} px, bfloat16, batch {run.batch_size}, {params.sampling.rois_per_image} RoIs, "
         f"Keras on {keras.backend.backend()}"
     )
     try:
         photos = map(_inputs, batches)
         same = next(photos)
-        peer_rates, peer_note = measure_apart(bench.work, model, same, run)
+        peer_rates, peer_note = measure_apart(bench.work, params, same, run)
         say(f"torchvision: {rounded(peer_rates)} photos/s; {peer_note}")  # kept if the call is cut off now
-        training = compiled_step(bench.params, model, jit_compile=keras.backend.backend() == "jax")
+        training = compiled_step(params, jit_compile=keras.backend.backend() == "jax")
         start = time.perf_counter()
         _fit_rate(training, photos, run, steps=2)
         compiled_in = time.perf_counter() - start
@@ -145,19 +145,21 @@ def measure_gpu(bench: Bench, run: GpuRun) -> Iterator[Row]:
         batches.close()
 
 
-def network_of(model: Model, run: GpuRun) -> Model:
-    """`model` at the size of the run."""
-    small = _TRIAL_MODEL if run.is_trial else {}
-    return changed(model, backbone=run.backbone, image_max_dim=run.side, **small)
+def params_of(params: Params, run: GpuRun) -> Params:
+    """`params` at the size of the run."""
+    sizes = {"model.backbone.name": run.backbone, "model.image_size": run.side}
+    return changed(params, {**sizes, **(_TRIAL_PARAMS if run.is_trial else {})})
 
 
-def _batches(bench: Bench, run: GpuRun, model: Model) -> TrainingBatches:
+def _batches(bench: Bench, run: GpuRun, params: Params) -> TrainingBatches:
     from fashionseg.data.loader import TrainingBatches
 
     decoded = bench.work / "decoded-gpu"
     ids = write_decoded(decoded, max(run.photos, run.batch_size), run.side)
     loader = changed(bench.params.loader, workers=_workers(), prefetch_batches=_PREFETCH)
-    return TrainingBatches(decoded, ids, model, bench.params.augment, loader, run.batch_size, seed=0)
+    return TrainingBatches(
+        decoded, ids, run.side, params.sampling, params.augment, loader, run.batch_size, seed=0
+    )
 
 
 def _workers() -> int:
@@ -173,9 +175,9 @@ def _drain(photos: Iterator[Batch], run: GpuRun) -> None:
 
 
 def _inputs(batch: Batch) -> Batch:
-    from fashionseg.training.loop import MODEL_INPUTS
+    from fashionseg.training.loop import model_inputs
 
-    return {name: batch[name] for name in MODEL_INPUTS}
+    return model_inputs(batch)
 
 
 def _on_device(batch: Batch) -> dict[str, Any]:
@@ -200,7 +202,7 @@ def _fit_rate(training: Any, batches: Iterator[Batch], run: GpuRun, steps: int |
     clock = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter())
     )
-    progress = EpochProgress("bench", 0, 1, steps, run.batch_size, list)
+    progress = EpochProgress("bench", training.network.loss_names, 0, 1, steps, run.batch_size, list)
     training.fit(
         ((batch,) for batch in itertools.islice(batches, steps)),
         epochs=1,

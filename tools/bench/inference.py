@@ -12,8 +12,10 @@ import numpy as np
 from fashionseg.data.rle import format_rle
 from fashionseg.detections.inference import Detector, load_detector, predict_photos
 from fashionseg.detections.paste import paste_runs
-from fashionseg.model.build import build_mask_rcnn, save_model
-from fashionseg.params import Model, changed
+from fashionseg.model.build import build_mask_rcnn
+from fashionseg.model.folder import save_network
+from fashionseg.model.mask_rcnn import MaskRCNN
+from fashionseg.params import Params, changed
 from tools.bench.floor import LayersAlone
 from tools.bench.inputs import DETECTIONS_PER_PHOTO, NUM_CATEGORIES, PHOTO_HW, make_photo
 from tools.bench.rows import Bench, Row
@@ -30,25 +32,28 @@ def measure_inference(bench: Bench) -> list[Row]:
     rows: list[Row] = []
     for backbone, side in bench.networks:
         # No trained weights are needed for the time, but detections are: without a least score every place is filled.
-        model = changed(
-            bench.params.model, backbone=backbone, image_max_dim=side, detection_min_confidence=0.0
-        )
-        rows += _measure(bench, model, with_sizes=not rows)
+        sizes = {"model.backbone.name": backbone, "model.image_size": side, "inference.score_threshold": 0.0}
+        rows += _measure(bench, changed(bench.params, sizes), with_sizes=not rows)
         keras.utils.clear_session(free_memory=True)
         gc.collect()
     return rows
 
 
-def _measure(bench: Bench, model: Model, with_sizes: bool) -> list[Row]:
-    backbone, side = model.backbone, model.image_max_dim
-    detector = _detector(bench.work / "model", model)
-    floor = LayersAlone(
-        build_mask_rcnn(model, NUM_CATEGORIES), model.post_nms_rois_inference, model.detection_max_instances
+def _measure(bench: Bench, params: Params, with_sizes: bool) -> list[Row]:
+    backbone, side, most = (
+        params.model.backbone.name,
+        params.model.image_size,
+        params.inference.max_detections,
     )
+    detector = _detector(bench.work / "model", params)
+    network = build_mask_rcnn(params.model, NUM_CATEGORIES, params.inference)
+    floor = LayersAlone(network, params.inference.post_nms_top_k, most)
     floor.compile()
     rng = np.random.default_rng(0)
     small = make_photo(rng, (side, round(side * PHOTO_HW[1] / PHOTO_HW[0])))
-    some = _keeping(load_detector(bench.work / "model"), DETECTIONS_PER_PHOTO, detector, small)
+    some = _keeping(
+        load_detector(bench.work / "model", params.inference), DETECTIONS_PER_PHOTO, detector, small
+    )
     images = {"images": np.zeros((1, side, side, 3), np.uint8)}
     functions = {
         "ours": partial(photo_to_rles, detector, small),
@@ -63,7 +68,7 @@ def _measure(bench: Bench, model: Model, with_sizes: bool) -> list[Row]:
     rows = [
         Row(
             "inference, against layers alone",
-            f"{on}, {model.detection_max_instances} detections",
+            f"{on}, {most} detections",
             ours / layers,
             "x",
             1.3,
@@ -72,7 +77,7 @@ def _measure(bench: Bench, model: Model, with_sizes: bool) -> list[Row]:
     ]
     if quoted := MATTERPORT_SECONDS.get((backbone, side)):
         note = (
-            f"{some_seconds:.2f} s a photo, {ours:.2f} s with {model.detection_max_instances} detections; Matterport's "
+            f"{some_seconds:.2f} s a photo, {ours:.2f} s with {most} detections; Matterport's "
             f"{quoted} s is quoted, for any number of them"
         )
         rows.append(
@@ -100,20 +105,21 @@ def _measure(bench: Bench, model: Model, with_sizes: bool) -> list[Row]:
     return rows
 
 
-def _detector(folder: Path, model: Model) -> Detector:
+def _detector(folder: Path, params: Params) -> Detector:
     names = tuple(str(category) for category in range(NUM_CATEGORIES))
-    network = build_mask_rcnn(model, NUM_CATEGORIES)
+    network = build_mask_rcnn(params.model, NUM_CATEGORIES, params.inference)
     # Untrained, every score would be 1; near 1 / 47 they differ, so that a least score can tell detections apart.
     logits = network.box_head.get_layer("mrcnn_class_logits")
     logits.kernel.assign(logits.kernel * 1e-4)
-    save_model(network, model, names, folder)
-    return load_detector(folder)
+    save_network(network, params.model, names, folder)
+    return load_detector(folder, params.inference)
 
 
 def _keeping(detector: Detector, count: int, all_of_them: Detector, photo: np.ndarray) -> Detector:
     """`detector` with such a least score that it finds about `count` of the detections of the other on `photo`."""
+    assert isinstance(detector.network, MaskRCNN)
     scores = np.sort(predict_photos(all_of_them, [("photo", photo)], batch_size=1).scores)
-    detector.network.detections.min_confidence = float(scores[-min(count, len(scores))])
+    detector.network.select_detections.score_threshold = float(scores[-min(count, len(scores))])
     return detector
 
 

@@ -62,9 +62,10 @@ def measure_loader(bench: Bench) -> list[Row]:
 
 
 def _rate(bench: Bench, decoded: Path, ids: list[str], workers: int) -> float:
-    model = changed(bench.params.model, image_max_dim=_SIDE)
     loader = changed(bench.params.loader, workers=workers, prefetch_batches=4)
-    batches = TrainingBatches(decoded, ids, model, bench.params.augment, loader, _BATCH, seed=0)
+    batches = TrainingBatches(
+        decoded, ids, _SIDE, bench.params.sampling, bench.params.augment, loader, _BATCH, seed=0
+    )
     # Long enough that what the workers have ready when the clock starts does not count for much.
     warm, counted = bench.count(16, 1), bench.count(96, 2)
     try:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from fashionseg.data.loader import TrainingBatches
 from fashionseg.parallel import available_cores
-from fashionseg.params import Model, Params, changed
+from fashionseg.params import Params, changed
 from tools.bench.by_the_clock import Progress
 from tools.bench.street_run import DECODED, StreetRun, read_ids
 
@@ -20,9 +20,7 @@ B = TypeVar("B")
 
 
 @contextmanager
-def street_batches(
-    folder: Path, run: StreetRun, model: Model, params: Params, done: Progress
-) -> Iterator[TrainingBatches]:
+def street_batches(folder: Path, run: StreetRun, params: Params, done: Progress) -> Iterator[TrainingBatches]:
     """The batches after those of `done`, to the epoch; worker processes end with the block."""
     training, _ = read_ids(folder)
     epochs = -(-done.steps * run.batch_size // len(training))
@@ -31,7 +29,8 @@ def street_batches(
     batches = TrainingBatches(
         folder / DECODED,
         training,
-        model,
+        params.model.image_size,
+        params.sampling,
         params.augment,
         loader,
         run.batch_size,

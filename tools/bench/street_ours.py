@@ -28,7 +28,7 @@ from tools.bench.street_run import (
     STATE,
     WARMUP_SHARE,
     WEIGHT_DECAY,
-    network_of,
+    params_of,
     read_ids,
     read_run,
     write_about,
@@ -50,14 +50,11 @@ class OurTraining:
         self._batches = batches
 
     def lap(self, steps: int, learning_rate: float) -> float:
-        from fashionseg.training.loop import MODEL_INPUTS
+        from fashionseg.training.loop import model_inputs
 
         self.training.optimizer.learning_rate.assign(learning_rate)
         history = self.training.fit(
-            (
-                ({name: batch[name] for name in MODEL_INPUTS},)
-                for batch in itertools.islice(self._batches, steps)
-            ),
+            ((model_inputs(batch),) for batch in itertools.islice(self._batches, steps)),
             epochs=1,
             steps_per_epoch=steps,
             shuffle=False,
@@ -88,13 +85,14 @@ def compiled_training(network: Any, loss_weights: dict[str, float], jit_compile:
 def main() -> None:
     folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
     deadline = time.monotonic() + seconds
-    run, params = read_run(folder), original_params()
-    side, model = folder / "ours", network_of(run, params)
+    run, side = read_run(folder), folder / "ours"
+    params = params_of(run, original_params())
     start_backend()
     import keras
 
     from fashionseg.detections.inference import load_detector, predict_records
-    from fashionseg.model.build import build_mask_rcnn, save_model
+    from fashionseg.model.build import build_mask_rcnn
+    from fashionseg.model.folder import save_network
     from fashionseg.training.network import set_compute_type
     from tools.bench.gpu import check_device
 
@@ -102,9 +100,9 @@ def main() -> None:
     keras.utils.set_random_seed(run.seed)
     set_compute_type(mixed_precision=True)
     names = competition_taxonomy().category_names
-    network = build_mask_rcnn(model, len(names))
-    training = compiled_training(network, vars(params.train.loss_weights), backend == "jax")
-    with street_batches(folder, run, model, params, Progress.read(side / STATE)) as batches:
+    network = build_mask_rcnn(params.model, len(names), params.inference, params.sampling)
+    training = compiled_training(network, params.train.loss_weights, backend == "jax")
+    with street_batches(folder, run, params, Progress.read(side / STATE)) as batches:
         trained = OurTraining(training, iter(batches))
         done = train_by_the_clock(
             trained, side / STATE, 60 * run.minutes, run.learning_rate, WARMUP_SHARE, deadline
@@ -114,8 +112,8 @@ def main() -> None:
         return
     from fashionseg.detections.store import write_detections
 
-    save_model(network, model, names, side / "model")
-    detector = load_detector(side / "model")
+    save_network(network, params.model, names, side / "model")
+    detector = load_detector(side / "model", params.inference)
     _, validation = read_ids(folder)
     write_detections(
         predict_records(detector, folder / DECODED, "train", validation, run.batch_size), side / DETECTIONS

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fashionseg.errors import UserError
-from fashionseg.params import Model, Params, changed
+from fashionseg.params import Params, changed
 from fashionseg.storage.atomic import atomic_write
 
 SIDES = ("ours", "torchvision")
@@ -63,37 +63,39 @@ def trial(photos: str, minutes: float) -> StreetRun:
     return StreetRun(photos, minutes, backbone="resnet14", side=96, batch_size=2, is_trial=True)
 
 
-def network_of(run: StreetRun, params: Params) -> Model:
-    """From scratch, so batch statistics are those of the batch, and RoIs are sampled as torchvision does it."""
+def params_of(run: StreetRun, params: Params) -> Params:
+    """From scratch, so batch statistics are those of the batch, and RoIs are sampled as in torchvision."""
     scale = run.side / _LONG_SIDE_OF_ANCHORS
-    model = changed(
-        params.model,
-        pretrained="none",
-        backbone=run.backbone,
-        image_max_dim=run.side,
-        train_bn=True,
-        bn_momentum=0.9,
-        proposals_include_gt=True,
-        pre_nms_limit=5000,
-        post_nms_rois_training=1000,
-        max_gt_instances=32,
-        rpn_anchor_scales=tuple(scale * its for its in params.model.rpn_anchor_scales),
+    params = changed(
+        params,
+        {
+            "model.pretrained": "none",
+            "model.backbone.name": run.backbone,
+            "model.image_size": run.side,
+            "model.batch_norm.trained": True,
+            "model.batch_norm.momentum": 0.9,
+            "model.anchors.sizes": tuple(scale * size for size in params.model.anchors.sizes),
+            "model.rpn.pre_nms_top_k": 5000,
+            "sampling.includes_gt": True,
+            "sampling.post_nms_top_k": 1000,
+            "sampling.max_gt_instances": 32,
+        },
     )
-    if not run.is_trial:
-        return model
-    return changed(
-        model,
-        backbone_width=8,
-        top_down_pyramid_size=16,
-        rpn_channels=16,
-        fpn_classif_fc_layers_size=32,
-        mask_channels=16,
-        pre_nms_limit=500,
-        post_nms_rois_training=100,
-        post_nms_rois_inference=100,
-        train_rois_per_image=24,
-        detection_max_instances=20,
-    )
+    return changed(params, _TRIAL_PARAMS) if run.is_trial else params
+
+
+_TRIAL_PARAMS = {
+    "model.backbone.width": 8,
+    "model.fpn.channels": 16,
+    "model.rpn.channels": 16,
+    "model.rpn.pre_nms_top_k": 500,
+    "model.box_head.channels": 32,
+    "model.mask_head.channels": 16,
+    "sampling.post_nms_top_k": 100,
+    "sampling.rois_per_image": 24,
+    "inference.post_nms_top_k": 100,
+    "inference.max_detections": 20,
+}
 
 
 def prepare(run: StreetRun, folder: Path, params: Params) -> None:

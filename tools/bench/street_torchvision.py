@@ -28,7 +28,7 @@ from tools.bench.street_run import (
     STATE,
     WARMUP_SHARE,
     WEIGHT_DECAY,
-    network_of,
+    params_of,
     read_ids,
     read_run,
     write_about,
@@ -124,13 +124,13 @@ def main() -> None:
     import torch
     import torchvision
 
-    run, params = read_run(folder), original_params()
-    side, model = folder / "torchvision", network_of(run, params)
+    run, side = read_run(folder), folder / "torchvision"
+    params = params_of(run, original_params())
     device = choose_device(run.is_trial)
     torch.manual_seed(run.seed)
-    network = torchvision_network(model, device, trains_batch_norm=True)
+    network = torchvision_network(params, device, trains_batch_norm=True)
     step = TorchvisionStep(network, adamw(network), device, CLIP_NORM)
-    with street_batches(folder, run, model, params, Progress.read(side / STATE)) as batches:
+    with street_batches(folder, run, params, Progress.read(side / STATE)) as batches:
         trained = TorchvisionTraining(step, converted_ahead(iter(batches), torchvision_batch))
         done = train_by_the_clock(
             trained, side / STATE, 60 * run.minutes, run.learning_rate, WARMUP_SHARE, deadline

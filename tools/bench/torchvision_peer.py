@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fashionseg.params import Model, to_dict, parse_model
+from fashionseg.params import Params, parse_params, to_dict
 from tools.bench.inputs import NUM_CATEGORIES
 from tools.bench.torchvision_batches import to_device, torchvision_batch
 
@@ -30,7 +30,7 @@ _BATCH, _SETTINGS, _RATES = "batch.npz", "settings.json", "rates.json"
 BACKBONES = {"resnet14": "resnet18", "resnet26": "resnet34", "resnet50": "resnet50", "resnet101": "resnet101"}
 
 
-def measure_apart(work: Path, model: Model, batch: Batch, run: GpuRun) -> tuple[list[float], str]:
+def measure_apart(work: Path, params: Params, batch: Batch, run: GpuRun) -> tuple[list[float], str]:
     """Photos a second of each round, and a note; no rates and the reason where they cannot be had."""
     if importlib.util.find_spec("torchvision") is None:
         return [], "torchvision is not installed: not measured"
@@ -38,7 +38,7 @@ def measure_apart(work: Path, model: Model, batch: Batch, run: GpuRun) -> tuple[
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / _BATCH, **batch)  # type: ignore[arg-type]  # of its keyword `allow_pickle`
     settings = {
-        "model": to_dict(model),
+        "params": to_dict(params),
         "steps": run.steps,
         "rounds": run.rounds,
         "may_be_cpu": run.is_trial,
@@ -57,11 +57,11 @@ def measure_apart(work: Path, model: Model, batch: Batch, run: GpuRun) -> tuple[
     return found["rates"], found["note"]
 
 
-def torchvision_network(model: Model, device: str, trains_batch_norm: bool = False) -> Any:
-    """torchvision's `MaskRCNN` from scratch with the numbers of the `model` section, in training mode.
+def torchvision_network(params: Params, device: str, trains_batch_norm: bool = False) -> Any:
+    """torchvision's `MaskRCNN` from scratch with the numbers of the params, in training mode.
 
     Args:
-        model: the `model` section.
+        params: sections `model`, `sampling` and `inference`.
         device: `cuda` or `cpu`.
         trains_batch_norm: batch statistics; False is torchvision's default, frozen statistics and weights.
     """
@@ -71,32 +71,33 @@ def torchvision_network(model: Model, device: str, trains_batch_norm: bool = Fal
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
     from torchvision.ops.misc import FrozenBatchNorm2d
 
+    model, sampling, inference = params.model, params.sampling, params.inference
     backbone = resnet_fpn_backbone(
-        backbone_name=BACKBONES[model.backbone],
+        backbone_name=BACKBONES[model.backbone.name],
         weights=None,
         norm_layer=torch.nn.BatchNorm2d if trains_batch_norm else FrozenBatchNorm2d,
         trainable_layers=5,
     )
-    side = model.image_max_dim
+    side = model.image_size
     network = MaskRCNN(
         backbone,
         num_classes=NUM_CATEGORIES + 1,
         min_size=side,
         max_size=side,
         rpn_anchor_generator=AnchorGenerator(
-            tuple((scale,) for scale in model.rpn_anchor_scales), (model.rpn_anchor_ratios,) * 5
+            tuple((size,) for size in model.anchors.sizes), (model.anchors.aspect_ratios,) * 5
         ),
         # torchvision takes the best of each level, ours the best of all, so the same total is at most this.
-        rpn_pre_nms_top_n_train=model.pre_nms_limit // 5,
-        rpn_pre_nms_top_n_test=model.pre_nms_limit // 5,
-        rpn_post_nms_top_n_train=model.post_nms_rois_training,
-        rpn_post_nms_top_n_test=model.post_nms_rois_inference,
-        rpn_batch_size_per_image=model.rpn_train_anchors_per_image,
-        box_batch_size_per_image=model.train_rois_per_image,
-        box_positive_fraction=model.roi_positive_ratio,
-        box_score_thresh=model.detection_min_confidence,
-        box_nms_thresh=model.detection_nms_threshold,
-        box_detections_per_img=model.detection_max_instances,
+        rpn_pre_nms_top_n_train=model.rpn.pre_nms_top_k // 5,
+        rpn_pre_nms_top_n_test=model.rpn.pre_nms_top_k // 5,
+        rpn_post_nms_top_n_train=sampling.post_nms_top_k,
+        rpn_post_nms_top_n_test=inference.post_nms_top_k,
+        rpn_batch_size_per_image=sampling.anchors_per_image,
+        box_batch_size_per_image=sampling.rois_per_image,
+        box_positive_fraction=sampling.positive_fraction,
+        box_score_thresh=inference.score_threshold,
+        box_nms_thresh=inference.nms_threshold,
+        box_detections_per_img=inference.max_detections,
     )
     return network.to(device, memory_format=torch.channels_last).train()
 
@@ -157,9 +158,9 @@ def _measure(folder: Path) -> None:
     import torchvision
 
     settings = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
-    model = parse_model(settings["model"], folder / _SETTINGS)
+    params = parse_params(settings["params"], folder / _SETTINGS)
     device = choose_device(settings["may_be_cpu"])
-    network = torchvision_network(model, device)
+    network = torchvision_network(params, device)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     # A rate at which nothing diverges however long it is measured: only the time of the update counts.
     optimizer = torch.optim.SGD(weights, lr=1e-9, momentum=0.9, weight_decay=1e-4)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from fashionseg.model.build import build_mask_rcnn
-from fashionseg.params import Model, Params, changed
+from fashionseg.params import Params, changed
 from fashionseg.training.network import TrainingNetwork
 from fashionseg.training.optimizer import make_optimizer, uses_l2_loss
 from tools.bench.floor import LayersAlone
@@ -41,16 +41,16 @@ def measure_training(bench: Bench) -> list[Row]:
 
 
 def _measure(bench: Bench, backbone: str, side: int) -> list[Row]:
-    model = changed(bench.params.model, backbone=backbone, image_max_dim=side)
-    step, floor = compiled_step(bench.params, model), compiled_floor(bench.params, model)
-    batch = make_batch(model, BATCH)
+    params = changed(bench.params, {"model.backbone.name": backbone, "model.image_size": side})
+    step, floor = compiled_step(params), compiled_floor(params)
+    batch = make_batch(params, BATCH)
     seconds = in_turns(
         {"ours": lambda: step.train_on_batch(batch), "layers": lambda: floor.train_on_batch(batch)},
         bench.repeats,
         limit_seconds=_LIMIT_SECONDS,
     )
     ours, layers = min(seconds["ours"]), min(seconds["layers"])
-    on = f"{backbone}, {side} px, batch {BATCH}, {model.train_rois_per_image} RoIs"
+    on = f"{backbone}, {side} px, batch {BATCH}, {params.sampling.rois_per_image} RoIs"
     rows = [
         Row(
             "training step, against layers alone",
@@ -76,18 +76,19 @@ def _measure(bench: Bench, backbone: str, side: int) -> list[Row]:
     return rows
 
 
-def compiled_step(params: Params, model: Model, jit_compile: bool = False) -> TrainingNetwork:
+def compiled_step(params: Params, jit_compile: bool = False) -> TrainingNetwork:
     """What the training stages run: all layers trained, losses, weight decay, clipping, update."""
-    network = build_mask_rcnn(model, NUM_CATEGORIES)
+    network = build_mask_rcnn(params.model, NUM_CATEGORIES, params.inference, params.sampling)
     decay = params.train.weight_decay if uses_l2_loss(params.train) else 0.0
-    training = TrainingNetwork(network, vars(params.train.loss_weights), decay)
+    training = TrainingNetwork(network, params.train.loss_weights, decay)
     return _compile(training, params, jit_compile)
 
 
-def compiled_floor(params: Params, model: Model, jit_compile: bool = False) -> LayersAlone:
+def compiled_floor(params: Params, jit_compile: bool = False) -> LayersAlone:
     """The layers alone, with the same optimizer."""
-    network = build_mask_rcnn(model, NUM_CATEGORIES)
+    network = build_mask_rcnn(params.model, NUM_CATEGORIES, params.inference, params.sampling)
     sampler = network.roi_sampler
+    assert sampler is not None
     return _compile(LayersAlone(network, sampler.rois_per_image, sampler.num_masks), params, jit_compile)
 
 
@@ -99,18 +100,19 @@ def _compile(network: Any, params: Params, jit_compile: bool) -> Any:
     return network
 
 
-def make_batch(model: Model, batch_size: int) -> dict[str, np.ndarray]:
+def make_batch(params: Params, batch_size: int) -> dict[str, np.ndarray]:
     """A batch as the loader makes it, 7 instances a photo."""
     rng = np.random.default_rng(0)
-    side, count = model.image_max_dim, min(MASKS_PER_PHOTO, model.max_gt_instances)
+    side, most = params.model.image_size, params.sampling.max_gt_instances
+    count = min(MASKS_PER_PHOTO, most)
     corners = rng.uniform(0, 0.5, (batch_size, count, 2))
     sizes = rng.uniform(0.1, 0.5, (batch_size, count, 2))
-    boxes = np.zeros((batch_size, model.max_gt_instances, 4), np.float32)
+    boxes = np.zeros((batch_size, most, 4), np.float32)
     boxes[:, :count] = np.round(np.concatenate((corners, corners + sizes), axis=2) * side)
-    classes = np.zeros((batch_size, model.max_gt_instances), np.int32)
+    classes = np.zeros((batch_size, most), np.int32)
     classes[:, :count] = rng.integers(1, NUM_CATEGORIES + 1, (batch_size, count))
-    mini = model.mini_mask_shape
-    masks = np.zeros((batch_size, model.max_gt_instances, mini, mini), np.uint8)
+    mini = params.sampling.mini_mask_size
+    masks = np.zeros((batch_size, most, mini, mini), np.uint8)
     masks[:, :count, 4:-4, 4:-4] = 1
     return {
         "images": rng.integers(0, 256, (batch_size, side, side, 3), dtype=np.uint8),
@@ -118,4 +120,5 @@ def make_batch(model: Model, batch_size: int) -> dict[str, np.ndarray]:
         "gt_boxes": boxes,
         "gt_masks": masks,
         "sampling_seeds": np.arange(batch_size, dtype=np.uint32),
+        "is_photo": np.ones(batch_size, bool),
     }

@@ -8,12 +8,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from fashionseg.model.mask_rcnn import MaskRCNN
+from fashionseg.model.mask_rcnn import MaskRCNN, pool_size_of
 from fashionseg.ops.boxes import Tensor, normalise
 from fashionseg.ops.roi_align import multilevel_roi_align
 from tools.parity import images
 from tools.parity.backend import compiled, rounded_as_matterports
-from tools.parity.layer_cases import detection_rows
+from tools.parity.layer_cases import detection_array, detection_rows
 from tools.parity.reference import Arrays, Reference, config_of, unpack
 from tools.parity.table import Row, as_array, close, same
 
@@ -70,7 +70,7 @@ def _feature_maps(network: MaskRCNN, batch: np.ndarray) -> dict[str, Tensor]:
     """`stem`, C2 to C5, P2 to P6."""
     backbone = network.backbone
     stem = next(layer for layer in backbone.layers if isinstance(layer, keras.layers.MaxPooling2D))
-    centred = ops.cast(batch, "float32") - network.mean_pixel
+    centred = ops.cast(batch, "float32") - network.pixel_mean
     with_stem = keras.Model(backbone.inputs, [stem.output, *backbone.outputs])
     outputs = with_stem(centred, training=False)
     pyramid = network.fpn(outputs[1:], training=False)
@@ -106,8 +106,10 @@ def _rpn(arrays: Arrays, network: MaskRCNN, pyramid: list[Tensor]) -> Iterator[R
 
 def _heads(arrays: Arrays, network: MaskRCNN, pyramid: list[Tensor]) -> Iterator[Row]:
     rois = arrays["rpn_rois"][None]
-    side = network.image_side
-    pooled = as_array(multilevel_roi_align(pyramid[:4], rois, (side, side), network.pool_size))[0]
+    side = network.image_size
+    pooled = as_array(multilevel_roi_align(pyramid[:4], rois, (side, side), pool_size_of(network.box_head)))[
+        0
+    ]
     yield _strided(arrays, "roi_align_classifier", pooled)
 
     is_real = np.ones((len(pooled), 1, 1), bool)
@@ -126,15 +128,15 @@ def _heads(arrays: Arrays, network: MaskRCNN, pyramid: list[Tensor]) -> Iterator
 
 
 def _detections(arrays: Arrays, network: MaskRCNN, pyramid: list[Tensor]) -> Iterator[Row]:
-    expected, side = arrays["detections"], network.image_side
+    expected, side = arrays["detections"], network.image_size
     window_norm = normalise(arrays["window"][None].astype(np.float32), side, side)
     inputs = (arrays[key][None] for key in ("rpn_rois", "mrcnn_class", "mrcnn_bbox"))
-    ours = as_array(compiled(network.detections.__call__)(*inputs, window_norm))[0]
+    ours = detection_array(*compiled(network.select_detections.__call__)(*inputs, window_norm))[0]
     yield from detection_rows("detections", ours, expected, DETECTION_TOLERANCE)
     yield same("n_detections", np.array((ours[:, 4] > 0).sum()), arrays["n_detections"])
 
     boxes = expected[None, :, :4]
-    pooled = multilevel_roi_align(pyramid[:4], boxes, (side, side), network.mask_pool_size)
+    pooled = multilevel_roi_align(pyramid[:4], boxes, (side, side), pool_size_of(network.mask_head))
     yield _strided(arrays, "roi_align_mask", as_array(pooled)[0])
     masks = as_array(ops.sigmoid(network.segment(pyramid, boxes)))[0]
     num = int(arrays["n_detections"])
@@ -171,8 +173,12 @@ def _end_to_end(arrays: Arrays, network: MaskRCNN) -> Iterator[Row]:
     run = network.predict_on_batch if keras.backend.backend() == "jax" else network
     with rounded_as_matterports(network):
         output = {key: as_array(value)[0] for key, value in run(inputs).items()}
-    order = _order_like(arrays["detections"], output["detections"])
-    detections, masks = output["detections"][order], output["masks"][order]
+    side = network.image_size
+    boxes_norm = as_array(normalise(output["boxes"], side, side))
+    found = detection_array(boxes_norm, output["classes"], output["scores"])
+    found[output["classes"] == 0] = 0.0
+    order = _order_like(arrays["detections"], found)
+    detections, masks = found[order], output["masks"][order]
     yield from detection_rows("end to end: detections", detections, arrays["detections"], DETECTION_TOLERANCE)
     yield from _unmolded(arrays, "end to end: final", detections, masks)
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fashionseg.model.detections import Detections
+from fashionseg.model.proposals import Proposals
 from fashionseg.model.roi_targets import RoiSampler, RoiTargets
-from fashionseg.model.rpn import Proposals
 from fashionseg.model.rpn_targets import rpn_targets
+from fashionseg.model.select_detections import SelectDetections
 from fashionseg.ops.anchors import normalise_anchors, pyramid_anchors
-from fashionseg.ops.boxes import normalise
+from fashionseg.ops.boxes import Tensor, normalise
 from fashionseg.ops.roi_align import multilevel_roi_align, pyramid_levels
 from fashionseg.ops.sampling import first_in_order
 from tools.parity.backend import compiled, double_precision
@@ -67,7 +67,7 @@ def compare_detections(reference: Reference, name: str) -> Iterator[Row]:
     """`layer_detection`."""
     arrays = reference.arrays(name)
     for case in _cases(arrays, r"(detection_.+)_out"):
-        layer = Detections(
+        layer = SelectDetections(
             STD_DEV,
             float(arrays[f"{case}_min_confidence"]),
             float(arrays[f"{case}_nms_threshold"]),
@@ -77,8 +77,17 @@ def compare_detections(reference: Reference, name: str) -> Iterator[Row]:
         height, width = (int(side) for side in meta[0, 4:6])
         windows_norm = normalise(meta[:, 7:11], height, width)
         inputs = (arrays[f"{case}_{key}"] for key in ("rois", "probs", "deltas"))
-        ours, expected = as_array(compiled(layer.__call__)(*inputs, windows_norm)), arrays[f"{case}_out"]
+        ours, expected = (
+            detection_array(*compiled(layer.__call__)(*inputs, windows_norm)),
+            arrays[f"{case}_out"],
+        )
         yield from detection_rows(f"{case}_out", ours, expected, FLOAT_TOLERANCE)
+
+
+def detection_array(boxes: Tensor, classes: Tensor, scores: Tensor) -> np.ndarray:
+    """Detections as Matterport stores them, [..., 6]: box, class, score."""
+    boxes, classes, scores = as_array(boxes), as_array(classes), as_array(scores)
+    return np.concatenate([boxes, classes[..., None], scores[..., None]], axis=-1)
 
 
 def detection_rows(name: str, ours: np.ndarray, expected: np.ndarray, tolerance: float) -> Iterator[Row]:
@@ -97,12 +106,12 @@ def compare_targets(reference: Reference, name: str) -> Iterator[Row]:
         yield from _rpn_targets(arrays, case)
 
 
-def matterport_sampler(rois_per_image: int, positive_ratio: float) -> RoiSampler:
+def matterport_sampler(rois_per_image: int, positive_fraction: float) -> RoiSampler:
     """RoIs sampled by Matterport's rules: no ground truth among the proposals, two negatives a positive at most."""
     return RoiSampler(
         rois_per_image=rois_per_image,
-        positive_ratio=positive_ratio,
-        bbox_std_dev=STD_DEV,
+        positive_fraction=positive_fraction,
+        box_std=STD_DEV,
         mask_size=MASK_SIZE,
         includes_gt=False,
         fills_negatives=False,
@@ -150,7 +159,7 @@ def _rpn_targets(arrays: Arrays, case: str) -> Iterator[Row]:
             arrays[f"{case}_gt_boxes"][None],
             first_in_order(1, len(anchors)),
             anchors_per_image=2 * len(anchors),
-            bbox_std_dev=STD_DEV,
+            box_std=STD_DEV,
         )
         match, deltas = as_array(match)[0], as_array(deltas)[0]
     yield same(f"{case}_rpn_match", match, arrays[f"{case}_rpn_match"])

@@ -48,19 +48,18 @@ def matterport_losses(arrays: Arrays, predictions: dict[str, Tensor]) -> dict[st
     classes = arrays["target_class_ids"]
     masks = unpack(arrays, "target_mask").reshape(arrays["target_mask_shape"]).astype(np.float32)
     logits = predictions["mrcnn_class_logits"]
-    return {
+    terms = {
         "rpn_class_loss": losses.rpn_class_loss(match, predictions["rpn_class_logits"] + 0.0),
-        "rpn_bbox_loss": losses.rpn_bbox_loss(
+        "rpn_bbox_loss": losses.rpn_box_loss(
             match, at_anchors(match, arrays["rpn_bbox_target"]), predictions["rpn_bbox"] + 0.0
         ),
-        "mrcnn_class_loss": losses.mrcnn_class_loss(
+        "mrcnn_class_loss": losses.class_loss(
             classes, logits + 0.0, counted_rows(logits, arrays["active_class_ids"])
         ),
-        "mrcnn_bbox_loss": losses.mrcnn_bbox_loss(
-            classes, arrays["target_bbox"], predictions["mrcnn_bbox"] + 0.0
-        ),
-        "mrcnn_mask_loss": losses.mrcnn_mask_loss_clipped(classes, masks, predictions["mrcnn_mask"] + 0.0),
+        "mrcnn_bbox_loss": losses.box_loss(classes, arrays["target_bbox"], predictions["mrcnn_bbox"] + 0.0),
+        "mrcnn_mask_loss": losses.mask_loss_clipped(classes, masks, predictions["mrcnn_mask"] + 0.0),
     }
+    return {name: term.value for name, term in terms.items()}
 
 
 def counted_rows(class_logits: Tensor, active_classes: np.ndarray) -> Tensor:

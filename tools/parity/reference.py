@@ -14,13 +14,15 @@ import numpy as np
 
 from fashionseg.errors import UserError
 from fashionseg.model.build import build_mask_rcnn
+from fashionseg.model.folder import model_from_version_1
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.model.weights import load_matterport
-from fashionseg.params import Model, parse_model
+from fashionseg.params import Inference, Model, Sampling, parse_section
 
 Arrays = dict[str, np.ndarray]
 
 WEIGHTS_SCRIPT = "make_weights.py"
+_CONFIG = Path("config_json")
 
 
 class Reference:
@@ -51,7 +53,9 @@ class Reference:
 
     def network(self, config: dict[str, Any]) -> MaskRCNN:
         """A network of that configuration with the weights that the directory's script makes for it."""
-        network = build_mask_rcnn(model_of(config), config["NUM_CLASSES"] - 1)
+        network = build_mask_rcnn(
+            model_of(config), config["NUM_CLASSES"] - 1, inference_of(config), sampling_of(config)
+        )
         script = self._script()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "weights.h5"
@@ -98,7 +102,6 @@ def model_of(config: dict[str, Any]) -> Model:
         if config[key] != value:
             raise UserError(f"config_json: {key}: expected {value}, got {config[key]}")
     values = {
-        "pretrained": "none",
         "backbone": config["BACKBONE"],
         "backbone_width": 64,
         "train_bn": False,
@@ -113,25 +116,39 @@ def model_of(config: dict[str, Any]) -> Model:
         "rpn_anchor_ratios": config["RPN_ANCHOR_RATIOS"],
         "rpn_anchor_stride": config["RPN_ANCHOR_STRIDE"],
         "rpn_nms_threshold": config["RPN_NMS_THRESHOLD"],
-        "rpn_train_anchors_per_image": config["RPN_TRAIN_ANCHORS_PER_IMAGE"],
         "rpn_bbox_std_dev": config["RPN_BBOX_STD_DEV"],
         "bbox_std_dev": config["BBOX_STD_DEV"],
         "pre_nms_limit": config["PRE_NMS_LIMIT"],
-        "post_nms_rois_training": config["POST_NMS_ROIS_TRAINING"],
-        "post_nms_rois_inference": config["POST_NMS_ROIS_INFERENCE"],
-        "train_rois_per_image": config["TRAIN_ROIS_PER_IMAGE"],
-        "train_mask_rois_per_image": config["TRAIN_ROIS_PER_IMAGE"],
-        "roi_positive_ratio": config["ROI_POSITIVE_RATIO"],
-        "proposals_include_gt": False,
-        "max_gt_instances": config["MAX_GT_INSTANCES"],
-        "mini_mask_shape": config["MINI_MASK_SHAPE"][0],
         "pool_size": config["POOL_SIZE"],
         "mask_pool_size": config["MASK_POOL_SIZE"],
-        "detection_max_instances": config["DETECTION_MAX_INSTANCES"],
-        "detection_min_confidence": config["DETECTION_MIN_CONFIDENCE"],
-        "detection_nms_threshold": config["DETECTION_NMS_THRESHOLD"],
     }
-    return parse_model(values, Path("config_json"))
+    return parse_section(Model, {"pretrained": "none", **model_from_version_1(values)}, _CONFIG)
+
+
+def inference_of(config: dict[str, Any]) -> Inference:
+    """The `inference` section that means the same."""
+    values = {
+        "post_nms_top_k": config["POST_NMS_ROIS_INFERENCE"],
+        "score_threshold": config["DETECTION_MIN_CONFIDENCE"],
+        "nms_threshold": config["DETECTION_NMS_THRESHOLD"],
+        "max_detections": config["DETECTION_MAX_INSTANCES"],
+    }
+    return parse_section(Inference, values, _CONFIG)
+
+
+def sampling_of(config: dict[str, Any]) -> Sampling:
+    """The `sampling` section that means the same; all positive RoIs have a mask to learn."""
+    values = {
+        "max_gt_instances": config["MAX_GT_INSTANCES"],
+        "mini_mask_size": config["MINI_MASK_SHAPE"][0],
+        "anchors_per_image": config["RPN_TRAIN_ANCHORS_PER_IMAGE"],
+        "post_nms_top_k": config["POST_NMS_ROIS_TRAINING"],
+        "rois_per_image": config["TRAIN_ROIS_PER_IMAGE"],
+        "positive_fraction": config["ROI_POSITIVE_RATIO"],
+        "includes_gt": False,
+        "mask_rois_per_image": config["TRAIN_ROIS_PER_IMAGE"],
+    }
+    return parse_section(Sampling, values, _CONFIG)
 
 
 def unpack(arrays: Arrays, name: str, packed: str | None = None) -> np.ndarray:

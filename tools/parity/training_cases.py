@@ -17,6 +17,7 @@ from fashionseg.model.roi_targets import RoiTargets
 from fashionseg.model.weights import backbone_of, variable_of
 from fashionseg.ops.boxes import Tensor, normalise
 from fashionseg.ops.sampling import first_in_order
+from fashionseg.training.optimizer import l2_loss
 from tools.parity.backend import gradients, rounded_as_matterports
 from tools.parity.inference_cases import (
     CLASS_LOGITS_TOLERANCE,
@@ -55,7 +56,7 @@ class Batch:
         self.images = arrays["images_uint8"]
         self.match = arrays["rpn_match"][..., 0].astype(np.int32)
         self.active_classes = arrays["image_meta"][:, 12:].astype(np.float32)
-        side, num_images = network.image_side, len(self.images)
+        side, num_images = network.image_size, len(self.images)
         self.gt_boxes_norm = as_array(normalise(arrays["gt_boxes"], side, side))
         self.gt_boxes_norm[arrays["gt_class_ids"] == 0] = 0.0
         masks = unpack(arrays, "gt_masks")
@@ -82,24 +83,23 @@ class Batch:
         classes = targets.classes[:, :first]
         mask_logits = self.network.segment(pyramid, rois[:, :first], True, classes > 0)
         rpn_deltas = at_anchors(self.match, self.arrays["rpn_bbox_target"])
-        return {
+        terms = {
             "rpn_class_loss": losses.rpn_class_loss(self.match, rpn[0]),
-            "rpn_bbox_loss": losses.rpn_bbox_loss(self.match, rpn_deltas, rpn[1]),
-            "mrcnn_class_loss": losses.mrcnn_class_loss(
+            "rpn_bbox_loss": losses.rpn_box_loss(self.match, rpn_deltas, rpn[1]),
+            "mrcnn_class_loss": losses.class_loss(
                 targets.classes, class_logits, counted_rows(class_logits, self.active_classes)
             ),
-            "mrcnn_bbox_loss": losses.mrcnn_bbox_loss(targets.classes, targets.deltas, deltas),
-            "mrcnn_mask_loss": losses.mrcnn_mask_loss_clipped(
-                classes, targets.masks, ops.sigmoid(mask_logits)
-            ),
+            "mrcnn_bbox_loss": losses.box_loss(targets.classes, targets.deltas, deltas),
+            "mrcnn_mask_loss": losses.mask_loss_clipped(classes, targets.masks, ops.sigmoid(mask_logits)),
         }
+        return {name: term.value for name, term in terms.items()}
 
     def own_mask_loss(self, targets: RoiTargets, pyramid: list[Tensor]) -> Tensor:
         """The mask loss that we train with, from logits: the same but for saturated pixels."""
         first = self.sampler.num_masks
         classes = targets.classes[:, :first]
         own_logits = self.network.segment_class(pyramid, targets.rois_norm[:, :first], classes, True)
-        return losses.mrcnn_mask_loss(classes, targets.masks, own_logits)
+        return losses.mask_loss(classes, targets.masks, own_logits).value
 
     def forward(self) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
         """Pyramid, and the RPN's logits and deltas."""
@@ -162,7 +162,7 @@ def _gradients(batch: Batch) -> Iterator[Row]:
 
     def values() -> dict[str, Tensor]:
         pyramid, rpn = batch.forward()
-        decay = losses.l2_loss(network.trainable_variables, batch.weight_decay)
+        decay = l2_loss(network.trainable_variables, batch.weight_decay)
         return {**batch.losses(targets, rpn, pyramid), "l2_loss": decay}
 
     for layers in ("heads", "all"):
@@ -228,7 +228,7 @@ def _leak(batch: Batch) -> Iterator[Row]:
         proposals = ops.take_along_axis(proposals, order[..., None], axis=1)
         # The stored values with the gradient of ours: RoIAlign at the border turns on the last bit of a box.
         proposals = arrays["own_proposals"] + (proposals - ops.stop_gradient(proposals))
-        decay = losses.l2_loss(network.trainable_variables, batch.weight_decay)
+        decay = l2_loss(network.trainable_variables, batch.weight_decay)
         targets = batch.targets(proposals, cuts_gradient)
         return {**batch.losses(targets, rpn, pyramid), "l2_loss": decay}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fashionseg.data.tables import read_photos
-from fashionseg.params import Model, Params, changed
+from fashionseg.params import Params, changed
 from fashionseg.prepare.decode import decode_folder
 from fashionseg.sample import write_sample
 from fashionseg.storage.atomic import atomic_directory
@@ -15,45 +15,40 @@ _TRAIN_PHOTOS, _TEST_PHOTOS, _SEED = 40, 16, 7
 _BATCH = 4
 
 
-def tiny_model(model: Model) -> Model:
-    """`model` with few channels and an input of 64 pixels."""
-    return changed(
-        model,
-        backbone="resnet14",
-        backbone_width=4,
-        image_max_dim=SIDE,
-        top_down_pyramid_size=8,
-        rpn_channels=8,
-        fpn_classif_fc_layers_size=16,
-        mask_channels=8,
-        rpn_anchor_scales=(8.0, 16.0, 32.0, 48.0, 64.0),
-        rpn_train_anchors_per_image=32,
-        pre_nms_limit=100,
-        post_nms_rois_training=30,
-        post_nms_rois_inference=20,
-        train_rois_per_image=12,
-        max_gt_instances=4,
-        detection_max_instances=5,
-    )
+_TINY = {
+    "model.image_size": SIDE,
+    "model.backbone.name": "resnet14",
+    "model.backbone.width": 4,
+    "model.fpn.channels": 8,
+    "model.anchors.sizes": (8.0, 16.0, 32.0, 48.0, 64.0),
+    "model.rpn.channels": 8,
+    "model.rpn.pre_nms_top_k": 100,
+    "model.box_head.channels": 16,
+    "model.mask_head.channels": 8,
+    "sampling.max_gt_instances": 8,
+    "sampling.anchors_per_image": 32,
+    "sampling.post_nms_top_k": 30,
+    "sampling.rois_per_image": 12,
+    "inference.post_nms_top_k": 20,
+    "inference.score_threshold": 0.0,
+    "inference.max_detections": 10,
+    "train.deterministic": True,
+    "train.mixed_precision": False,
+    "train.jit_compile": False,
+    "train.num_devices": 1,
+    "train.images_per_device": _BATCH,
+    "train.schedule": "constant",
+    "decode.long_side": SIDE,
+    "decode.photos_per_shard": 16,
+    "decode.workers": 1,
+    "loader.workers": 1,
+    "loader.prefetch_batches": 4,
+}
 
 
 def soak_params(params: Params) -> Params:
-    """`params` with the tiny network; one loader worker, as in the sample."""
-    model = changed(
-        tiny_model(params.model), max_gt_instances=8, detection_max_instances=10, detection_min_confidence=0.0
-    )
-    train = changed(
-        params.train,
-        deterministic=True,
-        mixed_precision=False,
-        jit_compile=False,
-        gpu_count=1,
-        images_per_gpu=_BATCH,
-        schedule="constant",
-    )
-    decode = changed(params.decode, long_side=SIDE, photos_per_shard=16, workers=1)
-    loader = changed(params.loader, workers=1, prefetch_batches=4)
-    return changed(params, model=model, train=train, decode=decode, loader=loader)
+    """`params` with a tiny network; one loader worker, as in the sample."""
+    return changed(params, _TINY)
 
 
 def write_inputs(folder: Path, params: Params) -> None:

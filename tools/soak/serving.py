@@ -14,6 +14,7 @@ from fashionseg.detections.thresholds import write_thresholds
 from fashionseg.params import PARAMS_FILE, load_params
 from fashionseg.registry.photo_model import PhotoModel
 from fashionseg.registry.server import Limits, listen, make_app, run_server
+from fashionseg.registry.store import serving_config
 from fashionseg.storage.atomic import atomic_write
 from tools.soak.inputs import soak_params
 
@@ -30,7 +31,8 @@ def main() -> None:
     write_thresholds(Thresholds(0.0, 0.5, 0.5, 0), thresholds)  # lets everything through: the most work
     model = PhotoModel()
     artifacts = {"model": str(folder), "thresholds": str(thresholds)}
-    context = SimpleNamespace(artifacts=artifacts, model_config={"max_megapixels": 120})
+    config = serving_config(soak_params(load_params(PARAMS_FILE)))
+    context = SimpleNamespace(artifacts=artifacts, model_config=config)
     model.load_context(cast(Any, context))
     with listen(0) as listener:
         with atomic_write(arguments.port) as temporary:
@@ -44,10 +46,11 @@ def _save_untrained(folder: Path) -> None:
 
     params = soak_params(load_params(PARAMS_FILE))
     make_reproducible(params.seed, deterministic=False)
-    from fashionseg.model.build import build_mask_rcnn, save_model
+    from fashionseg.model.folder import save_network
+    from fashionseg.model.networks import build_network
 
     names = competition_taxonomy().category_names
-    save_model(build_mask_rcnn(params.model, len(names)), params.model, names, folder)
+    save_network(build_network(params.model, len(names), params.inference), params.model, names, folder)
 
 
 if __name__ == "__main__":

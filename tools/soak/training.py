@@ -56,10 +56,11 @@ class RestartedBatches:
         return TrainingBatches(
             self._decoded,
             self.image_ids,
-            params.model,
+            params.model.image_size,
+            params.sampling,
             params.augment,
             params.loader,
-            params.train.images_per_gpu,
+            params.train.batch_size,
             params.seed,
             self._epoch,
         )
@@ -73,15 +74,15 @@ def main() -> None:
     params = soak_params(load_params(PARAMS_FILE))
     make_reproducible(params.seed, params.train.deterministic)
 
-    from fashionseg.model.build import build_mask_rcnn, save_model
+    from fashionseg.model.folder import save_network
+    from fashionseg.model.networks import build_network
     from fashionseg.training import train
-    from fashionseg.training.network import set_trainable
     from fashionseg.training.state import TrainingState
 
     training_ids, validation_ids = split_ids(arguments.work / "decoded")
     names = competition_taxonomy().category_names
-    network = build_mask_rcnn(params.model, len(names))
-    set_trainable(network, "all")
+    network = build_network(params.model, len(names), params.inference, params.sampling)
+    network.set_phase("all")
     state = TrainingState(arguments.work / "state")
     deadline = time.monotonic() + arguments.seconds
 
@@ -99,13 +100,17 @@ def main() -> None:
             0,
             lambda epoch: RestartedBatches(arguments.work / "decoded", training_ids, params, epoch),
             lambda: validation_batches(
-                arguments.work / "decoded", validation_ids, params.model, params.train.images_per_gpu
+                arguments.work / "decoded",
+                validation_ids,
+                params.model.image_size,
+                params.sampling,
+                params.train.batch_size,
             ),
             state,
             on_epoch,
         )
     except _TimeIsOver:
-        save_model(network, params.model, names, arguments.work / "model")
+        save_network(network, params.model, names, arguments.work / "model")
 
 
 if __name__ == "__main__":

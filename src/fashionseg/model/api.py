@@ -41,7 +41,7 @@ class LossTerm(NamedTuple):
 class Network(keras.Model):
     """A trainable detector.
 
-    B photos, S the side of the square input, G padded ground-truth instances, D padded detections, M the side of a mask.
+    B photos, S the side of the square input, G padded ground-truth instances, D padded detections, M the mask side.
     Classes are category + 1; 0 is padding. Boxes are `[y1, x1, y2, x2]` in pixels of the input, half-open.
 
     Attributes:
@@ -57,7 +57,7 @@ class Network(keras.Model):
         """The losses on a batch.
 
         Args:
-            batch: `images` uint8 [B, S, S, 3] RGB, `gt_classes` int32 [B, G] (0 = padding), `gt_boxes` float32 [B, G, 4],
+            batch: `images` uint8 [B, S, S, 3] RGB, `gt_classes` int32 [B, G] (0 = padding), `gt_boxes` [B, G, 4],
                 `gt_masks` 0/1 [B, G, m, m] in their boxes, `sampling_seeds` uint32 [B] (all randomness of a photo comes
                 from its seed), `is_photo` bool [B] (False: padding of the batch, which counts in no loss).
             training: whether batch norm and the like behave as in training.
@@ -65,7 +65,7 @@ class Network(keras.Model):
 
     @abstractmethod
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
-        """Detections on `images` uint8 [B, S, S, 3] with `windows` float32 [B, 4], the part of S x S that holds the photo.
+        """Detections on `images` uint8 [B, S, S, 3] with `windows` float32 [B, 4], where the photo lies in the input.
 
         Returns:
             `boxes` float32 [B, D, 4], `classes` int32 [B, D], `scores` float32 [B, D] falling, and `masks` float32
@@ -74,7 +74,7 @@ class Network(keras.Model):
 
     @abstractmethod
     def set_phase(self, phase: Phase) -> None:
-        """Chooses the weights that a training phase changes: `heads` keeps the pretrained part frozen, `all` nothing."""
+        """Chooses the weights that training changes: `heads` keeps the pretrained part frozen, `all` nothing."""
 
     def load_pretrained(self, path: Path) -> str:
         """Takes what fits of a pretrained weight file; returns one line on what was loaded and what was not.

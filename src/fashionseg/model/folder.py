@@ -7,17 +7,19 @@ small folder of each version is kept in tests/model/folders. Version 1 was the f
 from __future__ import annotations
 
 import json
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import h5py
 import keras
 
 from fashionseg.errors import UserError
 from fashionseg.model.api import Network
 from fashionseg.model.networks import build_network
-from fashionseg.params import Inference, Model, Sampling, flatten, parse_section, to_dict
+from fashionseg.params import Inference, Model, Sampling, parse_section, to_dict
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.storage.hdf5 import open_checked
 from fashionseg.storage.room import require_room
@@ -64,15 +66,19 @@ def load_network(folder: Path, inference: Inference, sampling: Sampling | None =
     Raises:
         UserError: a file is missing, damaged, of a newer release, or does not fit the other.
     """
-    model, category_names = read_description(folder)
+    schema, model, category_names = _read(folder / DESCRIPTION_FILE)
     network = build_network(model, len(category_names), inference, sampling)
-    load_weights(network, folder / WEIGHTS_FILE)
+    load_weights(network, folder / WEIGHTS_FILE, schema)
     return LoadedNetwork(network, model, category_names)
 
 
 def read_description(folder: Path) -> tuple[Model, tuple[str, ...]]:
     """The `model` section and the category names of a model folder; errors as `load_network`."""
-    path = folder / DESCRIPTION_FILE
+    return _read(folder / DESCRIPTION_FILE)[1:]
+
+
+def _read(path: Path) -> tuple[int, Model, tuple[str, ...]]:
+    """Schema version, `model` section and category names."""
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
         schema = description.get("schema", 1)
@@ -82,21 +88,35 @@ def read_description(folder: Path) -> tuple[Model, tuple[str, ...]]:
         for version in range(schema, SCHEMA):
             values = _UPGRADES[version](values)
         model = parse_section(Model, {"pretrained": "none", **values}, path, "model")
-        return model, tuple(str(name) for name in description["categories"])
+        return schema, model, tuple(str(name) for name in description["categories"])
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a folder written by a training stage") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not a model description: {error!r}") from None
 
 
-def load_weights(network: keras.Model, path: Path) -> None:
+def load_weights(network: keras.Model, path: Path, schema: int = SCHEMA) -> None:
     """Reads a `model.weights.h5` that fits the network exactly.
 
     Raises:
         UserError: missing, damaged, or weights of another network.
     """
-    with open_checked(path):  # before Keras allocates what the file claims to hold
-        pass
+    with (
+        open_checked(path) as file,
+        tempfile.TemporaryDirectory() as folder,
+    ):  # checked before Keras allocates
+        if schema == 1:
+            path_to_load = Path(folder) / WEIGHTS_FILE
+            _copy_from_version_1(file, path_to_load)
+        else:
+            path_to_load = path
+        reason = _load(network, path_to_load)
+    if reason:
+        raise UserError(f"{path}: weights that do not fit the model: {reason}")
+
+
+def _load(network: keras.Model, path: Path) -> str:
+    """Why the weights do not fit; empty where they are loaded."""
     try:
         # Keras warns of parts that it leaves at their initial values: a partial load is an error here.
         with warnings.catch_warnings(record=True, action="always") as skipped:
@@ -104,8 +124,7 @@ def load_weights(network: keras.Model, path: Path) -> None:
         reason = str(skipped[0].message) if skipped else ""
     except Exception as error:  # h5py and Keras raise nearly anything on files that are not theirs
         reason = str(error).strip() or type(error).__name__
-    if reason:
-        raise UserError(f"{path}: weights that do not fit the model: {reason.strip().splitlines()[0]}")
+    return reason.strip().splitlines()[0] if reason else ""
 
 
 # Version 1 -> 2: flat names, most of them Matterport's. What is not here decided training or inference only.
@@ -132,15 +151,30 @@ _NAMES_OF_VERSION_1 = {
 }
 
 
-def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
+def model_from_version_1(values: dict[str, Any]) -> dict[str, Any]:
+    """The `model` section of version 1, of which Matterport's configuration is a subset, without `pretrained`."""
     nested: dict[str, Any] = {"architecture": "mask_rcnn"}
     for old, new in _NAMES_OF_VERSION_1.items():
         *sections, last = new.split(".")
         place = nested
         for section in sections:
             place = place.setdefault(section, {})
-        place[last] = flatten(values)[old]
+        place[last] = values[old]
     return nested
 
 
-_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_version_1}
+# In version 1 the heads were plain functional models, which Keras numbers.
+_GROUPS_OF_VERSION_1 = {"functional_2": "rpn_head", "functional_3": "box_head", "functional_4": "mask_head"}
+
+
+def _copy_from_version_1(file: h5py.File, path: Path) -> None:
+    """The weights with the group names of today."""
+    with h5py.File(path, "w") as copy:
+        for name, group in file.items():
+            file.copy(group, copy, name)
+        for old, new in _GROUPS_OF_VERSION_1.items():
+            if f"layers/{old}" in copy:
+                copy.move(f"layers/{old}", f"layers/{new}")
+
+
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: model_from_version_1}

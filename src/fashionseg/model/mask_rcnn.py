@@ -196,7 +196,7 @@ class MaskRCNN(Network):
     ) -> list[Tensor]:
         """RoIs [B, R, 4] -> class logits [B, R, K], deltas [B, R, K, 4]."""
         shape = (self.image_size, self.image_size)
-        pooled = multilevel_roi_align(pyramid[:4], rois_norm, shape, self._pool_size(self.box_head))
+        pooled = multilevel_roi_align(pyramid[:4], rois_norm, shape, pool_size_of(self.box_head))
         return run_head(self.box_head, pooled, is_real(rois_norm) if real is None else real, training)
 
     def segment(
@@ -221,10 +221,10 @@ class MaskRCNN(Network):
         self, pyramid: list[Tensor], rois_norm: Tensor, training: bool, real: Tensor | None
     ) -> list[Tensor]:
         shape = (self.image_size, self.image_size)
-        pooled = multilevel_roi_align(pyramid[:4], rois_norm, shape, self._pool_size(self.mask_head))
+        pooled = multilevel_roi_align(pyramid[:4], rois_norm, shape, pool_size_of(self.mask_head))
         return run_head(self.mask_head, pooled, is_real(rois_norm) if real is None else real, training)
 
-    @staticmethod
-    def _pool_size(head: keras.Model) -> int:
-        """Bins per side that a head takes."""
-        return head.inputs[0].shape[1]
+
+def pool_size_of(head: keras.Model) -> int:
+    """Bins per side of the pooled features that a head takes."""
+    return head.inputs[0].shape[1]

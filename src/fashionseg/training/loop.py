@@ -137,7 +137,7 @@ def _validate(training: TrainingNetwork, batches: Iterable[Batch]) -> dict[str, 
     count = 0
     for batch in batches:
         num_photos = int(np.sum(batch["photo_index"] >= 0))
-        losses = training.test_on_batch(_model_inputs(batch), return_dict=True)
+        losses = training.test_on_batch(model_inputs(batch), return_dict=True)
         training.reset_metrics()
         for name in totals:
             totals[name] += num_photos * float(losses[name])
@@ -152,13 +152,14 @@ def _inputs(
     try:
         for batch in batches:
             taken.append(batch["photo_index"])
-            yield (_model_inputs(batch),)
+            yield (model_inputs(batch),)
     except Exception as error:
         failures.append(error)
         raise
 
 
-def _model_inputs(batch: Batch) -> Batch:
+def model_inputs(batch: Batch) -> Batch:
+    """A loader's batch as `Network.loss_terms` takes it."""
     given = {**batch, "is_photo": batch["photo_index"] >= 0}
     return {name: given[name] for name in BATCH_KEYS}
 

@@ -1,4 +1,4 @@
-"""A network with its losses as Keras's `fit` expects it: batch in, weighted sum of the losses out, each loss a metric."""
+"""A network with its losses as Keras's `fit` expects it: batch in, weighted sum of losses out, each a metric."""
 
 from __future__ import annotations
 

@@ -128,9 +128,9 @@ def test_results_tell_a_busy_machine(tmp_path: Path) -> None:
 def test_the_settings_are_those_of_the_original_training(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(repo)
     params = original_params()
-    assert (params.model.backbone, params.model.backbone_width) == ("resnet101", 64)
-    assert params.model.train_rois_per_image == 200
-    assert changed(params.model, image_max_dim=256).image_max_dim == 256
+    assert (params.model.backbone.name, params.model.backbone.width) == ("resnet101", 64)
+    assert params.sampling.rois_per_image == 200
+    assert changed(params, {"model.image_size": 256}).model.image_size == 256
 
 
 def test_the_command_measures_the_parts_asked_for(

@@ -16,29 +16,13 @@ from tools.bench.training import compiled_floor, make_batch, measure_training
 
 from fashionseg.model.build import build_mask_rcnn
 from fashionseg.model.layers import ConvNorm
-from fashionseg.params import Params, changed, load_params
-
-SMALL = {
-    "backbone": "resnet14",
-    "backbone_width": 4,
-    "image_max_dim": 64,
-    "top_down_pyramid_size": 8,
-    "rpn_channels": 8,
-    "fpn_classif_fc_layers_size": 8,
-    "mask_channels": 8,
-    "pre_nms_limit": 100,
-    "post_nms_rois_training": 40,
-    "post_nms_rois_inference": 20,
-    "train_rois_per_image": 12,
-    "max_gt_instances": 8,
-    "detection_max_instances": 6,
-}
+from fashionseg.params import Params
+from small_params import make_small_params
 
 
 @pytest.fixture
-def params(repo: Path) -> Params:
-    params = load_params(repo / "params.yaml")
-    return changed(params, model=changed(params.model, **SMALL))
+def params() -> Params:
+    return make_small_params({"sampling.max_gt_instances": 8})
 
 
 @pytest.fixture
@@ -57,7 +41,7 @@ def with_weights(model: keras.Model) -> list[str]:
 
 
 def test_stripping_keeps_every_convolution_and_dense_layer(params: Params) -> None:
-    network = build_mask_rcnn(params.model, 46)
+    network = build_mask_rcnn(params.model, 46, params.inference)
     for part in (network.backbone, network.fpn, network.rpn_head, network.box_head, network.mask_head):
         stripped = strip(part)
         assert with_weights(stripped) == with_weights(part)
@@ -70,11 +54,10 @@ def test_stripping_keeps_every_convolution_and_dense_layer(params: Params) -> No
 
 
 def test_a_step_of_the_floor_changes_every_kernel(params: Params) -> None:
-    model = params.model
-    floor = compiled_floor(params, model)
+    floor = compiled_floor(params)
     floor.compile(optimizer=keras.optimizers.SGD(0.1))
     before = [np.array(weight) for weight in floor.trainable_variables]
-    floor.train_on_batch(make_batch(model, 2))
+    floor.train_on_batch(make_batch(params, 2))
     unchanged = [
         weight.path
         for weight, old in zip(floor.trainable_variables, before, strict=True)
@@ -84,17 +67,16 @@ def test_a_step_of_the_floor_changes_every_kernel(params: Params) -> None:
 
 
 def test_the_heads_of_the_floor_see_as_many_rows_as_in_training(params: Params) -> None:
-    model = params.model
-    floor = compiled_floor(params, model)
-    sampler = build_mask_rcnn(model, 46).roi_sampler
+    floor = compiled_floor(params)
+    sampler = build_mask_rcnn(params.model, 46, params.inference, params.sampling).roi_sampler
+    assert sampler is not None
     assert (floor.rois, floor.mask_rois) == (sampler.rois_per_image, sampler.num_masks)
 
 
 def test_the_floor_runs_for_inference(params: Params) -> None:
-    model = params.model
-    floor = LayersAlone(
-        build_mask_rcnn(model, 46), model.post_nms_rois_inference, model.detection_max_instances
-    )
+    inference = params.inference
+    network = build_mask_rcnn(params.model, 46, inference)
+    floor = LayersAlone(network, inference.post_nms_top_k, inference.max_detections)
     floor.compile()
     outputs = floor.predict_on_batch({"images": np.zeros((1, 64, 64, 3), np.uint8)})
     # Logits and deltas of five levels, then class and box, features and logits of the mask.

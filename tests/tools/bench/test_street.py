@@ -19,7 +19,7 @@ from tools.bench.street_run import (
     SPLIT,
     STATE,
     StreetRun,
-    network_of,
+    params_of,
     prepare,
     read_ids,
     read_run,
@@ -109,10 +109,11 @@ def test_photos_are_decoded_and_split_once_and_other_settings_refused(
 
 def test_the_real_race_has_a_whole_resnet_50(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(repo)
-    model = network_of(StreetRun("photos", 10), original_params())
-    assert (model.backbone, model.backbone_width, model.image_max_dim) == ("resnet50", 64, 512)
-    assert model.train_bn and model.proposals_include_gt
-    assert model.rpn_anchor_scales == (32, 64, 128, 256, 512)
+    params = params_of(StreetRun("photos", 10), original_params())
+    model = params.model
+    assert (model.backbone.name, model.backbone.width, model.image_size) == ("resnet50", 64, 512)
+    assert model.batch_norm.trained and params.sampling.includes_gt
+    assert model.anchors.sizes == (32, 64, 128, 256, 512)
 
 
 def test_a_number_below_zero_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

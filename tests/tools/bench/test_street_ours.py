@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tools.bench.street_ours import OurTraining, compiled_training
 from tools.bench.training import make_batch
-from tools.soak.inputs import tiny_model
+from tools.soak.inputs import soak_params
 
 from fashionseg.model.build import build_mask_rcnn
 from fashionseg.params import load_params
@@ -25,12 +25,11 @@ def fresh_keras() -> Iterator[None]:
 
 def make_training(repo: Path, seed: int) -> OurTraining:
     keras.utils.set_random_seed(seed)
-    params = load_params(repo / "params.yaml")
-    model = tiny_model(params.model)
-    network = build_mask_rcnn(model, 46)
+    params = soak_params(load_params(repo / "params.yaml"))
+    network = build_mask_rcnn(params.model, 46, params.inference, params.sampling)
     jit_compile = keras.backend.backend() == "jax"
-    training = compiled_training(network, vars(params.train.loss_weights), jit_compile)
-    return OurTraining(training, itertools.repeat(make_batch(model, 2)))
+    training = compiled_training(network, params.train.loss_weights, jit_compile)
+    return OurTraining(training, itertools.repeat(make_batch(params, 2)))
 
 
 def weights(trained: OurTraining) -> list[np.ndarray]:

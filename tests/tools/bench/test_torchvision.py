@@ -79,11 +79,13 @@ def test_the_peer_has_the_numbers_of_the_model_section(repo: Path) -> None:
 
     from fashionseg.params import changed
 
-    model = changed(load_params(repo / "params.yaml").model, backbone="resnet14", image_max_dim=96)
-    network = torchvision_network(model, "cpu")
-    assert network.roi_heads.fg_bg_sampler.batch_size_per_image == model.train_rois_per_image
-    assert network.roi_heads.fg_bg_sampler.positive_fraction == model.roi_positive_ratio
-    assert network.rpn.fg_bg_sampler.batch_size_per_image == model.rpn_train_anchors_per_image
+    params = changed(
+        load_params(repo / "params.yaml"), {"model.backbone.name": "resnet14", "model.image_size": 96}
+    )
+    network = torchvision_network(params, "cpu")
+    assert network.roi_heads.fg_bg_sampler.batch_size_per_image == params.sampling.rois_per_image
+    assert network.roi_heads.fg_bg_sampler.positive_fraction == params.sampling.positive_fraction
+    assert network.rpn.fg_bg_sampler.batch_size_per_image == params.sampling.anchors_per_image
     assert network.rpn.anchor_generator.num_anchors_per_location() == [3] * 5
     assert network.transform.min_size == (96,) and network.transform.max_size == 96
 
@@ -96,8 +98,10 @@ def test_a_step_of_the_peer_changes_its_weights(repo: Path) -> None:
     from fashionseg.params import changed
 
     torch.manual_seed(0)
-    model = changed(load_params(repo / "params.yaml").model, backbone="resnet14", image_max_dim=64)
-    network = torchvision_network(model, "cpu", trains_batch_norm=True)
+    params = changed(
+        load_params(repo / "params.yaml"), {"model.backbone.name": "resnet14", "model.image_size": 64}
+    )
+    network = torchvision_network(params, "cpu", trains_batch_norm=True)
     step = TorchvisionStep(network, adamw(network), "cpu", clip_norm=5.0)
     before = [weight.detach().clone() for weight in step.weights]
     batch = {**make_batch(), "images": np.zeros((2, 64, 64, 3), np.uint8)}

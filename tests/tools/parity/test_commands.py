@@ -10,13 +10,13 @@ import pytest
 from tools.__main__ import main
 
 SMALL = (
-    "model.backbone=resnet14",
-    "model.backbone_width=4",
-    "model.image_max_dim=64",
-    "model.top_down_pyramid_size=8",
-    "model.rpn_channels=8",
-    "model.fpn_classif_fc_layers_size=8",
-    "model.mask_channels=8",
+    "model.backbone.name=resnet14",
+    "model.backbone.width=4",
+    "model.image_size=64",
+    "model.fpn.channels=8",
+    "model.rpn.channels=8",
+    "model.box_head.channels=8",
+    "model.mask_head.channels=8",
 )
 
 

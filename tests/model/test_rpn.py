@@ -1,4 +1,4 @@
-"""The RPN at a few anchors: what the whole maps say there, and the same gradients."""
+"""The RPN head at a few anchors: outputs and gradients equal to those of the head on whole maps."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import pytest
 from keras import ops
 from tools.parity.backend import gradients
 
-from fashionseg.model.losses import rpn_bbox_loss, rpn_class_loss
-from fashionseg.model.rpn import build_rpn_head
-from fashionseg.model.rpn_samples import rpn_at_anchors
+from fashionseg.model.losses import rpn_box_loss, rpn_class_loss
+from fashionseg.model.rpn import RPNHead
 from fashionseg.ops.gather import take_rows
 
 CHANNELS = 5
@@ -26,23 +25,25 @@ def dense(head: keras.Model, pyramid: list) -> tuple:
     return ops.concatenate(logits, axis=1), ops.concatenate(deltas, axis=1)
 
 
+@pytest.mark.parametrize("num_convs", [1, 2])
 @pytest.mark.parametrize("anchor_stride", [1, 2])
 @pytest.mark.parametrize("sides", [(12, 6, 3, 2, 1), (11, 7, 5, 3, 2)])
-def test_every_anchor_has_the_outputs_of_the_whole_maps(anchor_stride, sides):
+def test_every_anchor_has_the_outputs_of_the_whole_maps(anchor_stride, sides, num_convs):
     keras.utils.set_random_seed(0)
-    head = build_rpn_head(CHANNELS, 7, anchors_per_cell=3, anchor_stride=anchor_stride)
+    head = RPNHead(CHANNELS, 7, 3, anchor_stride, num_convs)
     pyramid = [level.value for level in make_pyramid(sides)]
     logits, deltas = dense(head, pyramid)
     everywhere = np.tile(np.arange(logits.shape[1], dtype=np.int32), (2, 1))
-    found_logits, found_deltas = rpn_at_anchors(head, pyramid, everywhere)
+    found_logits, found_deltas = head.at_anchors(pyramid, everywhere)
     np.testing.assert_allclose(ops.convert_to_numpy(found_logits), ops.convert_to_numpy(logits), atol=1e-6)
     np.testing.assert_allclose(ops.convert_to_numpy(found_deltas), ops.convert_to_numpy(deltas), atol=1e-6)
 
 
-def test_losses_and_gradients_are_those_of_the_whole_maps():
-    """Of the head's six arrays and of all five levels; anchors of each image its own, some of them twice in a cell."""
+@pytest.mark.parametrize("num_convs", [1, 2])
+def test_losses_and_gradients_are_those_of_the_whole_maps(num_convs):
+    """Gradients of all arrays of the head and of all five levels; anchors differ by image, some share a cell."""
     keras.utils.set_random_seed(0)
-    head = build_rpn_head(CHANNELS, 7, anchors_per_cell=3, anchor_stride=1)
+    head = RPNHead(CHANNELS, 7, 3, 1, num_convs)
     pyramid = make_pyramid()
     num_anchors = 3 * (144 + 36 + 9 + 4 + 1)
     rng = np.random.default_rng(4)
@@ -54,13 +55,13 @@ def test_losses_and_gradients_are_those_of_the_whole_maps():
 
     def losses(match: np.ndarray, targets: np.ndarray, outputs: tuple) -> dict:
         return {
-            "class": rpn_class_loss(match, outputs[0]),
-            "bbox": rpn_bbox_loss(match, targets, outputs[1]),
+            "class": rpn_class_loss(match, outputs[0]).value,
+            "bbox": rpn_box_loss(match, targets, outputs[1]).value,
         }
 
     def sampled() -> dict:
         rows = ops.top_k(ops.abs(ops.convert_to_tensor(match)), k=8)[1]
-        outputs = rpn_at_anchors(head, [level.value for level in pyramid], rows)
+        outputs = head.at_anchors([level.value for level in pyramid], rows)
         return losses(take_rows(match, rows), take_rows(targets, rows), outputs)
 
     expected, wanted = gradients(

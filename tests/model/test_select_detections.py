@@ -5,17 +5,19 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
-from fashionseg.model.detections import Detections
+from fashionseg.model.select_detections import SelectDetections
 
 WINDOW = np.array([[0, 0, 1, 1]], np.float32)
 
 
-def detect(rois, scores, deltas=None, windows=WINDOW, max_instances=4, min_confidence=0.3) -> np.ndarray:
+def detect(rois, scores, deltas=None, windows=WINDOW, max_detections=4) -> np.ndarray:
+    """[D, 6]: box, class, score."""
     rois, scores = np.array([rois], np.float32), np.array([scores], np.float32)
     if deltas is None:
         deltas = np.zeros((*scores.shape, 4), np.float32)
-    layer = Detections((0.1, 0.1, 0.2, 0.2), min_confidence, 0.5, max_instances)
-    return ops.convert_to_numpy(layer(rois, scores, deltas, windows))[0]
+    layer = SelectDetections((0.1, 0.1, 0.2, 0.2), 0.3, 0.5, max_detections)
+    boxes, classes, found = (ops.convert_to_numpy(x)[0] for x in layer(rois, scores, deltas, windows))
+    return np.concatenate([boxes, classes[:, None], found[:, None]], axis=1)
 
 
 A, B, C = [0.0, 0.0, 0.4, 0.4], [0.0, 0.0, 0.4, 0.36], [0.6, 0.6, 0.9, 0.9]
@@ -35,7 +37,7 @@ def test_suppression_stays_within_a_class():
 
 def test_no_more_than_the_limit_and_the_lower_roi_first_among_equals():
     rois = [[0, 0, 0.1, 0.1], [0, 0.5, 0.1, 0.6], [0.5, 0, 0.6, 0.1]]
-    found = detect(rois, [[0.1, 0.9]] * 3, max_instances=2)
+    found = detect(rois, [[0.1, 0.9]] * 3, max_detections=2)
     np.testing.assert_allclose(found[:, :4], rois[:2])
 
 
