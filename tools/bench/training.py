@@ -120,5 +120,6 @@ def make_batch(params: Params, batch_size: int) -> dict[str, np.ndarray]:
         "gt_boxes": boxes,
         "gt_masks": masks,
         "sampling_seeds": np.arange(batch_size, dtype=np.uint32),
+        "photo_index": np.arange(batch_size, dtype=np.int32),
         "is_photo": np.ones(batch_size, bool),
     }
