@@ -24,7 +24,7 @@ def make(is_trained: bool, with_mask: bool = False) -> keras.Model:
 ROWS = np.array([[1.0, 10.0], [3.0, 30.0], [100.0, -100.0]], np.float32).reshape(3, 1, 1, 2)
 
 
-def test_frozen_statistics_stay_in_training_too():
+def test_untrained_batch_norm_uses_moving_statistics_in_training():
     network = make(is_trained=False)
     output = ops.convert_to_numpy(network(ROWS, training=True))
     # Moving mean 0 and variance 1: only the epsilon shows.
@@ -35,7 +35,7 @@ def test_frozen_statistics_stay_in_training_too():
     assert sorted(v.name for v in network.trainable_variables) == ["beta", "bias", "gamma", "kernel"]
 
 
-def test_statistics_take_in_the_real_rows_only():
+def test_batch_statistics_ignore_padding_rows():
     network = make(is_trained=True, with_mask=True)
     mask = np.array([True, True, False]).reshape(3, 1, 1)
     output = ops.convert_to_numpy(network([ROWS, mask], training=True))
@@ -45,7 +45,7 @@ def test_statistics_take_in_the_real_rows_only():
     np.testing.assert_allclose(moving_mean, [0.2, 2.0], rtol=1e-5)
 
 
-def test_a_layer_that_is_not_trained_keeps_its_statistics():
+def test_frozen_layer_keeps_its_moving_statistics():
     network = make(is_trained=True)
     network.trainable = False
     network(ROWS, training=True)
@@ -56,7 +56,7 @@ def test_a_layer_that_is_not_trained_keeps_its_statistics():
     ("size", "strides", "padding", "side"),
     [(3, 1, "same", 6), (3, 2, "same", 6), (1, 2, "same", 5), (7, 2, "valid", 13), (5, 1, "valid", 5)],
 )
-def test_folded_it_is_the_convolution_and_the_normalisation_one_after_the_other(size, strides, padding, side):
+def test_folded_conv_norm_matches_unfolded(size, strides, padding, side):
     """Outputs and the gradients of all four arrays and of the input, on statistics that are not 0 and 1."""
     rng = np.random.default_rng(1)
     keras.utils.set_random_seed(1)
@@ -85,7 +85,7 @@ def test_folded_it_is_the_convolution_and_the_normalisation_one_after_the_other(
         )
 
 
-def test_the_kernel_of_mixed_precision_is_folded_before_it_is_rounded():
+def test_kernel_is_folded_in_float32_and_rounded_once():
     layer = ConvNorm(
         1, 1, "conv", "bn", uses_batch=False, momentum=0.9, dtype=keras.DTypePolicy("mixed_bfloat16")
     )
@@ -98,12 +98,12 @@ def test_the_kernel_of_mixed_precision_is_folded_before_it_is_rounded():
     assert float(ops.cast(output, "float32")[0, 0, 0, 0]) == 256.0
 
 
-def test_it_is_made_again_from_its_configuration():
+def test_conv_norm_round_trips_through_its_config():
     layer = ConvNorm(4, 3, "conv", "bn", uses_batch=True, momentum=0.8, strides=2, gamma_initializer="zeros")
     again = ConvNorm.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
 
 
-def test_a_name_that_no_layer_has():
+def test_unknown_layer_name_is_an_error():
     with pytest.raises(ValueError, match="no layer is named bn2"):
         find_layer(make(is_trained=True), "bn2")

@@ -17,7 +17,7 @@ def value(term: losses.LossTerm) -> float:
     return float(ops.convert_to_numpy(term.value))
 
 
-def test_smooth_l1_is_a_parabola_up_to_one_and_a_line_beyond():
+def test_smooth_l1_is_quadratic_below_one_and_linear_above():
     targets, predictions = np.array([0.0, 0.0, 0.0, 2.0]), np.array([0.5, 1.0, 3.0, -2.0])
     expected = [0.125, 0.5, 2.5, 3.5]
     np.testing.assert_allclose(ops.convert_to_numpy(losses.smooth_l1(targets, predictions)), expected)
@@ -47,7 +47,7 @@ def test_class_loss_ignores_padding():
     assert counted == pytest.approx((log(3) + log(1 + 2 * exp(-5))) / 2, rel=1e-5)
 
 
-def test_box_loss_takes_the_deltas_of_the_own_class():
+def test_box_loss_uses_the_deltas_of_the_target_class():
     classes = np.array([[2, 0]])
     deltas = np.zeros((1, 2, 3, 4), np.float32)
     deltas[0, 0, 1] = 100  # another class
@@ -58,7 +58,7 @@ def test_box_loss_takes_the_deltas_of_the_own_class():
 
 
 @pytest.mark.parametrize("clipped", [False, True])
-def test_mask_loss_takes_the_mask_of_the_own_class(clipped):
+def test_mask_loss_uses_the_mask_of_the_target_class(clipped):
     classes = np.array([[1, 0]])
     targets = np.zeros((1, 2, 2, 2), np.float32)
     targets[0, 0, 0, 0] = 1
@@ -84,7 +84,7 @@ def test_a_saturated_mask_has_a_finite_loss():
     assert clipped == pytest.approx(-log(2e-7), rel=1e-4)
 
 
-def test_without_positives_three_losses_are_zero():
+def test_box_and_mask_losses_are_zero_without_positives():
     match, classes = np.array([[-1, 0]]), np.zeros((1, 2), np.int32)
     targets, deltas = np.zeros((1, 2, 4), np.float32), np.ones((1, 2, 4), np.float32)
     assert value(losses.rpn_box_loss(match, targets, deltas)) == 0

@@ -35,7 +35,7 @@ def test_losses_and_gradients_are_finite_with_and_without_instances(make_network
     assert all(np.isfinite(ops.convert_to_numpy(gradient)).all() for gradient in found)
 
 
-def test_a_batch_without_any_instance_teaches_the_background_only(make_network, batch):
+def test_batch_without_instances_trains_the_background_only(make_network, batch):
     batch["gt_classes"][:] = 0
     batch["gt_boxes"][:] = 0
     losses = values(losses_of(make_network(), batch))
@@ -45,12 +45,12 @@ def test_a_batch_without_any_instance_teaches_the_background_only(make_network, 
     assert losses["class_loss"] > 0
 
 
-def test_an_instance_of_one_pixel_and_one_at_the_border_have_finite_losses(make_network, batch):
+def test_one_pixel_and_border_instances_have_finite_losses(make_network, batch):
     batch["gt_boxes"][0, :2] = [[10, 10, 11, 11], [0, 60, 64, 64]]
     assert all(np.isfinite(value) for value in values(losses_of(make_network(), batch)).values())
 
 
-def test_detections_are_classes_in_the_window(make_network, batch):
+def test_detections_stay_inside_the_window(make_network, batch):
     network = make_network({"inference.score_threshold": 0.0})
     windows = np.array([[0, 8, 64, 56], [16, 0, 48, 64]], np.float32)
     output = network({"images": batch["images"], "windows": windows})
@@ -67,7 +67,7 @@ def test_detections_are_classes_in_the_window(make_network, batch):
 
 
 @pytest.mark.parametrize("count", [0, 1, 8, 9, 20])
-def test_masks_do_not_depend_on_how_many_rows_the_head_runs(make_network, batch, count):
+def test_masks_do_not_depend_on_the_number_of_mask_head_rows(make_network, batch, count):
     """The head runs on 8 rows, 16 or all 20; the first image has `count` detections, the second half as many."""
     network = make_network({"inference.max_detections": 20})
     pyramid = network.pyramid(batch["images"] // 100 + 115)  # near the mean pixel: no saturated probabilities
@@ -82,7 +82,7 @@ def test_masks_do_not_depend_on_how_many_rows_the_head_runs(make_network, batch,
     np.testing.assert_allclose(masks, expected, atol=1e-5)
 
 
-def test_the_logits_of_a_class_are_those_among_all_classes(make_network, batch):
+def test_logits_of_one_class_match_the_logits_of_all(make_network, batch):
     network = make_network()
     pyramid = network.pyramid(batch["images"])
     rois = np.array([[[0, 0, 0.5, 0.5], [0.2, 0.1, 0.9, 1]], [[0, 0, 0, 0], [0.4, 0, 1, 0.3]]], np.float32)
@@ -93,7 +93,7 @@ def test_the_logits_of_a_class_are_those_among_all_classes(make_network, batch):
     np.testing.assert_allclose(own, expected, atol=1e-4, rtol=1e-5)
 
 
-def test_compiled_losses_are_the_eager_ones(make_network, batch):
+def test_compiled_losses_match_eager(make_network, batch):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("compiled form of TensorFlow")
     import tensorflow as tf

@@ -28,7 +28,7 @@ def dense(head: keras.Model, pyramid: list) -> tuple:
 @pytest.mark.parametrize("num_convs", [1, 2])
 @pytest.mark.parametrize("anchor_stride", [1, 2])
 @pytest.mark.parametrize("sides", [(12, 6, 3, 2, 1), (11, 7, 5, 3, 2)])
-def test_every_anchor_has_the_outputs_of_the_whole_maps(anchor_stride, sides, num_convs):
+def test_outputs_at_anchors_match_whole_maps(anchor_stride, sides, num_convs):
     keras.utils.set_random_seed(0)
     head = RPNHead(CHANNELS, 7, 3, anchor_stride, num_convs)
     pyramid = [level.value for level in make_pyramid(sides)]
@@ -40,7 +40,7 @@ def test_every_anchor_has_the_outputs_of_the_whole_maps(anchor_stride, sides, nu
 
 
 @pytest.mark.parametrize("num_convs", [1, 2])
-def test_losses_and_gradients_are_those_of_the_whole_maps(num_convs):
+def test_losses_and_gradients_at_anchors_match_whole_maps(num_convs):
     """Gradients of all arrays of the head and of all five levels; anchors differ by image, some share a cell."""
     keras.utils.set_random_seed(0)
     head = RPNHead(CHANNELS, 7, 3, 1, num_convs)

@@ -23,7 +23,7 @@ def detect(rois, scores, deltas=None, windows=WINDOW, max_detections=4) -> np.nd
 A, B, C = [0.0, 0.0, 0.4, 0.4], [0.0, 0.0, 0.4, 0.36], [0.6, 0.6, 0.9, 0.9]
 
 
-def test_by_falling_score_without_background_and_doubtful_ones():
+def test_detections_are_sorted_without_background_and_low_scores():
     found = detect([A, C, C, A], [[0, 0.6, 0.4], [0.1, 0.2, 0.7], [0.8, 0.2, 0], [0.3, 0.28, 0.29]])
     np.testing.assert_allclose(found, [[*C, 2, 0.7], [*A, 1, 0.6], [0] * 6, [0] * 6], rtol=1e-6)
 
@@ -35,13 +35,13 @@ def test_suppression_stays_within_a_class():
     assert detect([A, B], scores)[:, 4].tolist() == [1, 2, 0, 0]
 
 
-def test_no_more_than_the_limit_and_the_lower_roi_first_among_equals():
+def test_at_most_max_detections_and_ties_keep_the_order_of_rois():
     rois = [[0, 0, 0.1, 0.1], [0, 0.5, 0.1, 0.6], [0.5, 0, 0.6, 0.1]]
     found = detect(rois, [[0.1, 0.9]] * 3, max_detections=2)
     np.testing.assert_allclose(found[:, :4], rois[:2])
 
 
-def test_the_deltas_of_the_class_refine_the_box_and_the_window_cuts_it():
+def test_class_deltas_refine_the_box_and_the_window_clips_it():
     deltas = np.zeros((1, 1, 3, 4), np.float32)
     deltas[0, 0, 1] = 99
     deltas[0, 0, 2] = [1, 0, 0, 0]  # times 0.1: a tenth of its height down
@@ -54,6 +54,6 @@ def test_nothing_found_is_all_zeros():
     assert not detect([A, C], [[0.9, 0.1], [0.8, 0.2]]).any()
 
 
-def test_rows_of_padding_are_no_detections_of_area():
+def test_padding_rois_give_no_detection():
     found = detect([[0, 0, 0, 0]] * 3, [[1, 0]] * 3)
     assert not found.any()

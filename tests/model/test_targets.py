@@ -36,7 +36,7 @@ def anchors_matched(classes: list[int], boxes: list, per_image: int = 10, dtype:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_anchors_by_their_overlap(dtype):
+def test_anchors_are_labelled_by_iou(dtype):
     match, deltas = anchors_matched([1], [[0, 0, 10, 10]], dtype=dtype)
     assert match == [1, 1, 0, -1, -1]
     np.testing.assert_array_equal(deltas[0], 0)
@@ -45,7 +45,7 @@ def test_anchors_by_their_overlap(dtype):
     assert deltas.dtype == np.float32
 
 
-def test_the_best_anchor_of_an_instance_is_positive_however_poor():
+def test_best_anchor_of_an_instance_is_positive_at_any_iou():
     # 1 x 10: its best anchor is the fourth, of IoU 0.5, below the 0.7.
     assert anchors_matched([1], [[0, 0, 1, 10]])[0] == [-1, -1, -1, 1, -1]
 
@@ -54,12 +54,12 @@ def test_without_instances_all_anchors_are_background():
     assert anchors_matched([0], [[0, 0, 0, 0]])[0] == [-1] * 5
 
 
-def test_crowds_make_neither_positives_nor_negatives():
+def test_anchors_on_crowds_are_neutral():
     match, _ = anchors_matched([1, -1], [[0, 0, 10, 10], [30, 30, 50, 50]])
     assert match == [1, 1, 0, -1, 0]
 
 
-def test_half_of_the_anchors_may_be_positive_and_negatives_fill_the_rest():
+def test_at_most_half_of_the_anchors_are_positive():
     # Two anchors per image: one positive (the first), one negative (the first).
     assert anchors_matched([1], [[0, 0, 10, 10]], per_image=2)[0] == [1, 0, 0, -1, 0]
 
@@ -101,21 +101,21 @@ def test_positives_come_first_then_two_negatives_for_each():
     np.testing.assert_array_equal(targets.rois_norm[0, 5], 0)
 
 
-def test_deltas_lead_from_the_roi_to_its_instance():
+def test_deltas_encode_the_matched_instance():
     deltas = sample().deltas[0]
     # Width 0.2 to 0.4: the centre moves by half a width to the right, the width doubles.
     np.testing.assert_allclose(deltas[0], [0, 0.5 / 0.1, 0, np.log(2) / 0.2], atol=1e-5)
     np.testing.assert_array_equal(deltas[2:], 0)
 
 
-def test_negatives_fill_all_the_room_when_asked():
+def test_negatives_fill_the_rois_with_fills_negatives():
     # Three positives overlap enough; two fit. Padding is never sampled.
     targets = sample(fills_negatives=True, rois=8, proposals=PROPOSALS[:, [2, 3, 6, 0, 5, 5, 5, 5]])
     assert targets.classes.tolist() == [[3, 0, 0, 0, 0, 0, 0, 0]]
     assert targets.is_real.tolist() == [[True] * 4 + [False] * 4]
 
 
-def test_ground_truth_may_join_the_proposals():
+def test_ground_truth_joins_the_proposals_with_includes_gt():
     backgrounds = PROPOSALS[:, [2, 3, 6, 5, 5]]
     targets = sample(includes_gt=True, fills_negatives=True, proposals=backgrounds)
     assert targets.classes.tolist() == [[3, 7, 0, 0, 0, 0]]
@@ -129,7 +129,7 @@ def test_matterport_samples_nothing_without_positives():
     assert not targets.rois_norm.any()
 
 
-def test_without_instances_negatives_still_teach_the_background():
+def test_photo_without_instances_still_gives_negatives():
     targets = sample(
         includes_gt=True,
         fills_negatives=True,
@@ -152,7 +152,7 @@ def test_only_padding_gives_only_padding():
     assert np.isfinite(targets.deltas).all()
 
 
-def test_mask_targets_are_the_part_of_the_mask_in_the_roi():
+def test_mask_targets_are_cropped_to_the_roi():
     # The upper half of the second instance: rows 0 to 27 of its mini-mask are 1.
     masks = np.zeros((1, 3, 56, 56), np.float32)
     masks[:, 1, :28] = 1
@@ -164,7 +164,7 @@ def test_mask_targets_are_the_part_of_the_mask_in_the_roi():
     np.testing.assert_array_equal(targets.masks[0, 0, 14:], 0)
 
 
-def test_masks_are_those_of_the_first_positives_however_many_there_are():
+def test_mask_targets_belong_to_the_first_positives():
     """Three positives, of classes 4, 5 and 6; two of them have a mask to learn, by falling priority 5 and 6."""
     boxes = np.array([[[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1], [0, 0.5, 0.5, 1]]], np.float32)
     masks = np.stack([np.zeros((28, 28)), np.ones((28, 28)), np.zeros((28, 28))])[None].astype(np.float32)

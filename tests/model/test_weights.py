@@ -124,7 +124,7 @@ def test_the_anchors_that_a_port_saves_are_skipped(other, path):
     assert load_matterport(other, path).skipped == ("anchors",)
 
 
-def test_another_number_of_categories_needs_the_class_layers_left_out(network, nine, path):
+def test_other_number_of_categories_needs_class_layers_excluded(network, nine, path):
     before = arrays(nine)
     with pytest.raises(
         UserError, match=r"mrcnn_bbox_fc/kernel:0: expected the shape \(8, 40\), got \(8, 24\); w"
@@ -191,7 +191,7 @@ def test_values_that_are_not_finite_are_refused(other, path):
         load_matterport(other, path)
 
 
-def test_layers_to_leave_out_must_exist(other, path):
+def test_unknown_excluded_layers_are_an_error(other, path):
     with pytest.raises(UserError, match="exclude: no layer is named mrcnn_mosk"):
         load_matterport(other, path, exclude=["mrcnn_mosk"])
 
@@ -243,7 +243,7 @@ def test_without_pretrained_weights_nothing_is_loaded(network, tmp_path):
     assert_equal(arrays(network), before)
 
 
-def test_a_pretrained_folder_must_say_what_it_is(other, tmp_path):
+def test_pretrained_folder_without_source_is_refused(other, tmp_path):
     with pytest.raises(UserError, match=r"source\.json: no such file; run the stage download"):
         load_pretrained(other, tmp_path)
 

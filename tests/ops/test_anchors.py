@@ -31,7 +31,7 @@ def test_levels_follow_each_other_with_their_strides():
     np.testing.assert_allclose(anchors[-1], [-64, 0, 64, 128])  # P6: stride 64, scale 128
 
 
-def test_anchor_stride_leaves_out_every_second_cell():
+def test_anchor_stride_two_skips_every_second_cell():
     anchors = pyramid_anchors((64, 64), SCALES, (1.0,), 2)
     assert len(anchors) == 8 * 8 + 4 * 4 + 2 * 2 + 1 + 1
     np.testing.assert_allclose(anchors[1], [-4, 4, 4, 12])

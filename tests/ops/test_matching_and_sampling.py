@@ -16,7 +16,7 @@ def array(tensor: object) -> np.ndarray:
     return ops.convert_to_numpy(tensor)
 
 
-def test_best_match_leaves_out_padding_and_takes_the_first_of_ties():
+def test_best_match_ignores_padding_and_takes_the_first_of_ties():
     best, index = best_match(IOU, np.array([[True, True, False]]))
     np.testing.assert_allclose(array(best), [[0.6, 0.2, 0.3, 0.6]])
     assert array(index).tolist() == [[0, 0, 1, 0]]

@@ -37,7 +37,7 @@ def test_overlap_at_the_threshold_does_not_suppress():
     assert kept(boxes, 0.5, 2) == [0, 1]
 
 
-def test_more_room_than_boxes_is_padding():
+def test_outputs_beyond_the_kept_boxes_are_padding():
     assert kept(CHAIN, 0.5, 7) == [0, 2, 3]
 
 
@@ -57,7 +57,7 @@ def greedy_by_hand(boxes: np.ndarray, threshold: float) -> list[int]:
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.3, 0.7])
-def test_both_forms_agree_with_the_loop_over_boxes(threshold):
+def test_both_implementations_match_a_loop_over_boxes(threshold):
     rng = np.random.default_rng(3)
     corner, size = rng.uniform(0, 60, (200, 2)), rng.uniform(5, 40, (200, 2))
     boxes = np.concatenate([corner, corner + size], axis=1).astype(np.float32)
@@ -90,7 +90,7 @@ def test_a_box_suppressed_in_one_tile_suppresses_none_in_the_next():
     ]
 
 
-def test_images_of_a_batch_do_not_meet():
+def test_images_of_a_batch_do_not_interact():
     boxes = np.stack([CHAIN, CHAIN[::-1]])
     scores = np.stack([SCORES, SCORES])
     indices, valid = non_max_suppression(boxes, scores, 0.5, 4)

@@ -92,7 +92,7 @@ def test_images_of_a_batch_do_not_mix():
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="compiled form of TensorFlow")
-def test_compiled_as_eager():
+def test_compiled_matches_eager():
     import tensorflow as tf
 
     boxes = np.array([[[0.1, 0.1, 0.3, 0.3], [0, 0, 0, 0], [0, 0, 1, 1]]], np.float32)

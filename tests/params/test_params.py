@@ -76,7 +76,7 @@ def test_each_fault_is_one_line_that_names_the_key(project: Path, old: str, new:
     assert "\n" not in str(fault.value)
 
 
-def test_all_faults_are_told_at_once(project: Path) -> None:
+def test_all_faults_are_reported_at_once(project: Path) -> None:
     change(project / "params.yaml", "seed: 2019\n", "")
     change(project / "params.yaml", "  folds: 5 ", "  folds: 1 ")
     with pytest.raises(UserError, match=r"seed: missing; .*evaluate.folds") as fault:
@@ -104,7 +104,7 @@ def test_all_faults_are_told_at_once(project: Path) -> None:
         ("", "expected a mapping of sections, got NoneType"),
     ],
 )
-def test_yaml_made_to_hurt_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+def test_hostile_yaml_is_one_line(tmp_path: Path, text: str, message: str) -> None:
     """Most of these were found by fuzzing and ended in a traceback, or without end."""
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UserError) as fault:
@@ -113,7 +113,7 @@ def test_yaml_made_to_hurt_is_one_line(tmp_path: Path, text: str, message: str) 
     assert str(fault.value).isprintable()
 
 
-def test_a_folder_and_other_encodings_are_told(tmp_path: Path, repo: Path) -> None:
+def test_folders_and_other_encodings_are_reported(tmp_path: Path, repo: Path) -> None:
     with pytest.raises(UserError, match="cannot be read: Is a directory"):
         load_params(tmp_path)
     path = tmp_path / "params.yaml"
@@ -126,7 +126,7 @@ def test_a_folder_and_other_encodings_are_told(tmp_path: Path, repo: Path) -> No
         assert load_params(path) == load_params(repo / "params.yaml")
 
 
-def test_thousands_of_unknown_keys_are_not_all_told(tmp_path: Path, repo: Path) -> None:
+def test_many_faults_are_cut_to_twenty(tmp_path: Path, repo: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text((repo / "params.yaml").read_text() + "".join(f"k{n}: 1\n" for n in range(500)))
     with pytest.raises(UserError, match="and 480 more") as fault:
@@ -134,7 +134,7 @@ def test_thousands_of_unknown_keys_are_not_all_told(tmp_path: Path, repo: Path) 
     assert len(str(fault.value)) < 1000
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nothing\.yaml: no such file"):
         load_params(tmp_path / "nothing.yaml")
 

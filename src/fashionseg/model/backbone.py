@@ -1,6 +1,6 @@
-"""ResNet-50 and -101 (He et al. 2015, table 1), the stride in the first 1 x 1 convolution of a stage.
+"""ResNet-50 and -101 (He et al. 2015, table 1) with the stride in the first 1 x 1 convolution of a stage.
 
-The shallow ones are the same network with fewer blocks, for small runs on a CPU.
+ResNet-14 and -26 are the same network with fewer blocks, for small runs on a CPU.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def build_backbone(backbone: str, image_side: int, width: int, batch_norm: Batch
 def _bottleneck(
     x: Tensor, place: str, channels: int, strides: int, is_first: bool, batch_norm: BatchNorm
 ) -> Tensor:
-    """1 x 1, 3 x 3, 1 x 1 convolutions beside a shortcut; the first block of a stage projects its shortcut."""
+    """1 x 1, 3 x 3, 1 x 1 convolutions plus a shortcut; the first block of a stage projects its shortcut."""
 
     def branch(
         x: Tensor, name: str, channels: int, size: int, strides: int = 1, gamma: str = "ones"
@@ -57,7 +57,7 @@ def _bottleneck(
 
     y = relu(branch(x, "2a", channels, 1, strides), f"res{place}_branch2a_relu")
     y = relu(branch(y, "2b", channels, 3), f"res{place}_branch2b_relu")
-    # From scratch each block starts as the identity (Goyal et al. 2017, section 5.1); loaded weights replace it.
+    # Zero initialisation makes each block the identity at first (Goyal et al. 2017, section 5.1).
     y = branch(y, "2c", 4 * channels, 1, gamma="zeros")
     shortcut = branch(x, "1", 4 * channels, 1, strides) if is_first else x
     return relu(layers.Add(name=f"res{place}_add")([y, shortcut]), f"res{place}_out")

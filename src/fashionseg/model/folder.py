@@ -1,6 +1,6 @@
-"""A model folder: `model.weights.h5` and `model.json`, which says how to rebuild the network that the weights fit.
+"""Model folders: `model.weights.h5`, and `model.json` with what rebuilds the network for these weights.
 
-`model.json` has a schema version, and each older version an upgrade to the next, so that a folder loads for ever; one
+`model.json` has a schema version, and each older version an upgrade to the next, so that folders load for ever; one
 small folder of each version is kept in tests/model/folders. Version 1 was the flat `model` section of params.yaml.
 """
 
@@ -60,7 +60,7 @@ def load_network(folder: Path, inference: Inference, sampling: Sampling | None =
 
     Args:
         folder: not changed.
-        inference: what predictions keep; free of what the network was trained with.
+        inference: what predictions keep; independent of the training.
         sampling: for its losses; None for inference alone.
 
     Raises:
@@ -122,7 +122,7 @@ def _load(network: keras.Model, path: Path) -> str:
         with warnings.catch_warnings(record=True, action="always") as skipped:
             network.load_weights(path)
         reason = str(skipped[0].message) if skipped else ""
-    except Exception as error:  # h5py and Keras raise nearly anything on files that are not theirs
+    except Exception as error:  # h5py and Keras raise nearly any exception on foreign files
         reason = str(error).strip() or type(error).__name__
     return reason.strip().splitlines()[0] if reason else ""
 

@@ -1,4 +1,4 @@
-"""The convolutions that all parts are made of, alone or with the batch norm behind them."""
+"""Convolutions, alone or followed by batch norm."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ BATCH_NORM_EPSILON = 1e-3
 
 
 class _RowsBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation whose mask goes no further."""
+    """Batch normalisation that consumes the mask."""
 
     def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> None:
         return None
 
 
 class ConvNorm(layers.Layer):
-    """A convolution and a batch normalisation, computed as one convolution where the statistics are given.
+    """A convolution followed by batch norm, folded into one convolution where moving statistics are used.
 
-    With moving statistics the normalisation is linear, and goes into kernel and bias (as Jacob et al. 2018, section
-    3.2, do for inference). Gradients are the same, gamma's too, but need no pass over the feature map: those passes
-    took a sixth of a training step (ResNet-101, 256 px).
+    Folding (Jacob et al. 2018, section 3.2) leaves all gradients the same, gamma's included, and saves the passes over
+    the feature map, a sixth of a training step (ResNet-101, 256 px).
 
     Args:
         filters, size, strides, padding: of the convolution.
-        conv_name, norm_name: of the two layers that hold the weights.
-        uses_batch: in training the statistics are those of the batch; False: moving statistics always.
+        conv_name, norm_name: names of the two layers that hold the weights.
+        uses_batch: batch statistics in training; False: moving statistics always.
         momentum: of the moving statistics.
-        gamma_initializer: of the normalisation.
-        folds: False normalises after the convolution always, and rounds as Matterport's code does.
-        dtype: policy of the computation; None: Keras's global one.
+        gamma_initializer: of the batch norm.
+        folds: False normalises after the convolution always, which rounds as Matterport's code does.
+        dtype: policy of the computation; None: Keras's global policy.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class ConvNorm(layers.Layer):
         dtype: Any = None,
         **options: Any,
     ) -> None:
-        # The layer itself is of float32, so that variables are read as stored: kernel times scale is rounded once.
+        # float32 for the layer itself: variables are read as stored, and kernel times scale is rounded once.
         super().__init__(**{"name": f"{conv_name}_normalised", **options}, dtype="float32", autocast=False)
         self.filters, self.size, self.strides, self.padding = filters, size, strides, padding
         self.conv_name, self.norm_name = conv_name, norm_name
@@ -80,9 +79,9 @@ class ConvNorm(layers.Layer):
         self.norm.build(self.conv.compute_output_shape(input_shape))
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
-        """[N, h, w, C] -> [N, h', w', filters]; the statistics of a batch take in the rows of `mask` only.
+        """[N, h, w, C] -> [N, h', w', filters]; batch statistics cover the rows of `mask` only.
 
-        A frozen layer keeps to its moving statistics, as Keras's own does.
+        A frozen layer uses its moving statistics, as Keras's does.
         """
         inputs = ops.cast(inputs, self.conv.compute_dtype)
         uses_batch = bool(training) and self.uses_batch and self.norm.trainable
@@ -106,7 +105,7 @@ class ConvNorm(layers.Layer):
         return self.conv.compute_output_shape(input_shape)
 
     def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None = None) -> None:
-        """The mask goes no further."""
+        """None: the mask is consumed."""
         return
 
     def get_config(self) -> dict:
@@ -128,7 +127,7 @@ class ConvNorm(layers.Layer):
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """How the network normalises; `is_trained=False` uses the moving statistics in training too.
+    """Settings of the batch norm layers; `is_trained=False` uses the moving statistics in training too.
 
     gamma and beta are trained either way, as in Matterport's code.
     """
@@ -148,7 +147,7 @@ class BatchNorm:
         mask: Tensor | None = None,
         gamma: str = "ones",
     ) -> Tensor:
-        """A convolution, normalised; bool `mask` [N, 1, 1] names the rows that statistics of a batch take in."""
+        """A convolution with batch norm; bool `mask` [N, 1, 1] marks the rows that batch statistics cover."""
         layer = ConvNorm(
             channels, size, name, norm_name, self.is_trained, self.momentum, strides, padding, gamma
         )
@@ -158,7 +157,7 @@ class BatchNorm:
 def conv(
     x: Tensor, channels: int, size: int, name: str, strides: int = 1, padding: str = "same", **options: object
 ) -> Tensor:
-    """A convolution with He initialisation for the ReLU behind it."""
+    """A convolution with He initialisation, for a ReLU after it."""
     options.setdefault("kernel_initializer", "he_normal")
     return layers.Conv2D(channels, size, strides=strides, padding=padding, name=name, **options)(x)
 
@@ -170,13 +169,13 @@ def conv_as_product(layer: layers.Conv2D, patches: Tensor) -> Tensor:
 
 
 def relu(x: Tensor, name: str) -> Tensor:
-    """ReLU. Named like every layer: names that Keras numbers on would differ between two networks of a process, and
-    with them the bytes of the weight file (tests/model/test_mask_rcnn.py)."""
+    """ReLU with an explicit name: automatic numbers would differ between two networks of a process, and with them the
+    bytes of the weight file (tests/model/test_mask_rcnn.py)."""
     return layers.Activation("relu", name=name)(x)
 
 
 def find_layer(part: keras.Model, name: str) -> layers.Layer:
-    """The layer of that name, be it one of the two in a `ConvNorm`.
+    """The layer of that name, also inside a `ConvNorm`.
 
     Raises:
         ValueError: there is none.

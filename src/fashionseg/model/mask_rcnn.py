@@ -34,7 +34,7 @@ _MASK_ROWS = (8, 16, 24, 40, 64)
 
 
 class MaskRCNN(Network):
-    """The network; its parts are handed in (see `build.py`).
+    """The network, made of given parts (see `build.py`).
 
     Args:
         backbone, fpn, rpn_head, box_head, mask_head: the layers with weights.
@@ -42,7 +42,7 @@ class MaskRCNN(Network):
         anchors: [A, 4] in pixels.
         image_size: S, side of the square input in pixels.
         pixel_mean: RGB, subtracted from the images.
-        rpn_box_std: what the RPN's target deltas are divided by.
+        rpn_box_std: divisor of the RPN's target deltas.
         num_proposals: P, proposals per image at inference.
         sampling: what the losses look at; None for inference alone.
         roi_sampler: samples the RoIs of the losses; None for inference alone.
@@ -79,7 +79,7 @@ class MaskRCNN(Network):
         self.sampling, self.roi_sampler = sampling, roi_sampler
         self.anchors = anchors
         self.anchors_norm = normalise_anchors(anchors, (image_size, image_size))
-        self.built = True  # every part with weights was built when it was handed in
+        self.built = True  # all parts with weights are built already
 
     def loss_terms(self, batch: dict[str, Tensor], training: bool) -> dict[str, LossTerm]:
         """The five losses of section 3, see `Network.loss_terms`."""
@@ -157,8 +157,8 @@ class MaskRCNN(Network):
     ) -> Tensor:
         """Masks of detections in their boxes: boxes [B, D, 4], classes [B, D] -> [B, D, 28, 28], 0 in the padding.
 
-        Real detections come first and are few in most photos, while the mask head is the larger part of the work if
-        it runs on the padding too. Shapes are static, so one of a few lengths is chosen.
+        Real detections come first and are few in most photos; running the mask head on the padding would be most of
+        the work. Shapes are static, so one of a few lengths is chosen.
         """
         total = classes.shape[1]
         lengths = [length for length in _MASK_ROWS if length < total] + [total]

@@ -1,4 +1,4 @@
-"""Names in Matterport's weight files, and whose they are in our network.
+"""Names in Matterport's weight files and the layers of our network that they belong to.
 
 A file has one group a layer of Matterport's training graph, in its order and weightless layers included; a weight is
 the dataset `group / weight name`, for example `conv1/conv1/kernel:0` or `rpn_model/rpn_conv_shared/kernel:0`.
@@ -14,7 +14,7 @@ from fashionseg.model.backbone import BLOCKS_PER_STAGE, FIRST_STAGE
 CONV = ("kernel", "bias")
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
-# The layers whose shapes depend on the number of categories.
+# Layers with shapes that depend on the number of categories.
 CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_mask")
 
 # Group of the file -> part of our network, layers in it (in the order of the file), arrays of each layer.
@@ -46,7 +46,7 @@ FPN_AND_HEADS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "mrcnn_mask": ("mask_head", ("mrcnn_mask",), CONV),
 }
 
-# The training graph behind the backbone; the numbers of `activation_*` go on from the backbone's last one.
+# The training graph after the backbone; `activation_*` is numbered from the backbone's last one.
 TAIL = """
 fpn_c5p5 fpn_p5upsampled fpn_c4p4 fpn_p4add fpn_p4upsampled fpn_c3p3 fpn_p3add fpn_p3upsampled fpn_c2p2 fpn_p2add
 fpn_p5 fpn_p2 fpn_p3 fpn_p4 fpn_p6 rpn_model rpn_class rpn_bbox anchors input_gt_boxes ROI input_gt_class_ids lambda

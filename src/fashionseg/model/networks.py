@@ -21,7 +21,7 @@ def build_network(
 
     Args:
         model, inference, sampling: sections of params.yaml; without `sampling` it has no losses.
-        num_categories: categories it tells apart.
+        num_categories: without the background.
 
     Raises:
         UserError: no such architecture.

@@ -17,7 +17,7 @@ POSITIVE_IOU = 0.5
 
 
 class RoiTargets(NamedTuple):
-    """The sampled RoIs, positives first, and their targets; R = RoIs per image, M = most of them with a mask.
+    """The sampled RoIs, positives first, and their targets; R RoIs per image, of which the first M have mask targets.
 
     Attributes:
         rois_norm: [B, R, 4], zero rows where there were too few.
@@ -35,21 +35,21 @@ class RoiTargets(NamedTuple):
 
 
 class RoiSampler(NamedTuple):
-    """How RoIs are sampled.
+    """The RoI sampler and its settings.
 
     Attributes:
         rois_per_image: R.
-        positive_fraction: share of R that positives may take.
-        box_std: what the deltas are divided by.
+        positive_fraction: largest share of positives in R.
+        box_std: divisor of the deltas.
         mask_size: side of the mask targets.
-        includes_gt: the ground-truth boxes are candidates too, so that a poor RPN does not starve the heads.
-        fills_negatives: negatives take all the room that is left. False is Matterport's rule: 1 : 2 to
-            the positives found, hence none at all in an image without positives.
-        cuts_gradient: the box targets are constants. False is Matterport's code, in which the second stage's box
-            loss also trains the RPN's boxes through them, which its author did not want (its issue 343).
+        includes_gt: ground-truth boxes are candidates too, so that the heads learn while the RPN is poor.
+        fills_negatives: negatives fill R. False is Matterport's rule: two per positive, hence none at all in an image
+            without positives.
+        cuts_gradient: the box targets are constants. False is Matterport's code, in which the box loss of the second
+            stage also trains the RPN through them, against its author's intention (its issue 343).
         mask_edge_slack: see `ops.masks.crop_masks`; 0 is Matterport's code.
-        mask_rois_per_image: at most so many positives, drawn at random like all, have a mask to learn: the mask head
-            is the larger part of a small network's step, and neighbouring RoIs teach it nearly the same. None: all.
+        mask_rois_per_image: most positives, randomly drawn, in the mask loss: the mask head dominates the step of a
+            small network, and neighbouring RoIs teach it nearly the same. None: all positives.
     """
 
     rois_per_image: int

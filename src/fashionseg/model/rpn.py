@@ -51,7 +51,7 @@ class RPNHead(keras.Model):
         super().__init__(features, outputs, name="rpn_model")
 
     def at_anchors(self, pyramid: list[Tensor], anchors: Tensor) -> tuple[Tensor, Tensor]:
-        """The head's outputs at some anchors, as running it on whole maps and taking those rows.
+        """The head's outputs at some anchors, equal to those rows of its outputs on whole maps.
 
         The losses count 256 anchors (Faster R-CNN, section 3.1.3) of 65,472 at 512 px, and proposals have no gradient.
         With this, the backward pass of the last 3 x 3 convolution, 15 % of a training step (ResNet-50, 512 px), covers
@@ -74,7 +74,7 @@ class RPNHead(keras.Model):
         x = ops.relu(conv_as_product(last, ops.reshape(patches, (-1, patches.shape[-1]))))
 
         def of_anchors(layer: layers.Conv2D) -> Tensor:
-            """[B, M, 2 or 4]: of the anchors of a cell the one asked for."""
+            """[B, M, 2 or 4]: the rows of `anchors`."""
             values = ops.cast(conv_as_product(layer, x), "float32")
             values = ops.reshape(values, (-1, anchors.shape[1], per_cell, layer.filters // per_cell))
             return ops.take_along_axis(values, (anchors % per_cell)[..., None, None], axis=2)[:, :, 0]

@@ -33,7 +33,7 @@ def rpn_targets(
         gt_boxes: [B, G, 4] in pixels.
         priorities: [B, A] in [0, 1); which anchors stay when there are too many.
         anchors_per_image: at most half of them positive, the rest negative.
-        box_std: what the deltas are divided by.
+        box_std: divisor of the deltas.
 
     Returns:
         match int32 [B, A] (1, 0 = not used, -1) and deltas float32 [B, A, 4], meaningful where match is 1.

@@ -41,12 +41,12 @@ SHAPE_KEYS = {
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of each layer, in the order of the file.
+    """What happened to each layer, in the order of the file.
 
     Attributes:
-        loaded: layers of the network that have the file's weights.
-        skipped: layers with weights in the file that the network did not take.
-        initial: layers of the network that keep their initial values.
+        loaded: layers that got the file's weights.
+        skipped: layers with weights in the file that were not loaded.
+        initial: layers of the network left at their initial values.
         num_arrays, num_values: loaded arrays, and numbers in them.
     """
 
@@ -67,7 +67,7 @@ class LoadReport:
 
 
 def load_matterport(network: MaskRCNN, path: Path, exclude: Collection[str] = ()) -> LoadReport:
-    """Takes the weights of a file that Matterport's code, a TF 2 port of it or `save_matterport` wrote.
+    """Loads a file that Matterport's code, a TF 2 port of it or `save_matterport` wrote.
 
     Args:
         network: changed in place, only when the whole file fits.
@@ -111,7 +111,7 @@ def save_matterport(network: MaskRCNN, path: Path) -> None:
         file = opened.enter_context(h5py.File(temporary, "w", track_order=False))
         file.attrs["layer_names"] = np.array(names, "S")
         file.attrs["backend"] = np.bytes_(b"tensorflow")
-        file.attrs["keras_version"] = np.bytes_(b"2.0.8")  # the version whose layout this is
+        file.attrs["keras_version"] = np.bytes_(b"2.0.8")  # the version that this layout comes from
         for name in names:
             file.create_group(name)
         for pair in name_pairs(backbone):
@@ -147,7 +147,7 @@ def variable_of(network: MaskRCNN, pair: NamePair) -> keras.Variable:
 
 
 def read_groups(path: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Group -> weight name -> array, in the order of the file, groups without weights left out.
+    """Group -> weight name -> array, in the order of the file, without weightless groups.
 
     Raises:
         UserError: not an HDF5 file, truncated, or not of this layout.
@@ -189,7 +189,7 @@ def _check_groups(
     stored: dict[str, dict[str, np.ndarray]],
     exclude: Collection[str],
 ) -> None:
-    """Every layer with weights has its counterpart, both ways."""
+    """Each layer with weights is in the file, and each layer of the file in the network."""
     unknown = [name for name in stored if name not in wanted and name not in (*COMPUTED_GROUPS, *exclude)]
     missing = [name for name in wanted if name not in stored and name not in exclude]
     for other in BLOCKS_PER_STAGE:
@@ -207,7 +207,7 @@ def _check_groups(
 def _fit(
     path: Path, network: MaskRCNN, pairs: list[NamePair], stored: dict[str, np.ndarray]
 ) -> list[tuple[keras.Variable, np.ndarray]]:
-    """The variables of one group beside their new values; by position, as Keras does, with the names checked."""
+    """Variables of one group with their new values; by position, as in Keras, with the names checked."""
     group = pairs[0].group
     kinds = [name.rsplit("/", 1)[-1].split(":")[0] for name in stored]
     if kinds != [pair.variable for pair in pairs]:

@@ -27,7 +27,7 @@ def pyramid_anchors(
         strides: pixels per cell of each level.
 
     Returns:
-        float64 [A, 4] in pixels; some lie partly outside the image. Centres are at `cell * stride`, without
+        float64 [A, 4] in pixels; some reach outside the image. Centres are at `cell * stride`, without
         half a pixel of offset.
     """
     levels = []

@@ -43,7 +43,7 @@ def greedy_keep(
     """Which boxes greedy suppression keeps, for boxes already in falling order of score.
 
     Tile after tile, as a box depends on those before it alone: the kept boxes of the tiles before suppress first, each
-    pair looked at once and never stored, then those of the tile itself. N x N overlaps of 6,000 boxes would be 36 MB an
+    pair compared once and never stored, then those of the tile itself. N x N overlaps of 6,000 boxes would be 36 MB an
     image, read again in every round.
 
     Args:

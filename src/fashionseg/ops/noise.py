@@ -1,4 +1,4 @@
-"""Random numbers that are a function of a seed and a place: the same on any device, in any share of a batch.
+"""Random numbers as a function of seed and position: the same on any device, in any share of a batch.
 
 A generator with a state would give each of several devices its own numbers; these depend on the photo alone, so a batch
 is sampled alike on one device and on eight, and an interrupted training has no generator to restore.
@@ -28,8 +28,8 @@ def uniform_noise(seeds: Tensor, count: int, stream: int) -> Tensor:
     keys = _mix(
         _mix(ops.cast(seeds, "uint32")) + np.uint32(stream)
     )  # inside, a stream would be a seed shifted by it
-    places = _mix(ops.convert_to_tensor(np.arange(1, count + 1, dtype=np.uint32)))
-    bits = _mix(ops.bitwise_xor(keys[:, None], places[None, :]))
+    positions = _mix(ops.convert_to_tensor(np.arange(1, count + 1, dtype=np.uint32)))
+    bits = _mix(ops.bitwise_xor(keys[:, None], positions[None, :]))
     high = ops.cast(ops.right_shift(bits, np.uint32(32 - _MANTISSA_BITS)), "float32")
     return high * np.float32(2.0**-_MANTISSA_BITS)
 

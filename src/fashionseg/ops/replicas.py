@@ -1,7 +1,7 @@
-"""Means over the devices that share a batch.
+"""Sums and means over the devices that share a batch.
 
 TensorFlow's `MirroredStrategy` runs the network once a device, each with its share of the photos. On JAX there is one
-run on arrays that span the devices, so nothing is to be done.
+run on arrays that span the devices, and nothing is to be done.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fashionseg.ops.boxes import Tensor
 
 
 def num_replicas() -> int:
-    """Runs of the network that share a batch, this one included."""
+    """Replicas of the network that share a batch, this one included."""
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf
@@ -22,7 +22,9 @@ def num_replicas() -> int:
 
 
 def global_mean(total: Tensor, count: Tensor) -> Tensor:
-    """Of a sum and a count over this device's photos: numbers whose mean over the devices is that of the whole batch.
+    """Mean over the whole batch, from the sum and the count over the photos of this device.
+
+    The returned numbers differ by device; their mean over the devices is the mean of the batch.
 
     The mean of the devices' own means would weigh an object more where its device has few. On one device it is
     `total / count`, and 0 for a count of 0.
@@ -37,7 +39,7 @@ def global_mean(total: Tensor, count: Tensor) -> Tensor:
 
 
 def equal_shares(gradients: list[Tensor]) -> list[Tensor]:
-    """Of each device's gradients (each array of any shape): their sum, an equal share of it for every device."""
+    """Gradients summed over the devices, an equal share for each; arrays of any shape."""
     replicas = num_replicas()
     if replicas == 1:
         return gradients

@@ -1,4 +1,4 @@
-"""params.yaml as small frozen dataclasses: the one package that reads it and that says what is allowed.
+"""params.yaml as small frozen dataclasses: the only package that reads it and defines what is valid.
 
 Values live in params.yaml only, so no field has a default; a missing, unknown or ill-typed key is one `UserError` that
 names the file and the key. One module per part of the project: `data`, `model`, `training`, `evaluation`.

@@ -1,4 +1,4 @@
-"""The network: what rebuilds it (`model`), what its losses look at (`sampling`), what a prediction keeps (`inference`).
+"""The network: what rebuilds it (`model`), what its losses sample (`sampling`), what a prediction keeps (`inference`).
 
 A model folder stores `model` alone; `sampling` matters in training only, and `inference` may change after it.
 """

@@ -1,4 +1,4 @@
-"""Reading YAML that anybody may have written: limited in size, depth and kinds of values; each fault is one line."""
+"""Reading untrusted YAML: limited in size, depth and kinds of values; each fault is one line."""
 
 from __future__ import annotations
 
