@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from fashionseg.errors import UserError
 from fashionseg.metrics import tables
 from fashionseg.metrics.coco import AveragePrecision
 from fashionseg.metrics.competition import PhotoMatches, match_table
@@ -56,21 +55,3 @@ def test_an_instance_goes_to_the_truth_of_its_own_category_before_a_better_fit()
 
 def test_half_an_overlap_is_no_confusion():
     assert find_confusions([6], [6], np.array([[0.5]])) == [(6, -1), (-1, 6)]
-
-
-def test_losses_of_both_stages_join_and_epochs_count_on(tmp_path):
-    for stage, losses in (("heads", (3, 2)), ("finetuned", (1.5, 1))):
-        (tmp_path / stage).mkdir()
-        rows = "".join(f"{epoch},{stage},{loss}\n" for epoch, loss in enumerate(losses, 1))
-        (tmp_path / stage / "history.csv").write_text("epoch,stage,loss\n" + rows)
-    found = tables.losses(tmp_path / "heads", tmp_path / "finetuned")
-    assert found["epoch"].tolist() == [1, 2, 3, 4]
-    assert found["loss"].tolist() == [3, 2, 1.5, 1]
-
-
-def test_a_missing_or_empty_history_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"history\.csv: no such file"):
-        tables.losses(tmp_path)
-    (tmp_path / "history.csv").touch()
-    with pytest.raises(UserError, match=r"history\.csv: not readable"):
-        tables.losses(tmp_path)

@@ -14,16 +14,16 @@ import pytest
 from PIL import Image
 
 from fashionseg.errors import UserError
+from fashionseg.history import join_histories
 from fashionseg.report import Comparison, Report, write_pictures, write_report
-from fashionseg.report.charts import Line, epoch_ticks, line_chart, nice_ticks
-from fashionseg.report.history import read_history
-from fashionseg.report.tables import category_table, figure, figure_table
-from fashionseg.visualize import Instance
+from fashionseg.report.figures import Line, curve_figure, history_figure, losses_figure, svg_bytes
+from fashionseg.report.html import number_text
+from fashionseg.visualize import DrawnInstance
 
 
 def comparison(image_id: str, note: str = "") -> Comparison:
     photo = np.full((60, 40, 3), 128, np.uint8)
-    dress = Instance.from_mask(10, np.ones((60, 40), bool))
+    dress = DrawnInstance.from_mask(10, np.ones((60, 40), bool))
     return Comparison(image_id, photo, [dress], [], note)
 
 
@@ -73,7 +73,7 @@ def page_of(report: Report, tmp_path: Path) -> str:
 class BalanceChecker(HTMLParser):
     """Fails on a tag closed out of turn."""
 
-    VOID = frozenset({"meta", "img", "path", "circle"})
+    VOID = frozenset({"meta", "img"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class TestPage:
         page = page_of(report, tmp_path)
         assert page.count("data:image/jpeg;base64,") == 1
         assert "a.jpg · score 0.5" in page
-        assert "no pictures asked for" in page_of(dataclasses.replace(report, pictures=[]), tmp_path)
+        assert "No pictures requested" in page_of(dataclasses.replace(report, pictures=[]), tmp_path)
 
     def test_figures_are_in_the_page(self, report: Report, tmp_path: Path):
         Image.new("RGB", (4, 4)).save(tmp_path / "precision_recall.png")
@@ -148,7 +148,7 @@ class TestPage:
         many = dataclasses.replace(report, decode_report={"counts": {}, "faults": [fault] * 53})
         assert "and 3 more in data/decoded/report.json" in page_of(many, tmp_path)
 
-    def test_no_faults_are_told_too(self, report: Report, tmp_path: Path):
+    def test_no_faults_are_reported_too(self, report: Report, tmp_path: Path):
         clean = dataclasses.replace(report, decode_report={"counts": {"rows": 4}, "faults": []})
         assert "Nothing was dropped or repaired." in page_of(clean, tmp_path)
 
@@ -161,71 +161,42 @@ class TestPage:
             write_report(tmp_path / "report.html", report)
 
 
-class TestHistory:
-    def test_epochs_count_on_over_stages(self, report: Report):
-        history = read_history(report.heads, report.finetuned)
-        assert history.stages == (("heads", 2), ("finetuned", 5))
-        assert history.values["loss"] == [3, 2.5, 2, 1.5, 1]
-        assert history.best_epoch == 4
-
-    def test_a_stage_that_counts_from_one_is_counted_on(self, report: Report, tmp_path: Path):
-        second = write_stage(tmp_path / "again", ["1,b,1,2,1", "2,b,1,1,1"], '{"best_epoch": 2}')
-        assert read_history(report.heads, second).best_epoch == 4
-
-    def test_without_a_summary_the_lowest_validation_loss_is_the_best(self, report: Report):
-        (report.finetuned / "summary.json").unlink()
-        assert read_history(report.heads, report.finetuned).best_epoch == 4
-
-    def test_a_diverged_loss_is_a_gap(self, tmp_path: Path):
-        directory = write_stage(tmp_path / "run", ["1,run,3,nan,1", "2,run,inf,,1", "3,run,1,nan,1"])
-        history = read_history(directory)
-        assert history.values["loss"] == [3, None, 1]
-        assert history.values["val_loss"] == [None, None, None]
-        assert history.best_epoch is None
-
-
 class TestCharts:
-    @pytest.mark.parametrize(
-        ("low", "high", "ticks"),
-        [
-            (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
-            (0, 3.1, [0, 1, 2, 3, 4]),
-            (0, 0.001, [0, 0.0002, 0.0004, 0.0006, 0.0008, 0.001]),
-            (-1, 1, [-1, -0.5, 0, 0.5, 1]),
-            (0, 0, [0, 0.2]),
-        ],
-    )
-    def test_ticks_are_round_and_enclose(self, low: float, high: float, ticks: list[float]):
-        assert nice_ticks(low, high) == ticks
-
-    @pytest.mark.parametrize(
-        ("epochs", "ticks"),
-        [
-            (1, [1]),
-            (3, [1, 2, 3]),
-            (10, [1, 2, 4, 6, 8, 10]),
-            (22, [1, 5, 10, 15, 22]),
-            (25, [1, 5, 10, 15, 20, 25]),
-        ],
-    )
-    def test_the_last_epoch_has_a_tick(self, epochs: int, ticks: list[int]):
-        assert epoch_ticks(epochs) == ticks
+    def test_the_same_curves_give_the_same_bytes(self):
+        lines = [Line("loss", {1: 1.0, 2: 0.5}, "#000000")]
+        assert svg_bytes(curve_figure(lines)) == svg_bytes(curve_figure(lines))
 
     def test_a_gap_breaks_the_line(self):
-        chart = line_chart([Line("loss", [1.0, None, 2.0], "training")], "loss")
-        path = re.search(r'<path class="training" d="([^"]*)"', chart)
-        assert path is not None
-        assert path[1].count("M") == 2
-        assert "L" not in path[1]
-        assert chart.count("<circle") == 2
+        """A whole line is one move and two strokes; around a gap there are two moves and no stroke."""
 
-    def test_one_epoch_is_a_point_in_the_middle(self):
-        """44 units at the left and 10 at the right of 360 leave 306: the middle is 44 + 153."""
-        assert 'cx="197.0"' in line_chart([Line("loss", [1.0], "training")], "loss")
+        def path_of(points: dict[int, float]) -> str:
+            svg = svg_bytes(curve_figure([Line("loss", points, "#123456")])).decode()
+            paths = re.findall(r'<path d="([^"]*)"[^>]*style="[^"]*stroke: #123456', svg)
+            return max(paths, key=len)
 
-    def test_nothing_recorded_is_said(self):
-        assert "nothing recorded" in line_chart([Line("loss", [None, None], "training")], "loss")
-        assert "nothing recorded" in line_chart([], "loss")
+        whole, broken = path_of({1: 1.0, 2: 1.5, 3: 2.0}), path_of({1: 1.0, 2: np.nan, 3: 2.0, 4: 1.0})
+        assert (whole.count("M"), whole.count("L")) == (1, 2)
+        assert (broken.count("M"), broken.count("L")) == (2, 1)
+
+    def test_epochs_on_the_axis_are_whole(self):
+        axes = curve_figure([Line("loss", {1: 1.0, 2: 0.5}, "#000000")]).axes[0]
+        assert all(tick == int(tick) for tick in axes.get_xticks())
+
+    @pytest.mark.parametrize("points", [{1: 1.0}, {1: np.nan}, {}])
+    def test_one_point_or_none_is_drawn(self, points: dict[int, float]):
+        assert svg_bytes(curve_figure([Line("loss", points, "#000000")])).startswith(b"<?xml")
+
+    def test_stage_boundary_and_best_epoch_are_marked(self, report: Report):
+        """Two epochs of heads: the boundary is at 2.5; the best epoch is 4."""
+        history = join_histories(report.heads, report.finetuned)
+        (axes,) = history_figure(history, "loss").axes
+        training, validation, boundary, best = axes.get_lines()
+        assert (training.get_label(), validation.get_label()) == ("training", "validation")
+        assert (boundary.get_xdata()[0], best.get_xdata()[0]) == (2.5, 4)
+
+    def test_every_loss_of_the_history_has_its_axes(self, report: Report):
+        history = join_histories(report.heads, report.finetuned)
+        assert [axes.get_title() for axes in losses_figure(history).axes] == ["loss"]
 
 
 class TestTables:
@@ -239,21 +210,27 @@ class TestTables:
             (float("nan"), "\N{EN DASH}"),
             (True, "True"),
             ([0.5, 1], "0.500, 1"),
-            ("<b>", "&lt;b&gt;"),
+            ("dress", "dress"),
         ],
     )
-    def test_figures(self, value: object, text: str):
-        assert figure(value) == text
+    def test_numbers(self, value: object, text: str):
+        assert number_text(value) == text
 
-    def test_no_figures(self):
-        assert "none" in figure_table({})
+    def test_no_thresholds(self, report: Report, tmp_path: Path):
+        assert '<p class="quiet">none</p>' in page_of(dataclasses.replace(report, thresholds={}), tmp_path)
 
-    def test_bars_belong_to_fractions_only(self):
-        table = category_table(
-            pd.DataFrame({"category": [1], "truths": [1], "mask_ap": [0.25], "box_ap": [np.nan]})
-        )
-        assert table.count("class=bar") == 1
-        assert "width:25%" in table
+    def test_bars_belong_to_fractions_only(self, report: Report, tmp_path: Path):
+        table = pd.DataFrame({"category": [1], "truths": [1], "mask_ap": [0.25], "box_ap": [np.nan]})
+        page = page_of(dataclasses.replace(report, categories=table), tmp_path)
+        assert page.count('class="bar"') == 1
+        assert "width:25%" in page
+
+    def test_tables_of_the_error_analysis_are_shown_under_their_titles(self, report: Report, tmp_path: Path):
+        assert "Error analysis" not in page_of(report, tmp_path)
+        tables = {"TIDE <errors>": pd.DataFrame({"error": ["missed"], "delta_ap": [0.125]})}
+        page = page_of(dataclasses.replace(report, tables=tables), tmp_path)
+        assert page.index("<h2>Error analysis</h2>") < page.index("<h3>TIDE &lt;errors&gt;</h3>")
+        assert "missed" in page and "0.125" in page
 
 
 class TestPictures:

@@ -1,15 +1,13 @@
-"""The tables behind the plots, as CSV: categories, confusions, thresholds, precision over recall, losses."""
+"""The tables behind the plots, as CSV: categories, confusions, thresholds, precision over recall."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fashionseg.errors import UserError
 from fashionseg.metrics.calibration import Calibration
 from fashionseg.metrics.coco import AveragePrecision
 from fashionseg.metrics.competition import MatchTable, label_scores
@@ -97,26 +95,6 @@ def precision_recall(mask: AveragePrecision) -> pd.DataFrame:
     has_truths = mask.precision50[0] > -1
     curve = mask.precision50[:, has_truths].mean(axis=1) if has_truths.any() else np.zeros(0)
     return pd.DataFrame({"recall": np.arange(len(curve)) / 100, "precision": curve})
-
-
-def losses(*folders: Path) -> pd.DataFrame:
-    """`history.csv` of the training stages one after the other, epochs counted on from 1.
-
-    Raises:
-        UserError: a history is missing or is not a table with a row.
-    """
-    parts = []
-    for folder in folders:
-        path = folder / "history.csv"
-        try:
-            parts.append(pd.read_csv(path))
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file") from None
-        except (ValueError, csv.Error) as error:
-            raise UserError(f"{path}: not readable as CSV: {error}") from None
-    joined = pd.concat(parts, ignore_index=True)
-    joined["epoch"] = np.arange(1, len(joined) + 1)
-    return joined
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -1,18 +1,27 @@
-"""The same tables as pictures; the same tables give the same bytes (no date, no version in the files)."""
+"""All plots: of tables, losses and curves. The same input gives the same bytes (no date, no version in the files)."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from fashionseg.history import VALIDATION, History
 from fashionseg.metrics.tables import NOTHING_NAME
 from fashionseg.taxonomy import Taxonomy
 
+# As in the key of the page's losses (templates/style.css).
+TRAINING_COLOUR, VALIDATION_COLOUR, BEST_COLOUR, STAGE_COLOUR = "#2563eb", "#d9480f", "#0b8a4b", "#6b6b76"
 _DPI = 110
+_SMALL = (3.6, 2.1)  # inches; a page shows several in a row
 
 
 def confusion_figure(confusion: pd.DataFrame, taxonomy: Taxonomy) -> Figure:
@@ -74,9 +83,19 @@ def category_figure(categories: pd.DataFrame) -> Figure:
     return figure
 
 
-def losses_figure(losses: pd.DataFrame) -> Figure:
-    """Training and validation losses over epochs, one small axes for each."""
-    names = [name for name in losses.columns if name.endswith("loss") and not name.startswith("val_")]
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A curve over epochs: value by epoch, NaN for a gap."""
+
+    label: str
+    points: Mapping[int, float]
+    colour: str
+    dashed: bool = False
+
+
+def losses_figure(history: History) -> Figure:
+    """Training and validation losses over the epochs of all stages, one axes for each loss."""
+    names = history.losses
     columns = max(min(len(names), 3), 1)
     rows = max(-(-len(names) // columns), 1)
     figure = Figure(figsize=(4.0 * columns, 2.8 * rows), layout="constrained")
@@ -84,19 +103,64 @@ def losses_figure(losses: pd.DataFrame) -> Figure:
     for axes in every[len(names) :]:
         axes.set_axis_off()
     for axes, name in zip(every, names, strict=False):
-        axes.plot(losses["epoch"], losses[name], label="training")
-        if f"val_{name}" in losses:
-            axes.plot(losses["epoch"], losses[f"val_{name}"], label="validation")
+        _draw_history(axes, history, name)
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("epoch")
-        axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     return figure
+
+
+def history_figure(history: History, column: str) -> Figure:
+    """One column of the history, training and validation, as a small chart."""
+    figure = Figure(figsize=_SMALL, layout="constrained")
+    _draw_history(figure.subplots(), history, column)
+    return figure
+
+
+def curve_figure(lines: Sequence[Line]) -> Figure:
+    """Curves of several runs as a small chart."""
+    figure = Figure(figsize=_SMALL, layout="constrained")
+    _draw_lines(figure.subplots(), lines)
+    return figure
+
+
+def _draw_history(axes: Axes, history: History, column: str) -> None:
+    validation = VALIDATION + column
+    lines = [Line("training", history.curve(column), TRAINING_COLOUR)]
+    if validation in history.epochs:
+        lines.append(Line("validation", history.curve(validation), VALIDATION_COLOUR))
+    _draw_lines(axes, lines)
+    for _, last in history.stages[:-1]:
+        axes.axvline(last + 0.5, color=STAGE_COLOUR, linewidth=1, linestyle=(0, (3, 3)))
+    if history.best_epoch is not None:
+        axes.axvline(history.best_epoch, color=BEST_COLOUR, linewidth=1.4)
+
+
+def _draw_lines(axes: Axes, lines: Sequence[Line]) -> None:
+    for line in lines:
+        style = (0, (4, 3)) if line.dashed else "-"
+        epochs, values = list(line.points), list(line.points.values())
+        axes.plot(
+            epochs, values, label=line.label, color=line.colour, linestyle=style, marker="o", markersize=3
+        )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    axes.grid(axis="y", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
     """A PNG without the metadata that matplotlib adds."""
     figure.savefig(path, dpi=_DPI, format="png", metadata={"Software": None})
+
+
+def svg_bytes(figure: Figure) -> bytes:
+    """An SVG for a page, sharp at any size; text stays text."""
+    buffer = io.BytesIO()
+    # Without a salt of its own, matplotlib draws the ids in the file at random.
+    with matplotlib.rc_context({"svg.hashsalt": "fashionseg", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
 
 
 def _one(x: str, y: str, title: str) -> tuple[Figure, Axes]:

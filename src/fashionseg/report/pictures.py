@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fashionseg.storage.atomic import atomic_directory
-from fashionseg.visualize import Instance, jpeg_bytes, side_by_side, write_png
+from fashionseg.visualize import DrawnInstance, jpeg_bytes, side_by_side, write_png
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +22,8 @@ class Comparison:
 
     image_id: str
     photo: np.ndarray
-    truths: list[Instance]
-    predictions: list[Instance]
+    truths: list[DrawnInstance]
+    predictions: list[DrawnInstance]
     note: str = ""
 
 

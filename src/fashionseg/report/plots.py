@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
+from fashionseg.history import History
 from fashionseg.metrics import tables
 from fashionseg.metrics.evaluate import Evaluation, category_table
 from fashionseg.report import figures
@@ -13,7 +12,7 @@ from fashionseg.storage.atomic import atomic_directory
 from fashionseg.taxonomy import Taxonomy
 
 
-def write_plots(folder: Path, evaluation: Evaluation, losses: pd.DataFrame, taxonomy: Taxonomy) -> None:
+def write_plots(folder: Path, evaluation: Evaluation, history: History, taxonomy: Taxonomy) -> None:
     """Replaces `folder` by tables (CSV) and figures (PNG)."""
     categories = category_table(evaluation, taxonomy)
     confusion = tables.confusion(evaluation.outcomes, taxonomy)
@@ -25,14 +24,14 @@ def write_plots(folder: Path, evaluation: Evaluation, losses: pd.DataFrame, taxo
         "score_threshold": score_curve,
         "threshold_grid": tables.threshold_grid(evaluation.calibration),
         "precision_recall": precision_recall,
-        "losses": losses,
+        "losses": history.epochs,
     }
     drawn = {
         "per_category": figures.category_figure(categories),
         "confusion": figures.confusion_figure(confusion, taxonomy),
         "score_threshold": figures.score_figure(score_curve),
         "precision_recall": figures.precision_recall_figure(precision_recall),
-        "losses": figures.losses_figure(losses),
+        "losses": figures.losses_figure(history),
     }
     with atomic_directory(folder) as temporary:
         for name, table in written.items():

@@ -29,6 +29,7 @@ from fashionseg.detections.photos import Photo, pair_photos
 from fashionseg.detections.store import Detections, read_detections
 from fashionseg.detections.thresholds import write_thresholds
 from fashionseg.errors import UserError
+from fashionseg.history import HISTORY_FILE, join_histories
 from fashionseg.metrics.competition import photo_scores
 from fashionseg.metrics.evaluate import (
     Evaluation,
@@ -36,14 +37,13 @@ from fashionseg.metrics.evaluate import (
     evaluate_photos,
     metrics,
 )
-from fashionseg.metrics.tables import losses
 from fashionseg.metrics.truths import read_truths
 from fashionseg.params import PARAMS_FILE, load_params
 from fashionseg.report import Comparison, Report, write_pictures, write_report
 from fashionseg.report.plots import write_plots
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.taxonomy import competition_taxonomy, parse_class_id
-from fashionseg.visualize import Instance
+from fashionseg.visualize import DrawnInstance
 
 
 def main() -> None:
@@ -71,7 +71,7 @@ def main() -> None:
         thresholds = evaluation.calibration.final
         _write_json(figures, reports / "metrics.json")
         write_thresholds(thresholds, reports / "thresholds.json")
-        history = losses(arguments.heads, arguments.finetuned)
+        history = join_histories(arguments.heads, arguments.finetuned)
         write_plots(reports / "plots", evaluation, history, taxonomy)
         shown = choose_photos(detections.photos, photos, params.evaluate.pictures)
         comparisons = compare(shown, detections.photos, photos, evaluation, arguments.decoded)
@@ -88,7 +88,7 @@ def main() -> None:
             figures=sorted((reports / "plots").glob("*.png")),
         )
         write_report(reports / "report.html", report)
-        run.log_histories(arguments.heads / "history.csv", arguments.finetuned / "history.csv")
+        run.log_histories(arguments.heads / HISTORY_FILE, arguments.finetuned / HISTORY_FILE)
         run.log_reports(reports)
     say(
         f"evaluate: competition score {figures['competition_score']:.4f} out of fold, mask AP50 "
@@ -124,7 +124,7 @@ def compare(
             image_id=ids[number],
             photo=decode_jpeg(source[number].jpeg),
             truths=[
-                Instance.from_runs(
+                DrawnInstance.from_runs(
                     int(category), parse_rle(text, *FRAME), FRAME, attributes=_attributes(class_id)
                 )
                 for category, class_id, text in zip(
@@ -132,7 +132,8 @@ def compare(
                 )
             ],
             predictions=[
-                Instance.from_runs(its.category, to_runs(its.mask), FRAME, its.score) for its in instances
+                DrawnInstance.from_runs(its.category, to_runs(its.mask), FRAME, its.score)
+                for its in instances
             ],
             note=f"score {scores[place]:.2f}",
         )

@@ -11,6 +11,7 @@ from fashionseg import tracking
 from fashionseg.console import say
 from fashionseg.data.loader import TrainingBatches, validation_batches
 from fashionseg.data.splits import read_split
+from fashionseg.history import HISTORY_FILE, SUMMARY_FILE, read_history
 from fashionseg.model.folder import save_network
 from fashionseg.params import Params, Train, TrainingStage, to_dict
 from fashionseg.storage.atomic import atomic_write
@@ -24,8 +25,6 @@ from fashionseg.training.state import TrainingState
 if TYPE_CHECKING:
     from fashionseg.model.api import Network
 
-HISTORY_FILE = "history.csv"
-SUMMARY_FILE = "summary.json"
 CODE = ("data", "model", "ops", "training")  # a state of other code is not resumed
 
 
@@ -115,5 +114,4 @@ def _deciding_params(params: Params, stage: str) -> dict[str, Any]:
 
 def read_history_length(directory: Path) -> int:
     """Epochs in the history of a training stage's folder."""
-    lines = (directory / HISTORY_FILE).read_text(encoding="utf-8").splitlines()
-    return len(lines) - 1
+    return len(read_history(directory / HISTORY_FILE))

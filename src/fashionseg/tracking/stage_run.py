@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import math
 import os
 import re
 import sys
@@ -63,15 +63,20 @@ class StageRun:
 
         A stage that DVC took from its cache logged nothing in this run; the tag `history.from_cache` names it.
         """
+        from fashionseg.history import read_history  # imports pandas, which other stages' tracking spares
+
         live = {record["stage"] for record in self._journal.records() if record["kind"] == "metrics"}
         from_cache = []
         for name, stage, path in (("heads", "train_heads", heads), ("finetune", "finetune", finetuned)):
-            for row in _read_history(path):
-                step = int(row.pop("epoch"))
+            if not path.exists():
+                continue
+            for row in read_history(path).to_dict("records"):
+                step = int(row["epoch"])
                 # By name and step alone: the file may hold a rounded value of what was logged live.
                 known = {key for key, known_step, _ in self._logged if known_step == step}
-                self.log_metrics({key: value for key, value in row.items() if key not in known}, step)
-            if stage not in live and path.exists():
+                missing = {str(key): its for key, its in row.items() if key not in known and not _is_nan(its)}
+                self.log_metrics(missing, step)
+            if stage not in live:
                 from_cache.append(name)
         if self._stage == CACHE:
             from_cache.append("evaluate")
@@ -193,24 +198,9 @@ def _has_finished(journal: Journal, stage: str) -> bool:
     )
 
 
-def _read_history(path: Path) -> list[dict[str, Any]]:
-    """Rows of a `history.csv`: `epoch` and every column that holds numbers."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [
-        {key: float(value) for key, value in row.items() if key and _is_number_text(value)} for row in rows
-    ]
-
-
 def _is_number(value: Any) -> bool:
     return hasattr(value, "__float__") and not isinstance(value, bool)
 
 
-def _is_number_text(text: str | None) -> bool:
-    try:
-        float(text or "")
-    except ValueError:
-        return False
-    return True
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)

@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 
 from fashionseg.data.rle import runs_box, runs_to_mask
+from fashionseg.taxonomy import competition_taxonomy
 
-FIRST_PART = 27  # categories 27 to 45 are parts, which lie inside garments
+_PART_GROUPS = frozenset({"garment parts", "closures", "decorations"})  # these lie inside garments
 
 
 @dataclass(frozen=True, eq=False)
-class Instance:
+class DrawnInstance:
     """A mask in its box, free of any resolution, so that it can be drawn on the photo at any size.
 
     `mask` bool [h, w] spans `box`, (y1, x1, y2, x2) as fractions 0 to 1 of the photo's height and width
@@ -29,7 +30,7 @@ class Instance:
     @classmethod
     def from_mask(
         cls, category: int, mask: np.ndarray, score: float | None = None, attributes: tuple[int, ...] = ()
-    ) -> Instance:
+    ) -> DrawnInstance:
         """From a mask [H, W] that spans the whole photo, at any resolution.
 
         Raises:
@@ -51,7 +52,7 @@ class Instance:
         frame_hw: tuple[int, int],
         score: float | None = None,
         attributes: tuple[int, ...] = (),
-    ) -> Instance:
+    ) -> DrawnInstance:
         """From runs [n, 2] in a frame of `frame_hw` pixels that spans the whole photo.
 
         The competition's 512 x 512 frame does not keep the aspect ratio; drawing stretches the mask back.
@@ -68,7 +69,8 @@ class Instance:
 
     @property
     def is_part(self) -> bool:
-        return self.category >= FIRST_PART
+        groups = competition_taxonomy().category_groups
+        return self.category < len(groups) and groups[self.category] in _PART_GROUPS
 
     def raster(self, height: int, width: int, smoothing: float = 0.0) -> tuple[np.ndarray, int, int]:
         """The mask on a picture of `height` x `width` pixels: (bool crop, its top row, its left column).
@@ -92,10 +94,10 @@ class Instance:
         return (crop if crop.any() else np.ones_like(crop)), top, left
 
 
-def in_drawing_order(instances: list[Instance]) -> list[Instance]:
+def in_drawing_order(instances: list[DrawnInstance]) -> list[DrawnInstance]:
     """Large before small and garments before the parts that lie on them, so that nothing is hidden."""
 
-    def area(instance: Instance) -> float:
+    def area(instance: DrawnInstance) -> float:
         y1, x1, y2, x2 = instance.box
         return float(instance.mask.mean()) * (y2 - y1) * (x2 - x1)
 

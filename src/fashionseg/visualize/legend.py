@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from fashionseg.visualize.colours import INK, Colour, category_colour
-from fashionseg.visualize.instance import Instance
+from fashionseg.visualize.instance import DrawnInstance
 from fashionseg.visualize.text import attribute_names, category_name, fitted, font, short_name
 
 PAGE: Colour = (250, 250, 250)
@@ -14,7 +14,7 @@ TEXT: Colour = (39, 39, 42)
 QUIET: Colour = (113, 113, 122)
 
 
-def legend(instances: list[Instance], width: int, text_height: int = 15) -> np.ndarray:
+def legend(instances: list[DrawnInstance], width: int, text_height: int = 15) -> np.ndarray:
     """A strip uint8 [h, width, 3] that names what the picture shows; says so where it shows nothing.
 
     `text_height` in pixels sets the size of everything in it.
@@ -57,6 +57,6 @@ def _flow(needed: list[int], margin: int, width: int) -> list[tuple[int, int]]:
     return places
 
 
-def _attribute_lines(instances: list[Instance]) -> list[str]:
+def _attribute_lines(instances: list[DrawnInstance]) -> list[str]:
     described = sorted({(i.category, i.attributes) for i in instances if i.attributes})
     return [f"{short_name(category)}: {attribute_names(attributes)}" for category, attributes in described]

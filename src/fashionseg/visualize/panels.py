@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.visualize.colours import category_colour
 from fashionseg.visualize.drawing import display_size, paint, resize_photo
-from fashionseg.visualize.instance import Instance, in_drawing_order
+from fashionseg.visualize.instance import DrawnInstance, in_drawing_order
 from fashionseg.visualize.legend import PAGE, TEXT, legend
 from fashionseg.visualize.tags import Tag, draw_tags
 from fashionseg.visualize.text import fitted, font, short_name
@@ -21,7 +21,7 @@ LONGEST_SIDE = 2048  # of one outlined photo
 LONGEST_PANEL_SIDE = 800
 
 
-def outline(photo: np.ndarray, instances: list[Instance], with_legend: bool = True) -> np.ndarray:
+def outline(photo: np.ndarray, instances: list[DrawnInstance], with_legend: bool = True) -> np.ndarray:
     """The photo with every instance outlined, filled lightly and named, and a legend below.
 
     Args:
@@ -38,7 +38,7 @@ def outline(photo: np.ndarray, instances: list[Instance], with_legend: bool = Tr
 
 
 def side_by_side(
-    photo: np.ndarray, truths: list[Instance], predictions: list[Instance], title: str = ""
+    photo: np.ndarray, truths: list[DrawnInstance], predictions: list[DrawnInstance], title: str = ""
 ) -> np.ndarray:
     """Photo | truth | prediction under captions and a title, one legend for both.
 
@@ -63,7 +63,7 @@ def side_by_side(
     return np.concatenate([*above, row, below])
 
 
-def draw_instances(photo: np.ndarray, instances: list[Instance], height: int, width: int) -> np.ndarray:
+def draw_instances(photo: np.ndarray, instances: list[DrawnInstance], height: int, width: int) -> np.ndarray:
     """The photo at `height` x `width` pixels with its instances and their tags, uint8 [height, width, 3]."""
     picture = resize_photo(photo, height, width)
     # Stairs of a mask enlarged k times are k pixels high: half of that rounds them, and keeps a one-pixel strap.
@@ -104,12 +104,12 @@ def _legend_height(height: int, width: int) -> int:
     return max(15, round(1.1 * _text_height(height, width)))
 
 
-def _tag_text(instance: Instance) -> str:
+def _tag_text(instance: DrawnInstance) -> str:
     name = short_name(instance.category)
     return name if instance.score is None else f"{name} {instance.score:.2f}"
 
 
-def _caption(word: str, instances: list[Instance]) -> str:
+def _caption(word: str, instances: list[DrawnInstance]) -> str:
     return f"{word} · {len(instances)} {'instance' if len(instances) == 1 else 'instances'}"
 
 
