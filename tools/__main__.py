@@ -9,7 +9,7 @@ from fashionseg.cli import run_command
 from fashionseg.console import exit_code
 
 COMMANDS = {
-    "audit": "write the SBOM of the locked packages and report their known vulnerabilities",
+    "audit": "write the SBOM of the locked packages and look up their known vulnerabilities",
     "bench": "measure how fast the parts are against their targets",
     "bench-street": "train our Mask R-CNN and torchvision's on the same photos for the same minutes",
     "parity": "compare the model with stored outputs of Matterport's code",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from tools.__main__ import main
-from tools.audit.lock_file import Package, read_lock
-from tools.audit.weaknesses import Finding, read_answer
+from tools.audit.sbom import read_lock
+from tools.audit.vulnerabilities import Finding, parse_answer
 
 from fashionseg.errors import UserError
 
@@ -24,7 +24,7 @@ def locked(project: Path, repo: Path) -> Path:
 
 
 def test_the_sbom_holds_every_locked_package_with_version_and_hashes(locked: Path, capsys) -> None:
-    """Held against the locks as text, not as our reader reads them."""
+    """Compared with the text of the locks, without our reader."""
     assert main(["audit", "--sbom-only"]) == 0
     path = locked / ".fashionseg" / "sbom.json"
     components = json.loads(path.read_text())["components"]
@@ -73,17 +73,22 @@ def test_a_lock_is_read_by_name_version_and_hash(tmp_path: Path) -> None:
         f"# made by make lock\nFoo_Bar[s3]==1.0 ; python_version < '4' \\\n    --hash=sha256:{one} \\\n"
         f"    --hash=sha256:{other}\nb==2\\\n    --hash=sha256:{one}\n"
     )
-    assert read_lock(path) == [Package("foo-bar", "1.0", (one, other)), Package("b", "2", (one,))]
+    packages = read_lock(path)
+    assert list(packages) == ["pkg:pypi/foo-bar@1.0", "pkg:pypi/b@2"]
+    hashes = [sorted(its.content for its in package.hashes) for package in packages.values()]
+    assert hashes == [[one, other], [one]]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "expected packages, got none"),
-        ("foo==1.0\n", "foo==1.0: expected a hash, got none"),
-        ("foo>=1.0\n", "line 1: expected NAME==VERSION"),
-        ("-r other.lock\n", "line 1: expected NAME==VERSION"),
-        ("foo==1.0 \\\n    --hash=md5:00\n", "line 2: expected"),
+        ("foo==1.0\n", "expected NAME==VERSION --hash=sha256:..., got 'foo==1.0'"),
+        ("foo>=1.0 --hash=sha256:00\n", "expected NAME==VERSION"),
+        ("foo --hash=sha256:00\n", "expected NAME==VERSION"),
+        ("foo==1.0,<2 --hash=sha256:00\n", "expected NAME==VERSION"),
+        ("-r other.lock\n", "expected NAME==VERSION"),
+        ("foo==1.0 \\\n    --hash=md6:00\n", "expected NAME==VERSION"),
     ],
 )
 def test_a_lock_without_hashes_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -92,8 +97,12 @@ def test_a_lock_without_hashes_is_refused(tmp_path: Path, text: str, message: st
         read_lock(tmp_path / "cpu.lock")
 
 
-WEAK = {"name": "foo", "version": "1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2"], "aliases": []}]}
-WELL = {"name": "bar", "version": "1", "vulns": []}
+VULNERABLE = {
+    "name": "foo",
+    "version": "1",
+    "vulns": [{"id": "PYSEC-1", "fix_versions": ["2"], "aliases": []}],
+}
+CLEAN = {"name": "bar", "version": "1", "vulns": []}
 UNKNOWN = {"name": "baz", "skip_reason": "Dependency not found"}
 
 
@@ -102,11 +111,11 @@ def answer(*dependencies: dict) -> str:
 
 
 def test_answers_of_the_service() -> None:
-    assert read_answer(answer(WELL), "") == Finding()
-    assert read_answer(answer(WEAK, WELL), "") == Finding(("foo 1: PYSEC-1, mended in 2",))
-    assert read_answer(answer(WELL, UNKNOWN), "") == Finding(unknown=("baz",))
+    assert parse_answer(answer(CLEAN), "") == Finding()
+    assert parse_answer(answer(VULNERABLE, CLEAN), "") == Finding(("foo 1: PYSEC-1, fixed in 2",))
+    assert parse_answer(answer(CLEAN, UNKNOWN), "") == Finding(unknown=("baz",))
     assert (
-        read_answer("", "Traceback\n  ...\nConnectionError: no route\n").failure
+        parse_answer("", "Traceback\n  ...\nConnectionError: no route\n").failure
         == "ConnectionError: no route"
     )
 
@@ -114,16 +123,16 @@ def test_answers_of_the_service() -> None:
 @pytest.mark.parametrize(
     ("finding", "status", "line"),
     [
-        (Finding(), 0, "no known weakness"),
-        (Finding(("foo 1: PYSEC-1, mended in 2",)), 1, "foo 1: PYSEC-1"),
-        (Finding(unknown=("baz",)), 2, "the service says nothing about 1 of"),
-        (Finding(failure="ConnectionError"), 2, "no word about weaknesses: ConnectionError"),
+        (Finding(), 0, "no known vulnerability"),
+        (Finding(("foo 1: PYSEC-1, fixed in 2",)), 1, "foo 1: PYSEC-1"),
+        (Finding(unknown=("baz",)), 2, "the service does not know 1 of"),
+        (Finding(failure="ConnectionError"), 2, "vulnerabilities not looked up: ConnectionError"),
     ],
 )
-def test_the_sbom_is_written_whatever_the_service_says(
+def test_the_sbom_is_written_whatever_the_service_answers(
     locked: Path, monkeypatch: pytest.MonkeyPatch, capsys, finding: Finding, status: int, line: str
 ) -> None:
-    monkeypatch.setattr("tools.audit.weaknesses.ask_service", lambda lock: finding)
+    monkeypatch.setattr("tools.audit.vulnerabilities.find_vulnerabilities", lambda lock: finding)
     assert main(["audit"]) == status
     assert (locked / ".fashionseg" / "sbom.json").is_file()
     captured = capsys.readouterr()
@@ -134,13 +143,13 @@ def test_the_sbom_is_written_whatever_the_service_says(
 
 
 def test_no_connection_is_one_line(locked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pip-audit itself, sent to a port where nobody listens."""
-    from tools.audit.weaknesses import ask_service
+    """pip-audit itself, with a proxy on a port where nothing listens."""
+    from tools.audit.vulnerabilities import find_vulnerabilities
 
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
-    finding = ask_service(locked / "requirements" / "uv.lock")
+    finding = find_vulnerabilities(locked / "requirements" / "uv.lock")
     assert finding.failure is not None
     assert "\n" not in finding.failure

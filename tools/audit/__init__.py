@@ -1,1 +1,1 @@
-"""What the locked requirements are (an SBOM), and what is known against them."""
+"""The locked requirements: their software bill of materials and their known vulnerabilities."""
