@@ -1,1 +1,1 @@
-"""`make bench`: how fast the parts are, each beside its target and beside another way to do the same work."""
+"""`make bench`: speed of the parts, each compared with its target and with another way to do the same work."""

@@ -1,6 +1,6 @@
-"""Training for a given time instead of a number of epochs: two codes on one machine get the same minutes.
+"""Training for a given time instead of a number of epochs: two implementations on one machine get the same minutes.
 
-The clock runs while steps run. Compiling, choosing kernels, writing the state and starting up do not count, for either.
+Only the time of steps counts; compiling, kernel selection, writing the state and start-up do not, for either.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from fashionseg.storage.atomic import atomic_directory
 
 PROGRESS = "progress.json"
 
-_LAP_SECONDS = 5.0  # the learning rate is set anew, the device waited for, and the clock looked at
+_LAP_SECONDS = 5.0  # after a lap: wait for the device, read the clock, set the learning rate
 _MAX_LAP = 200
 _SAVE_SECONDS = 120.0
-_UNCOUNTED_STEPS = 3  # the first ones of a process compile and choose kernels
-_SAY_SECONDS = 30.0
+_UNCOUNTED_STEPS = 3  # the first steps of a process compile and select kernels
+_REPORT_SECONDS = 30.0
 
 
 class Trained(Protocol):
-    """What is trained by the clock."""
+    """A training that can run some steps and store its state."""
 
     def lap(self, steps: int, learning_rate: float) -> float:
-        """Runs steps, waits for the device; returns the mean loss."""
+        """Runs steps and waits for the device; returns the mean loss."""
 
     def save(self, folder: Path) -> None:
         """Writes weights and the optimizer's state."""
@@ -41,7 +41,7 @@ class Trained(Protocol):
 
 @dataclass
 class Progress:
-    """What is done: `seconds` of the clock, `steps` in them, and `uncounted_steps` beside it."""
+    """Training so far: counted `seconds` and `steps`, and `uncounted_steps`."""
 
     seconds: float = 0.0
     steps: int = 0
@@ -50,13 +50,13 @@ class Progress:
 
     @classmethod
     def read(cls, folder: Path) -> Progress:
-        """As left by `train_by_the_clock`; nothing done where there is none."""
+        """As written by `train_by_the_clock`; zeros if there is no file."""
         path = folder / PROGRESS
         return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else cls()
 
 
 def learning_rate(peak: float, share: float, warmup_share: float) -> float:
-    """At `share` (0 to 1) of the time: linear warm-up from a hundredth of `peak`, then a cosine down to 0."""
+    """Rate at `share` (0 to 1) of the time: linear warm-up from a hundredth of `peak`, then a cosine down to 0."""
     share = min(max(share, 0.0), 1.0)
     if share < warmup_share:
         return peak * (0.01 + 0.99 * share / warmup_share)
@@ -64,7 +64,7 @@ def learning_rate(peak: float, share: float, warmup_share: float) -> float:
 
 
 def lap_length(progress: Progress, budget: float) -> int:
-    """Steps of the next lap: some seconds' worth, and at the end no more than fit."""
+    """Steps of the next lap: some seconds' worth, and no more than fit into `budget`."""
     if progress.steps == 0:
         return 1
     seconds_a_step = progress.seconds / progress.steps
@@ -81,14 +81,15 @@ def train_by_the_clock(
     deadline: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> Progress:
-    """Trains until the time is used up or the deadline is there; goes on from what lies in `state`.
+    """Trains until `budget` is used up or the deadline is reached; resumes from `state`.
 
     Args:
-        trained: from its start; what is in `state` is put into it.
-        state: folder that is kept up to date.
-        budget: seconds of training in all.
+        trained: freshly initialised; the content of `state` is loaded into it.
+        state: folder of progress and weights, saved every two minutes and at the end.
+        budget: seconds of training in total.
         peak, warmup_share: see `learning_rate`.
-        deadline: of `clock`; a later call goes on. One lap is always run, or calls that only compile would never end.
+        deadline: of `clock`; a later call resumes. At least one lap runs, so that every call makes
+            progress, even one that mostly compiles.
 
     Raises:
         UserError: the loss is no longer finite.
@@ -96,7 +97,7 @@ def train_by_the_clock(
     progress = Progress.read(state)
     if progress.steps:
         trained.load(state)
-        say(f"going on after {progress.seconds:.0f} of {budget:.0f} s, {progress.steps} steps")
+        say(f"resuming after {progress.seconds:.0f} of {budget:.0f} s, {progress.steps} steps")
     if progress.seconds >= budget:
         return progress
     at_start = learning_rate(peak, progress.seconds / budget, warmup_share)
@@ -104,7 +105,7 @@ def train_by_the_clock(
     trained.lap(_UNCOUNTED_STEPS, at_start)
     progress.uncounted_steps += _UNCOUNTED_STEPS
     say(f"first steps: {clock() - begun:.0f} s, not counted")
-    saved = said = clock()
+    saved = reported = clock()
     before = progress.steps
     while progress.seconds < budget and (clock() < deadline or progress.steps == before):
         rate = learning_rate(peak, progress.seconds / budget, warmup_share)
@@ -115,10 +116,10 @@ def train_by_the_clock(
         progress.seconds += now - start
         progress.steps += steps
         if not math.isfinite(progress.loss):
-            raise UserError(f"loss is not finite after {progress.steps} steps; try a lower --learning-rate")
-        if now - said > _SAY_SECONDS:
+            raise UserError(f"loss is not finite after {progress.steps} steps; lower --learning-rate")
+        if now - reported > _REPORT_SECONDS:
             say(f"{progress.seconds:.0f} of {budget:.0f} s, {progress.steps} steps, loss {progress.loss:.3f}")
-            said = now
+            reported = now
         if now - saved > _SAVE_SECONDS:
             _save(trained, state, progress)
             saved = clock()

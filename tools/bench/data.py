@@ -1,4 +1,4 @@
-"""The stage `decode`: masks, photos, and its memory with a long csv."""
+"""The stage `decode`: masks, photos, and memory with a long csv."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _MEGAPIXELS = f"{PHOTO_HW[0] * PHOTO_HW[1] / 1e6:.1f} Mpx"
 
 
 def measure_masks(bench: Bench) -> list[Row]:
-    """Run-length text to an array at training resolution, and the usual way.
+    """Run-length text to an array at training resolution, compared with the usual way.
 
     Raises:
-        AssertionError: the two differ in a pixel.
+        AssertionError: the two masks differ in a pixel.
     """
     texts = make_rles(np.random.default_rng(1), bench.count(140, 4), PHOTO_HW)
     side = (TRAINING_SIDE, TRAINING_SIDE)
@@ -48,7 +48,7 @@ def measure_masks(bench: Bench) -> list[Row]:
             "usual": lambda: [decode_mask_usual(text, PHOTO_HW, side) for text in texts],
         },
         bench.repeats,
-        clock=time.process_time,  # one thread's work, whatever else runs
+        clock=time.process_time,  # one thread's work, independent of other load
     )
     each = 1000 / len(texts)
     on = f"{_MEGAPIXELS} -> {TRAINING_SIDE} px, {np.mean([text.count(' ') // 2 + 1 for text in texts]):.0f} runs"
@@ -68,7 +68,7 @@ def measure_masks(bench: Bench) -> list[Row]:
 
 
 def decode_mask(text: str, hw: tuple[int, int], to_hw: tuple[int, int]) -> np.ndarray:
-    """bool [h, w]: as the stage does it, and on to an array, which it does not need."""
+    """bool [h, w]: as the stage does it, and then to an array, which the stage does not need."""
     return runs_to_mask(resize_runs(parse_rle(text, *hw), hw, to_hw, centre=False), to_hw)
 
 
@@ -83,7 +83,7 @@ def decode_mask_usual(text: str, hw: tuple[int, int], to_hw: tuple[int, int]) ->
 
 
 def measure_photos(bench: Bench) -> list[Row]:
-    """A JPEG read, shrunk to 1024 px and encoded: in one process, and as the stage with a process a core."""
+    """Read a JPEG, shrink it to 1024 px and encode it: in one process, and in the stage with one process per core."""
     raw = _write_raw(bench.work / "raw", bench.count(80, 2))
     settings = changed(bench.params.decode, long_side=1024)
     index = index_rows(raw / "train.csv")
@@ -144,7 +144,7 @@ def _decode_photo_usual(path: Path) -> bytes:
 
 
 def _write_raw(folder: Path, num_test: int) -> Path:
-    """Kaggle's layout: one train photo and `num_test` test photos, names of one file."""
+    """Kaggle's layout: one train photo and `num_test` test photos, all hard links to one file."""
     rng = np.random.default_rng(2)
     for subset in ("train", "test"):
         (folder / subset).mkdir(parents=True)
@@ -166,9 +166,9 @@ def _write_labels(folder: Path) -> None:
 
 
 def measure_memory(bench: Bench) -> list[Row]:
-    """The most memory of the stage on a csv as long as Kaggle's.
+    """Peak memory of the stage on a csv as long as Kaggle's.
 
-    Photos are tiny, and most have no file unless the run is a full one: each such row is still read and reported.
+    Photos are tiny, and most have no file unless the run is a full one: their rows are still read and reported.
     """
     num_photos = bench.count(_CSV_ROWS // MASKS_PER_PHOTO, 4)
     num_files = num_photos if bench.full else bench.count(2000, 2)
@@ -210,6 +210,6 @@ def measure_memory(bench: Bench) -> list[Row]:
             gigabytes,
             "GiB",
             2.0 * 1e9 / 2**30,
-            note=f"all processes' own peaks added; {time.perf_counter() - start:.0f} s",
+            note=f"sum of all processes' peaks; {time.perf_counter() - start:.0f} s",
         )
     ]

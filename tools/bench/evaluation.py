@@ -1,4 +1,4 @@
-"""The competition's score, COCO AP beside pycocotools, calibration, and a submission."""
+"""The competition's score, COCO AP compared with pycocotools, calibration, and a submission."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _THRESHOLDS = Thresholds(0.3, 0.5, 0.5, 50)
 
 
 def measure_evaluation(bench: Bench) -> list[Row]:
-    """Scores, COCO AP and calibration at two sizes, extended in a straight line to 9,000 photos, or on all in full."""
+    """Scores, COCO AP and calibration: at two sizes, extrapolated linearly to 9,000 photos, or on all of them."""
     small, large = bench.count(600, 6), bench.count(2400, 12)
     sizes = (small, _ALL) if bench.full else (small, large)
     photos = {size: make_photos_to_score(size)[0] for size in sizes}
 
     def of_all(function: Callable[[list[Photo]], object]) -> float:
-        """Seconds on 9,000 photos."""
+        """Seconds for 9,000 photos."""
         seconds = {
             size: in_turns({"": partial(function, photos[size])}, 1, warm_up=False)[""][0] for size in sizes
         }
@@ -82,7 +82,7 @@ def measure_submission(bench: Bench) -> list[Row]:
     """Overlap removal, run-length text, csv and its check.
 
     Raises:
-        AssertionError: the file has a fault.
+        AssertionError: the file is not valid.
     """
     num_photos = bench.count(3200, 6)
     _, detections = make_photos_to_score(num_photos, seed=1)
@@ -97,7 +97,7 @@ def measure_submission(bench: Bench) -> list[Row]:
 
 
 def pycocotools_on(photos: Sequence[Photo]) -> tuple[dict[str, list[float]], float, float]:
-    """AP, AP50 and AP75 of box and mask by pycocotools; its seconds, and those of making its masks ready."""
+    """pycocotools on the same photos: AP by kind and size, its seconds, and the seconds of preparing its masks."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -110,7 +110,7 @@ def pycocotools_on(photos: Sequence[Photo]) -> tuple[dict[str, list[float]], flo
     with contextlib.redirect_stdout(io.StringIO()):
         for kind, coco_kind in (("box", "bbox"), ("mask", "segm")):
             ground, detected = COCO(), COCO()
-            # As `loadRes` does: of a box its area, of a mask its pixels.
+            # As `loadRes` does: the area of a box, the pixels of a mask.
             for coco, rows in (
                 (ground, truths),
                 (detected, [{**row, "area": row[f"{kind}_area"]} for row in found]),
@@ -160,7 +160,7 @@ def _annotations(photos: Sequence[Photo]) -> tuple[list[dict], list[dict]]:
 
 
 def check_equal(ours: dict[str, AveragePrecision], theirs: dict[str, list[float]]) -> None:
-    """AP of all, at 0.50 and at 0.75, and of small, medium and large objects.
+    """Compares AP over all IoU thresholds, at 0.50 and 0.75, and of small, medium and large objects.
 
     Raises:
         AssertionError: they differ.

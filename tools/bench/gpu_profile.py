@@ -1,4 +1,4 @@
-"""Where the time of a training step goes on the device: JAX's profiler over a few steps, summed by operation."""
+"""Device time of a training step by operation: JAX's profiler over a few steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 40
 
 @dataclass(frozen=True)
 class Operation:
-    """One run of a kernel: `name` of the operation in XLA's program, `start` and `end` in nanoseconds."""
+    """One kernel run: `name` of the operation in XLA's program, `start` and `end` in nanoseconds."""
 
     name: str
     start: float
@@ -23,11 +23,11 @@ class Operation:
 
 
 def profile_steps(run_steps: Callable[[], object], folder: Path) -> list[Operation]:
-    """What the device did while `run_steps` ran, by start; Keras runs on JAX."""
+    """Operations of the device while `run_steps` ran, ordered by start; Keras runs on JAX."""
     import jax
 
     options = jax.profiler.ProfileOptions()
-    options.python_tracer_level = 0  # tracing each call of Python would slow down what is looked at
+    options.python_tracer_level = 0  # tracing every Python call would slow down the steps
     with jax.profiler.trace(str(folder), profiler_options=options):
         run_steps()
     path = sorted(folder.glob("plugins/profile/*/*.xplane.pb"))[-1]
@@ -35,7 +35,7 @@ def profile_steps(run_steps: Callable[[], object], folder: Path) -> list[Operati
 
 
 def read_operations(path: Path) -> list[Operation]:
-    """Of the GPUs in a file of JAX's profiler; of the CPU where there is none."""
+    """Operations in a file of JAX's profiler: of the GPUs, or of the CPU without one."""
     import jax
 
     planes = list(jax.profiler.ProfileData.from_file(str(path)).planes)
@@ -50,7 +50,7 @@ def read_operations(path: Path) -> list[Operation]:
 
 
 def busy_share(operations: Sequence[Operation]) -> float:
-    """Share of the time from the first start to the last end in which at least one operation ran; sorted by start."""
+    """Share of the time, first start to last end, in which some operation ran; `operations` are sorted by start."""
     if not operations:
         return 0.0
     busy, reached = 0.0, operations[0].start
@@ -61,7 +61,7 @@ def busy_share(operations: Sequence[Operation]) -> float:
 
 
 def by_kind(operations: Iterable[Operation]) -> list[tuple[str, float, int]]:
-    """Kind (the name without its number), seconds and runs, the longest first."""
+    """Kind (the name without its number), seconds and runs, longest first."""
     seconds: dict[str, float] = defaultdict(float)
     runs: dict[str, int] = defaultdict(int)
     for its in operations:
@@ -72,19 +72,19 @@ def by_kind(operations: Iterable[Operation]) -> list[tuple[str, float, int]]:
 
 
 def write_profile(operations: Sequence[Operation], steps: int, path: Path) -> None:
-    """A Markdown table of kinds and one of single operations, in milliseconds a step."""
+    """A Markdown table of kinds and one of single operations, in milliseconds per step."""
     total = sum(its.end - its.start for its in operations) / 1e9
     lines = [
-        f"{steps} steps; the device worked in {busy_share(operations):.1%} of the time; "
-        f"{1000 * total / steps:.1f} ms of operations a step",
+        f"{steps} steps; device busy {busy_share(operations):.1%} of the time; "
+        f"{1000 * total / steps:.1f} ms of operations per step",
         "",
     ]
-    numbered = [(f"{its.name} ", its.start, its.end) for its in operations]  # the blank keeps its number
+    numbered = [(f"{its.name} ", its.start, its.end) for its in operations]  # the blank keeps the number
     for title, rows in (
         ("kind", by_kind(operations)),
         ("operation", by_kind(Operation(*its) for its in numbered)),
     ):
-        lines += [f"| {title} | ms a step | share | runs a step |", "|---|---|---|---|"]
+        lines += [f"| {title} | ms per step | share | runs per step |", "|---|---|---|---|"]
         for name, seconds, runs in rows[:_SHOWN]:
             share = seconds / max(total, 1e-12)
             lines.append(

@@ -1,4 +1,4 @@
-"""The rows of the GPU benchmark, with the targets that are set; a trial has none and says that it is one."""
+"""Rows of the GPU benchmark with their targets; rows of a trial have none and are marked."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ _TIMES_TORCHVISION = 1.5
 def our_rows(
     on: str, with_loader: list[float], without: list[float], compiled_in: float, is_trial: bool
 ) -> list[Row]:
-    """Of photos a second with the loader and with one batch that is there, in each round."""
+    """Rows for photos per second with the loader and with one resident batch, one value per round."""
     ours, resident = float(np.median(with_loader)), float(np.median(without))
-    note = (
-        f"with the loader, median of {rounded(with_loader)}; first steps, with compiling: {compiled_in:.0f} s"
-    )
+    note = f"with the loader, median of {rounded(with_loader)}; first steps, including compilation: {compiled_in:.0f} s"
     share_note = (
         f"one batch on the device: {resident:.3g} photos/s, median of {rounded(without)}; "
-        "a GPU that waits for input has less"
+        "a GPU that waits for input reaches less"
     )
     return [
         _row("GPU training", on, ours, "photos/s", _PHOTOS_A_SECOND, note, is_trial),
@@ -38,17 +36,17 @@ def our_rows(
 
 
 def peer_row(on: str, ours: list[float], peer: list[float], note: str, is_trial: bool) -> Row:
-    """Against torchvision's photos a second; without any a row that says why, so that it is not overlooked."""
+    """Compared with torchvision's photos per second; without any, a row that gives the reason."""
     if not peer:
         return _row("GPU training, against torchvision: not measured", on, 0.0, "x", None, note, is_trial)
     theirs = float(np.median(peer))
-    note = f"torchvision's: {theirs:.3g} photos/s, batch there already, median of {rounded(peer)}; {note}"
+    note = f"torchvision: {theirs:.3g} photos/s on a resident batch, median of {rounded(peer)}; {note}"
     ratio = float(np.median(ours)) / theirs
     return _row("GPU training, against torchvision", on, ratio, "x", _TIMES_TORCHVISION, note, is_trial)
 
 
 def rounded(rates: list[float]) -> list[float]:
-    """Three digits of each."""
+    """Three significant digits of each rate."""
     return [float(f"{rate:.3g}") for rate in rates]
 
 

@@ -1,6 +1,6 @@
-"""Photos, masks and detections to measure on, drawn from a seed: the spectrum of photos, outlines of garments.
+"""Seeded synthetic inputs: photos with a natural spectrum, masks with garment-like outlines, detections.
 
-Real photos would not be ours to hand out. What decides the time is alike: pixels, bytes of JPEG, runs of a mask.
+Real photos could not be redistributed. What determines the time is similar: pixels, JPEG bytes, runs of a mask.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CELLS = 28
 
 
 def make_photo(rng: np.random.Generator, hw: tuple[int, int]) -> Pixels:
-    """RGB noise of every wavelength from the whole photo to a pixel, amplitude as the wavelength."""
+    """RGB noise at every wavelength from the whole photo to a pixel, amplitude falling with the wavelength."""
     total = np.full((*hw, 3), 128.0, np.float32)
     cells = 3
     while cells < max(hw):
@@ -39,7 +39,7 @@ def make_photo(rng: np.random.Generator, hw: tuple[int, int]) -> Pixels:
 
 
 def make_mask(rng: np.random.Generator, hw: tuple[int, int]) -> Runs:
-    """A blob with a wavy outline, from a shoe to a coat in size."""
+    """A blob with a wavy outline, between the sizes of a shoe and a coat."""
     height, width = hw
     angles = np.linspace(0, 2 * np.pi, 240, endpoint=False)
     waves = sum(rng.normal(0, 0.25 / k) * np.cos(k * angles + rng.uniform(0, 6.3)) for k in range(2, 14))
@@ -57,12 +57,12 @@ def make_rles(rng: np.random.Generator, count: int, hw: tuple[int, int]) -> list
 
 
 def write_decoded(folder: Path, num_photos: int, side: int, distinct: int = 16) -> list[str]:
-    """A folder as the stage `decode` leaves it, long side `side`, 7 masks a photo; returns the image ids."""
+    """Writes a folder like the output of `decode`, long side `side`, 7 masks per photo; returns the image ids."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     hw = (side, round(side * PHOTO_HW[1] / PHOTO_HW[0]))
     jpegs = [encode_jpeg(make_photo(rng, hw), 95) for _ in range(min(distinct, num_photos))]
-    # Drawn large and resized as `decode` does, so that runs are as ragged as there.
+    # Drawn large and resized like `decode` does, so that runs are as ragged.
     masks = [resize_runs(make_mask(rng, PHOTO_HW), PHOTO_HW, hw, centre=True) for _ in range(distinct * 2)]
     writer = ShardWriter(folder, "train", num_photos)
     rows: list[dict[str, Any]] = []
@@ -85,7 +85,7 @@ def write_decoded(folder: Path, num_photos: int, side: int, distinct: int = 16) 
 
 
 def make_photos_to_score(num_photos: int, seed: int = 0) -> tuple[list[Photo], Detections]:
-    """7 truths and 20 detections a photo at 512 x 512: truths found well and badly, some twice, the rest made up."""
+    """7 truths and 20 detections per photo at 512 x 512: good and bad matches, duplicates, false positives."""
     rng = np.random.default_rng(seed)
     pool = [_truth(rng) for _ in range(64)]
     ids = tuple(f"{number:06d}.jpg" for number in range(num_photos))
@@ -124,7 +124,7 @@ def make_photos_to_score(num_photos: int, seed: int = 0) -> tuple[list[Photo], D
 
 
 def _truth(rng: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
-    """Text at 512 x 512, box as fractions [4], and mask probabilities uint8 [28, 28] in the box."""
+    """RLE text at 512 x 512, box as fractions [4], and mask probabilities uint8 [28, 28] in the box."""
     runs = make_mask(rng, FRAME)
     y1, x1, y2, x2 = runs_box(runs, SIDE)
     crop = runs_to_mask(runs, FRAME)[y1:y2, x1:x2]

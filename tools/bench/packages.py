@@ -1,4 +1,4 @@
-"""A missing package named in one line: the GPU benchmarks run where the project's environment is not."""
+"""A missing package reported in one line: the GPU benchmarks run outside the project's environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HOW = "`pip install -r requirements/bench-gpu.in && pip install --no-deps imaug
 def missing_packages_named(command: str) -> Iterator[None]:
     """
     Raises:
-        UserError: something that the block imports is not installed; says how to get it.
+        UserError: a package that the block imports is not installed; the message says how to install it.
     """
     try:
         yield
@@ -23,6 +23,6 @@ def missing_packages_named(command: str) -> Iterator[None]:
         if name in ("", "fashionseg"):
             raise
         raise UserError(
-            f"{command}: no package that gives the module {name!r}; {_HOW} brings all that it needs "
-            "beside JAX or TensorFlow with their GPU parts"
+            f"{command}: module {name!r} is not installed; {_HOW} installs everything except JAX or TensorFlow "
+            "with GPU support"
         ) from None

@@ -1,4 +1,4 @@
-"""A measurement and what it is held against."""
+"""A measurement and its target."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Row:
     Attributes:
         what: the work, such as `decode masks`.
         on: its size.
-        value, unit: what was measured; units of time are for one piece of work, `x` is a ratio.
-        target: None for a figure that is only shown.
+        value, unit: the measurement; units of time are per piece of work, `x` is a ratio.
+        target: None for a figure without one.
         lower_is_better: whether `target` is the most or the least allowed.
-        note: what it was compared with, and the spread.
+        note: what the value is compared with, and the spread.
     """
 
     what: str
@@ -31,31 +31,23 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """None where there is no target."""
+        """None without a target."""
         if self.target is None:
             return None
         return self.value <= self.target if self.lower_is_better else self.value >= self.target
 
-    @property
-    def share(self) -> float | None:
-        """How far the target is met: 1 just so, 2 twice as good as asked for, below 1 missed."""
-        if self.target is None:
-            return None
-        good, bad = (self.target, self.value) if self.lower_is_better else (self.value, self.target)
-        return good / max(bad, 1e-12)
-
 
 @dataclass(frozen=True)
 class Bench:
-    """How a run measures.
+    """Settings of a run.
 
     Attributes:
         params: params.yaml with the settings of the original training (preset kaggle-dgx).
-        work: a folder for inputs that the bench makes.
-        repeats: of each measurement, interleaved with what it is compared with.
-        size: share of the usual amount of work; 1 is what the table is made with, tests take less.
-        full: evaluation and decoding on the whole of what the targets name, without scaling up.
-        networks: backbone and side of the input in pixels.
+        work: folder for generated inputs.
+        repeats: of each measurement, alternating with its comparison.
+        size: share of the usual amount of work; 1 for results, less in tests.
+        full: evaluation and decoding at the full size named by the targets, without extrapolation.
+        networks: backbone and input side in pixels.
     """
 
     params: Params

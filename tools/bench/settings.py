@@ -1,4 +1,4 @@
-"""The values that benchmarks run with: those of the original training."""
+"""Parameters of the benchmarks: those of the original training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SETTINGS = Path("presets/kaggle-dgx.yaml")
 
 
 def original_params() -> Params:
-    """params.yaml as committed with the settings of the original training; whatever preset is in it counts little."""
+    """params.yaml with the preset of the original training applied."""
     values = read_yaml(PARAMS_FILE)
     for key, value in flatten(read_yaml(_SETTINGS)).items():
         section = values
@@ -23,6 +23,6 @@ def original_params() -> Params:
 
 
 def gpu_backend() -> str:
-    """JAX, unless it came without its GPU part and TensorFlow is there."""
+    """JAX, unless it has no GPU support and TensorFlow is installed."""
     has_jax = any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13))
     return "jax" if has_jax or importlib.util.find_spec("tensorflow") is None else "tensorflow"

@@ -1,4 +1,4 @@
-"""What one waits for before anything happens: the command's help, and a pipeline with nothing to do."""
+"""Start-up time: the command's help, and a pipeline with nothing to do."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def measure_help(bench: Bench) -> list[Row]:
 
 
 def measure_repro(bench: Bench) -> list[Row]:
-    """`dvc repro` with nothing to do: our stages and their dependencies, a script in place of every command.
+    """`dvc repro` with nothing to do: our stages and dependencies, with a script in place of every command.
 
     Raises:
-        AssertionError: it ran a stage.
+        AssertionError: a stage ran.
     """
     folder = bench.work / "pipeline"
     num_photos, num_test_photos = bench.count(_PHOTOS, 10), bench.count(_TEST_PHOTOS, 2)
     _write_pipeline(folder, num_photos, num_test_photos)
-    # A repository of its own, although it lies inside ours; hard links keep the cache from being a second copy.
+    # A DVC repository inside ours; hard links keep the cache from being a second copy.
     dvc = Path(sys.executable).parent / "dvc"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
     environment |= {"DVC_NO_ANALYTICS": "1", "PATH": f"{dvc.parent}:{os.environ['PATH']}"}
@@ -54,16 +54,16 @@ def measure_repro(bench: Bench) -> list[Row]:
     start = time.perf_counter()
     run("repro", "-q")
     first = time.perf_counter() - start
-    said: list[str] = []
-    seconds = in_turns({"no-op": lambda: said.append(run("repro"))}, bench.repeats)["no-op"]
-    assert not any("Running stage" in text for text in said), "a stage ran"
+    outputs: list[str] = []
+    seconds = in_turns({"no-op": lambda: outputs.append(run("repro"))}, bench.repeats)["no-op"]
+    assert not any("Running stage" in text for text in outputs), "a stage ran"
     note = f"{spread(seconds)}; the first run, which hashes and caches them: {first:.0f} s"
     on = f"dvc repro, nothing to do, {num_photos:,} photos and {num_test_photos:,} of the test"
     return [Row("start", on, min(seconds), "s", 5.0, note=note)]
 
 
 def _write_pipeline(folder: Path, num_photos: int, num_test_photos: int) -> None:
-    """dvc.yaml with `cmd` replaced, params.yaml, the code it depends on, and a script in place of all stages."""
+    """dvc.yaml with `cmd` replaced, params.yaml, the code dependencies, and a script in place of all stages."""
     from ruamel.yaml import YAML
 
     definition = read_yaml(Path("dvc.yaml"))

@@ -1,7 +1,7 @@
-"""Our Mask R-CNN and torchvision's on the same street photos for the same minutes: rates and COCO mask AP.
+"""Our Mask R-CNN and torchvision's on the same street photos for the same time: rates and COCO mask AP.
 
-Each side is a process of its own that keeps its state, so a call may be short and the next one goes on; what goes wrong
-on one side does not take the other along.
+Each side is a separate process that keeps its state, so a call may be short and the next one resumes; a failure of one
+side does not affect the other.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tools.bench.rows import Row
 from tools.bench.street_run import ABOUT, DECODED, DETECTIONS, STATE, StreetRun, read_ids
 
 _NAMES = {"ours": "street photos, ours", "torchvision": "street photos, torchvision's"}
-_TO_FINISH = 45.0  # seconds of a call's time left for writing the state
-_TO_BEGIN = 90.0  # with less left a side is not begun: it could not do more than start
+_TO_FINISH = 45.0  # seconds of a call reserved for writing the state
+_TO_BEGIN = 90.0  # with less time left a side is not started: it could only compile
 
 
 def run_sides(folder: Path, run: StreetRun, sides: Sequence[str], seconds: float) -> dict[str, str]:
-    """Trains and predicts, one side after the other, for `seconds` in all; what went wrong, by side."""
+    """Trains and predicts, one side after the other, for `seconds` in total; returns the failures by side."""
     end = time.monotonic() + seconds
     faults = {}
     for side in sides:
@@ -34,7 +34,7 @@ def run_sides(folder: Path, run: StreetRun, sides: Sequence[str], seconds: float
         if is_done(folder, side):
             continue
         if left < _TO_BEGIN:
-            say(f"{side}: not begun, {left:.0f} s are left of this call; the same command goes on")
+            say(f"{side}: not started, {left:.0f} s left of this call; the same command resumes")
             continue
         say(f"{side}:")
         module = f"tools.bench.street_{side}"
@@ -42,21 +42,21 @@ def run_sides(folder: Path, run: StreetRun, sides: Sequence[str], seconds: float
         done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:
             last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            faults[side] = f"ended with status {done.returncode}: {last[0][:300]}"
+            faults[side] = f"exited with status {done.returncode}: {last[0][:300]}"
             say(f"{side}: {faults[side]}")
         elif not is_done(folder, side):
             spent = Progress.read(folder / side / STATE).seconds
-            say(f"{side}: {spent:.0f} of {60 * run.minutes:.0f} s trained; the same command goes on")
+            say(f"{side}: {spent:.0f} of {60 * run.minutes:.0f} s trained; the same command resumes")
     return faults
 
 
 def is_done(folder: Path, side: str) -> bool:
-    """Whether it has predicted."""
+    """Whether the side has predicted."""
     return (folder / side / DETECTIONS).is_dir()
 
 
 def rows(folder: Path, run: StreetRun, faults: dict[str, str]) -> Iterator[Row]:
-    """Rate and AP of each side that has them, or why not; ratios where both have."""
+    """Rate and AP of each side or its failure, and ratios if both have them."""
     rates, scores = {}, {}
     network = "small networks" if run.is_trial else run.backbone
     training, validation = (len(ids) for ids in read_ids(folder))
@@ -66,7 +66,9 @@ def rows(folder: Path, run: StreetRun, faults: dict[str, str]) -> Iterator[Row]:
         note = faults.get(side, "")
         if done.seconds:
             rates[side] = done.steps * run.batch_size / done.seconds
-            note = f"{_about(folder / side)}; {_told(done, run, training)}" + (f"; {note}" if note else "")
+            note = f"{_about(folder / side)}; {_progress_text(done, run, training)}" + (
+                f"; {note}" if note else ""
+            )
             yield _row(run, f"{name}: training", on, rates[side], "photos/s", note)
         elif note:
             yield _row(run, f"{name}: failed", on, 0.0, "photos/s", note)
@@ -84,10 +86,10 @@ def _row(run: StreetRun, what: str, on: str, value: float, unit: str, note: str)
     return Row(f"TRIAL, no result: {what}" if run.is_trial else what, on, value, unit, note=note)
 
 
-def _told(done: Progress, run: StreetRun, num_photos: int) -> str:
+def _progress_text(done: Progress, run: StreetRun, num_photos: int) -> str:
     epochs = done.steps * run.batch_size / num_photos
     text = f"{done.steps} steps, {epochs:.1f} epochs in {done.seconds / 60:.1f} min, loss {done.loss:.3f}"
-    return f"{text}; {done.uncounted_steps} steps of starting not counted"
+    return f"{text}; {done.uncounted_steps} start-up steps not counted"
 
 
 def _about(side: Path) -> str:
@@ -108,7 +110,9 @@ def _mask_ap(folder: Path, side: str) -> tuple[float, float, int]:
 
     detections = read_detections(folder / side / DETECTIONS)
     if list(detections.photos) != sorted(read_ids(folder)[1]):
-        raise UserError(f"{folder / side}: expected detections on the validation photos, got them on others")
+        raise UserError(
+            f"{folder / side}: expected detections on the validation photos, got other photos; run with --restart"
+        )
     photos = pair_photos(detections, read_truths(folder / DECODED, detections.photos))
     summary = coco_average_precision(photos, competition_taxonomy().num_categories)["mask"].summary
     return summary["ap"] or 0.0, summary["ap50"] or 0.0, len(detections)

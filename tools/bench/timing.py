@@ -1,4 +1,4 @@
-"""Clocks: repeats in turns, so that what disturbs one side disturbs the other, and how busy the machine was besides."""
+"""Timing: alternating repeats, so that a disturbance affects both sides of a comparison; load of other processes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def in_turns(
     warm_up: bool = True,
     limit_seconds: float = float("inf"),
 ) -> dict[str, list[float]]:
-    """Seconds of each call: a, b, a, b, ... after one call of each that is not counted.
+    """Seconds of each call: a, b, a, b, ... after one uncounted call of each.
 
-    No round begins when those before took `limit_seconds`, but one is always counted.
+    No round starts after `limit_seconds`, but one is always counted.
     """
     begun = time.perf_counter()
     seconds: dict[str, list[float]] = {name: [] for name in functions}
@@ -41,20 +41,20 @@ def spread(seconds: list[float], scale: float = 1.0, unit: str = "s") -> str:
 
 
 class OthersLoad:
-    """Cores that other processes kept busy since it was made: a figure taken beside other work is not a fair one."""
+    """Cores that other processes kept busy since construction: a timing on a busy machine is not a fair one."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
         self._busy, self._own = _busy_seconds(), _own_seconds()
 
     def cores(self) -> float:
-        """Mean over the time since; processes of ours that are not over yet count as others."""
+        """Mean over the time since; our own child processes that still run count as others."""
         wall = max(time.perf_counter() - self._start, 1e-9)
         return max(0.0, (_busy_seconds() - self._busy - (_own_seconds() - self._own)) / wall)
 
 
 def _busy_seconds() -> float:
-    """Of all cores since boot, without idling and waiting for disks."""
+    """Of all cores since boot, without idle time and waiting for disks."""
     fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
     user, nice, system, _, _, irq, softirq, steal = (int(field) for field in fields)
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""`fashionseg bench`: what the parts take, each beside its target; `fashionseg bench gpu` for a GPU."""
+"""`python -m tools bench`: speed of the parts against their targets; `python -m tools bench gpu` for a GPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
@@ -20,7 +20,7 @@ from tools.bench.packages import missing_packages_named
 if TYPE_CHECKING:
     from tools.bench.rows import Bench, Row
 
-# TensorFlow last: its threads would disturb the others, and its memory their worker processes.
+# TensorFlow last: its threads and its memory would disturb the measurements of other parts.
 PARTS = {
     "masks": ("tools.bench.data", "measure_masks"),
     "photos": ("tools.bench.data", "measure_photos"),
@@ -34,6 +34,7 @@ PARTS = {
     "inference": ("tools.bench.inference", "measure_inference"),
 }
 _WITH_NETWORK = ("training", "inference")
+KEPT = Path("docs/data/bench.json")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,21 +51,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="BACKBONE:SIDE",
         help="such as resnet50:256 (default: all four)",
     )
-    parser.add_argument(
-        "--full", action="store_true", help="all 9,000 photos of the evaluation, no scaling up"
-    )
+    parser.add_argument("--full", action="store_true", help="evaluate all 9,000 photos, no extrapolation")
     parser.add_argument("--batch-size", type=int, default=32, help="on a GPU (default: %(default)s)")
     parser.add_argument(
-        "--profile",
-        action="store_true",
-        help="of `gpu` on JAX: also a table of what the device did, profile.md",
+        "--profile", action="store_true", help="with `gpu` on JAX: also a table of device time, profile.md"
     )
     parser.add_argument(
         "--try-on-cpu",
         action="store_true",
-        help="of `gpu`: the whole way with a small network on whatever there is; its rows are no results",
+        help="with `gpu`: all steps with a small network on any device; its rows are not results",
     )
     parser.add_argument("--out", type=Path, help="folder of results (default: .fashionseg/bench)")
+    parser.add_argument(
+        "--keep", action="store_true", help=f"also write {KEPT}, the table of the documentation"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -78,7 +78,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if arguments.try_on_cpu and arguments.machine != "gpu":
         raise UserError("--try-on-cpu: expected with `bench gpu` only")
-    os.chdir(find_root())  # the inputs made for worker processes and DVC name files of the project
+    is_partial = arguments.only or arguments.networks or arguments.size != 1.0 or arguments.machine == "gpu"
+    if arguments.keep and is_partial:
+        raise UserError("--keep: expected a whole run on the CPU, without gpu, --only, --networks and --size")
+    os.chdir(find_root())  # worker processes and DVC take paths relative to the project
     name = "bench-trial" if arguments.try_on_cpu else "bench"
     out = (arguments.out or Path(STATE_FOLDER) / name).resolve()
     if arguments.machine == "gpu":
@@ -97,34 +100,38 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace, out: Path, work: Path) -> int:
+    from tools.bench.results import RESULTS, as_line, machine_text, write_results
     from tools.bench.rows import Bench
     from tools.bench.settings import original_params
-    from tools.bench.table import describe, plain, write_results
     from tools.bench.timing import OthersLoad, processor
 
     bench = Bench(original_params(), work, arguments.repeats, arguments.size, arguments.full)
     if arguments.networks:
         bench = replace(bench, networks=tuple(_network(text) for text in arguments.networks))
     load, start = OthersLoad(), time.perf_counter()
-    circumstances: dict[str, Any] = {
-        "date": datetime.date.today().isoformat(),
-        "machine": processor(),
-        "repeats": arguments.repeats,
-        "size": arguments.size,
-    }
+    date, processors = datetime.date.today().isoformat(), processor()
+    is_gpu = arguments.machine == "gpu"
+    if is_gpu:
+        device, measured = _gpu(bench, arguments, out)
+        processors = f"{device} and {processors}"
+    else:
+        measured = _cpu(bench, arguments.only)
     rows: list[Row] = []
-    for row in (
-        _gpu(bench, arguments, out, circumstances)
-        if arguments.machine == "gpu"
-        else _cpu(bench, arguments.only)
-    ):
+    machine = processors
+    for row in measured:
         rows.append(row)
-        say(plain(row))
-        circumstances |= {"minutes": (time.perf_counter() - start) / 60, "others_cores": load.cores()}
-        write_results(out, rows, circumstances)  # after each row, so that an interrupted run is not lost
+        say(as_line(row))
+        machine = machine_text(processors, (time.perf_counter() - start) / 60, load.cores())
+        # After each row, so that an interrupted run is not lost.
+        write_results(out / RESULTS, rows, date, machine, repeats=arguments.repeats, size=arguments.size)
     judged = [row for row in rows if row.met is not None]
-    say(f"\n{sum(bool(row.met) for row in judged)} of {len(judged)} targets met. {describe(circumstances)}")
-    say(f"-> {out / 'table.md'}, {out / 'results.json'}" + (f", {out / 'bench.png'}" if judged else ""))
+    say(
+        f"\n{sum(bool(row.met) for row in judged)} of {len(judged)} targets met. Measured {date} on {machine}."
+    )
+    say(f"-> {out / RESULTS}")
+    if arguments.keep:
+        shutil.copyfile(out / RESULTS, KEPT)
+        say(f"-> {KEPT}")
     return 0
 
 
@@ -137,12 +144,11 @@ def _cpu(bench: Bench, only: list[str]) -> Iterator[Row]:
                 start_backend()
             yield from getattr(importlib.import_module(module), function)(bench)
     if not only:
-        say("GPU rows: not measured by this command; `make bench-gpu` where there is a GPU")
+        say("GPU rows: not measured by this command; use `make bench-gpu` on a machine with a GPU")
 
 
-def _gpu(
-    bench: Bench, arguments: argparse.Namespace, out: Path, circumstances: dict[str, Any]
-) -> Iterator[Row]:
+def _gpu(bench: Bench, arguments: argparse.Namespace, out: Path) -> tuple[str, Iterator[Row]]:
+    """Name of the device, and the rows."""
     from fashionseg.backend import start_backend
 
     start_backend()
@@ -151,12 +157,12 @@ def _gpu(
     if arguments.profile and (backend := os.environ["KERAS_BACKEND"]) != "jax":
         raise UserError(f"--profile: expected Keras on JAX, got {backend}")
     device = check_device(may_be_cpu=arguments.try_on_cpu)
-    circumstances["machine"] = f"{device} and {circumstances['machine']}"
-    its = GpuRun(batch_size=arguments.batch_size, rounds=arguments.repeats)
+    gpu_run = GpuRun(batch_size=arguments.batch_size, rounds=arguments.repeats)
     if arguments.try_on_cpu:
-        say("a trial: small network, no targets, no results")
-        its = TRIAL
-    yield from measure_gpu(bench, replace(its, profile=out / "profile.md" if arguments.profile else None))
+        say("trial: small network, no targets, no results")
+        gpu_run = TRIAL
+    profile = out / "profile.md" if arguments.profile else None
+    return device, measure_gpu(bench, replace(gpu_run, profile=profile))
 
 
 def _network(text: str) -> tuple[str, int]:

@@ -1,10 +1,10 @@
-"""`fashionseg bench-street FOLDER`: our Mask R-CNN and torchvision's trained on the same photos for the same minutes.
+"""`python -m tools bench-street FOLDER`: our Mask R-CNN and torchvision's, trained on the same photos as long.
 
 1. Decode and split the photos.
-2. Train each side for half of the minutes, by the clock, and predict the validation photos.
-3. Print and write COCO mask AP and photos a second of both.
+2. Train each side for half of the time and predict the validation photos.
+3. Print and write COCO mask AP and photos per second of both.
 
-State is kept: with `--piece-minutes` a call ends early and the same command goes on.
+State is kept: with `--piece-minutes` a call ends early and the same command resumes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fashionseg.console import EXIT_FAULT, say
 from fashionseg.errors import UserError
@@ -32,19 +32,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes", type=float, default=20.0, help="of training, half for each side (default: %(default)g)"
     )
-    parser.add_argument("--only", choices=_SIDES, help="this side alone")
+    parser.add_argument("--only", choices=_SIDES, help="run one side only")
     parser.add_argument(
-        "--piece-minutes", type=float, help="of this call; the same command goes on (default: no limit)"
+        "--piece-minutes", type=float, help="of this call; the same command resumes (default: no limit)"
     )
     parser.add_argument(
-        "--learning-rate", type=float, help="of both at its peak, AdamW (default: %(default)s)", default=3e-4
+        "--learning-rate", type=float, help="peak of both, AdamW (default: %(default)s)", default=3e-4
     )
     parser.add_argument("--batch-size", type=int, default=16, help="(default: %(default)s)")
-    parser.add_argument("--restart", action="store_true", help="forget the state of earlier calls")
+    parser.add_argument("--restart", action="store_true", help="discard the state of earlier calls")
     parser.add_argument(
         "--try-on-cpu",
         action="store_true",
-        help="the whole way with few photos and small networks on whatever there is; its rows are no results",
+        help="all steps with few photos and small networks on any device; its rows are not results",
     )
     parser.add_argument("--out", type=Path, help="folder of state and results (default: .fashionseg/street)")
 
@@ -56,10 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from fashionseg.project import STATE_FOLDER, find_root
+    from tools.bench.results import RESULTS, as_line, machine_text, write_results
     from tools.bench.settings import gpu_backend, original_params
     from tools.bench.street import is_done, rows, run_sides
     from tools.bench.street_run import prepare
-    from tools.bench.table import describe, plain, write_results
     from tools.bench.timing import OthersLoad, processor
 
     start, load = time.monotonic(), OthersLoad()
@@ -78,16 +78,15 @@ def _run(arguments: argparse.Namespace) -> int:
     sides = (arguments.only,) if arguments.only else _SIDES
     seconds = 60 * arguments.piece_minutes if arguments.piece_minutes else float("inf")
     faults = run_sides(out, settings, sides, seconds - (time.monotonic() - start))
-    circumstances: dict[str, Any] = {"date": datetime.date.today().isoformat(), "machine": processor()}
-    found = []
-    for row in rows(out, settings, faults):
-        found.append(row)
-        say(plain(row))
-    circumstances |= {"minutes": (time.monotonic() - start) / 60, "others_cores": load.cores()}
-    write_results(out, found, circumstances)
-    say(f"\n{describe(circumstances)}\n-> {out / 'table.md'}, {out / 'results.json'}")
+    found = list(rows(out, settings, faults))
+    for row in found:
+        say(as_line(row))
+    date = datetime.date.today().isoformat()
+    machine = machine_text(processor(), (time.monotonic() - start) / 60, load.cores())
+    write_results(out / RESULTS, found, date, machine)
+    say(f"\nMeasured {date} on {machine}.\n-> {out / RESULTS}")
     if left := [side for side in sides if not is_done(out, side) and side not in faults]:
-        say(f"not finished: {', '.join(left)}; the same command goes on")
+        say(f"not finished: {', '.join(left)}; the same command resumes")
     return EXIT_FAULT if faults else 0
 
 

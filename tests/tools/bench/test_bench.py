@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +24,9 @@ from tools.bench.inputs import (
 )
 from tools.bench.loader import measure_loader
 from tools.bench.packages import missing_packages_named
+from tools.bench.results import as_line, machine_text, write_results
 from tools.bench.rows import Bench, Row
 from tools.bench.settings import original_params
-from tools.bench.table import describe, markdown, write_results
 from tools.bench.timing import in_turns
 from tools.commands.bench import PARTS
 
@@ -43,11 +46,6 @@ def test_a_row_is_met_on_the_right_side_of_its_target() -> None:
     assert Row("a", "b", 6.0, "x", 5.0, lower_is_better=False).met
     assert not Row("a", "b", 4.0, "x", 5.0, lower_is_better=False).met
     assert Row("a", "b", 4.0, "x").met is None
-
-
-def test_the_share_is_above_one_when_better_than_asked_for() -> None:
-    assert Row("a", "b", 0.2, "ms", 0.4).share == pytest.approx(2.0)
-    assert Row("a", "b", 2.5, "x", 5.0, lower_is_better=False).share == pytest.approx(0.5)
 
 
 def test_functions_take_turns_after_one_call_that_does_not_count() -> None:
@@ -109,20 +107,42 @@ def test_decoded_photos_are_the_same_each_time(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_results_tell_a_busy_machine(tmp_path: Path) -> None:
+def test_results_hold_the_rows_as_the_documentation_shows_them(tmp_path: Path) -> None:
     rows = [
-        Row("decode", "masks", 0.3, "ms", 0.4),
+        Row("decode", "masks", 0.3, "ms", 0.4, note="best of 3"),
         Row("start", "help", 0.5, "s", 0.3),
+        Row("loader", "512 px", 300.0, "photos/s", 200.0, lower_is_better=False),
         Row("shown", "only", 3, "x"),
     ]
-    circumstances = {"date": "2026-11-23", "machine": "2 cores", "minutes": 1.0, "others_cores": 1.5}
-    write_results(tmp_path, rows, circumstances)
+    write_results(tmp_path / "results.json", rows, "2026-11-25", "2 cores", repeats=3)
     stored = json.loads((tmp_path / "results.json").read_text())
-    assert [row["met"] for row in stored["rows"]] == [True, False, None]
-    assert (tmp_path / "bench.png").stat().st_size > 1000
-    assert "| decode | masks | 0.3 ms | ≤ 0.4 ms | yes |  |" in markdown(rows, circumstances)
-    assert "busy machine" in describe(circumstances)
-    assert "busy machine" not in describe(circumstances | {"others_cores": 0.0})
+    assert (stored["date"], stored["machine"], stored["repeats"]) == ("2026-11-25", "2 cores", 3)
+    first, *others = stored["rows"]
+    assert first == {
+        "name": "decode: masks",
+        "value": 0.3,
+        "unit": "ms",
+        "target": "≤ 0.4 ms",
+        "met": True,
+        "note": "best of 3",
+    }
+    assert [(row["target"], row["met"]) for row in others] == [
+        ("≤ 0.3 s", False),
+        ("≥ 200 photos/s", True),
+        (None, None),
+    ]
+
+
+def test_a_line_names_value_target_and_verdict() -> None:
+    line = as_line(Row("start", "help", 0.512345, "s", 0.3, note="slow"))
+    assert line.split() == ["start", "0.512", "s", "≤", "0.3", "s", "MISSED", "help", "slow"]
+
+
+def test_a_busy_machine_is_named() -> None:
+    assert machine_text("2 cores of X", 8.52, 1.5) == (
+        "2 cores of X, busy (other processes took 1.50 cores), 8.5 minutes"
+    )
+    assert "idle" in machine_text("2 cores of X", 8.5, 0.0)
 
 
 def test_the_settings_are_those_of_the_original_training(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,8 +162,31 @@ def test_the_command_measures_the_parts_asked_for(
     said = capsys.readouterr().out
     assert "decode masks" in said and "fashionseg --help" in said
     assert "training step" not in said
+    assert json.loads((tmp_path / "results.json").read_text())["rows"][0]["name"].startswith("decode masks: ")
     assert not (tmp_path / "work").exists()
     assert len(PARTS) == 10
+
+
+def test_only_a_whole_run_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    for partial in (["--only", "masks"], ["--networks", "resnet50:256"], ["--size", "0.1"], ["gpu"]):
+        assert main(["bench", "--keep", *partial]) == 2
+        assert "--keep: expected a whole run on the CPU" in capsys.readouterr().err
+
+
+def test_a_whole_run_is_kept_for_the_documentation(
+    project: Path, monkeypatch: pytest.MonkeyPatch, repo: Path
+) -> None:
+    for name in ("params.yaml", "presets/kaggle-dgx.yaml"):
+        (project / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(repo / name, project / name)
+    part = types.SimpleNamespace(measure=lambda bench: [Row("decode", "masks", 0.3, "ms", 0.4)])
+    monkeypatch.setitem(sys.modules, "tools.bench.one_part", part)
+    monkeypatch.setattr("tools.commands.bench.PARTS", {"one": ("tools.bench.one_part", "measure")})
+    (project / "docs/data").mkdir(parents=True)
+    assert main(["bench", "--keep"]) == 0
+    kept = json.loads((project / "docs/data/bench.json").read_text())
+    assert [row["name"] for row in kept["rows"]] == ["decode: masks"]
+    assert kept == json.loads((project / ".fashionseg/bench/results.json").read_text())
 
 
 def test_without_a_gpu_it_says_so() -> None:
@@ -175,7 +218,9 @@ def test_a_trial_is_for_the_gpu_alone(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_missing_package_is_one_line_that_says_how_to_get_it() -> None:
-    said = r"bench gpu: .* 'no_such_module'; `pip install -r requirements/bench-gpu.in &&"
+    said = (
+        r"bench gpu: module 'no_such_module' is not installed; `pip install -r requirements/bench-gpu.in &&"
+    )
     with pytest.raises(UserError, match=said), missing_packages_named("bench gpu"):
         importlib.import_module("no_such_module.part")
     with pytest.raises(ModuleNotFoundError), missing_packages_named("bench gpu"):  # a fault of ours stays one

@@ -60,7 +60,7 @@ def test_it_stops_when_the_time_is_used_up_and_compiling_is_not_counted(tmp_path
     assert rates[0] == pytest.approx(0.01) and max(rates) > 0.9 and rates[-1] < 0.05
 
 
-def test_a_call_cut_off_by_its_deadline_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_call_cut_off_by_its_deadline_is_resumed(tmp_path: Path) -> None:
     first = train(Fake(), tmp_path / "state", 60.0, deadline=20.0)
     assert 0 < first.seconds < 60
     assert json.loads((tmp_path / "state" / PROGRESS).read_text())["steps"] == first.steps
@@ -73,13 +73,13 @@ def test_a_call_cut_off_by_its_deadline_is_gone_on_with(tmp_path: Path) -> None:
     assert train(after, tmp_path / "state", 60.0) == second and not after.laps
 
 
-def test_a_call_whose_time_went_into_compiling_still_gets_on(tmp_path: Path) -> None:
+def test_a_call_that_mostly_compiles_still_makes_progress(tmp_path: Path) -> None:
     first = train(Fake(start_up=100.0), tmp_path / "state", 60.0, deadline=50.0)
     assert first.steps == 1
     assert train(Fake(start_up=100.0), tmp_path / "state", 60.0, deadline=50.0).steps > first.steps
 
 
 def test_a_loss_that_is_not_finite_ends_it_before_it_is_saved(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"loss is not finite after 1 steps; try a lower --learning-rate"):
+    with pytest.raises(UserError, match=r"loss is not finite after 1 steps; lower --learning-rate"):
         train(Fake(loss=float("nan")), tmp_path / "state", 60.0)
     assert not (tmp_path / "state").exists()

@@ -32,6 +32,6 @@ def test_operations_are_summed_by_kind_the_longest_first() -> None:
 def test_the_table_shows_kinds_and_single_operations(tmp_path: Path) -> None:
     write_profile(OPERATIONS, 2, tmp_path / "profile.md")
     text = (tmp_path / "profile.md").read_text()
-    assert "the device worked in 80.0% of the time" in text
+    assert "device busy 80.0% of the time" in text
     assert "| conv | 0.000 | 95.2% | 1.5 |" in text  # 100 of 105 ns, 3 runs in 2 steps
     assert "| conv.1 | 0.000 | 57.1% | 1.0 |" in text

@@ -52,9 +52,9 @@ def test_rates_are_photos_in_the_seconds_that_count(race: Path) -> None:
     assert ratio.what == "street photos, rate: ours / torchvision's"
 
 
-def test_a_side_that_failed_hides_nothing_of_the_other(race: Path) -> None:
+def test_a_failed_side_does_not_hide_the_other(race: Path) -> None:
     trained(race, "ours", 100.0, 500)
-    ours, theirs = street.rows(race, StreetRun("photos", 10), {"torchvision": "ended with status 1: no GPU"})
+    ours, theirs = street.rows(race, StreetRun("photos", 10), {"torchvision": "exited with status 1: no GPU"})
     assert ours.value == 80.0
     assert theirs.what.endswith("failed") and "no GPU" in theirs.note
 
@@ -75,16 +75,16 @@ def test_sides_are_processes_of_which_one_may_fail(race: Path, monkeypatch: pyte
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
     faults = street.run_sides(race, StreetRun("photos", 1), ("ours", "torchvision"), float("inf"))
-    assert faults == {"torchvision": "ended with status 1: error: no GPU"}
+    assert faults == {"torchvision": "exited with status 1: error: no GPU"}
     assert street.is_done(race, "ours") and not street.is_done(race, "torchvision")
 
 
-def test_no_side_is_begun_that_could_not_do_more_than_start(
+def test_a_side_is_not_started_with_too_little_time(
     race: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     assert street.run_sides(race, StreetRun("photos", 1), ("ours",), 30.0) == {}
-    assert "not begun" in capsys.readouterr().out
+    assert "not started" in capsys.readouterr().out
 
 
 def test_photos_are_decoded_and_split_once_and_other_settings_refused(
