@@ -1,4 +1,4 @@
-"""`python -m tools bench-street FOLDER`: our Mask R-CNN and torchvision's, trained on the same photos as long.
+"""`python -m tools bench-street FOLDER`: our Mask R-CNN and torchvision's on the same photos for the same time.
 
 1. Decode and split the photos.
 2. Train each side for half of the time and predict the validation photos.
