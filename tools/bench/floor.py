@@ -1,7 +1,7 @@
-"""The network's convolutions and matrix products alone: the least that a step of any code with these layers costs.
+"""The network's convolutions and matrix products alone: a lower bound for a step of any implementation.
 
-Same shapes, weights, optimizer and number of RoIs. Left out are batch norm and activations, proposals, matching,
-RoIAlign, detections and losses. Additions, pooling and upsampling stay, as they make the shapes.
+Same shapes, weights, optimizer and number of RoIs. Without batch norm, activations, proposals, matching, RoIAlign,
+detections and losses. Additions, pooling and upsampling stay, because they determine the shapes.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Batch = dict[str, Tensor]
 
 
 class LayersAlone(keras.Model):
-    """The layers with weights of `network`, which it shares.
+    """Copies of the layers with weights of `network`.
 
     Args:
-        network: whose layers run.
-        rois: rows of the box head, of each image.
-        mask_rois: rows of the mask head, of each image.
+        network: source of the layers.
+        rois: rows of the box head per image.
+        mask_rois: rows of the mask head per image.
     """
 
     def __init__(self, network: MaskRCNN, rois: int, mask_rois: int) -> None:
@@ -36,10 +36,10 @@ class LayersAlone(keras.Model):
         self.built = True
 
     def call(self, batch: Batch, training: bool = False) -> list[Tensor]:
-        """Training: a batch of the loader; adds one loss that needs the gradient of every layer. Inference: images.
+        """Takes a batch of the loader, in training with one loss that needs the gradient of every layer, or images.
 
-        The heads see constants plus a number out of the pyramid: their first layer has a gradient of its input to
-        compute, as after RoIAlign, and nothing is gathered.
+        The heads see constants plus a number from the pyramid, so that their first layer computes the gradient of its
+        input, as after RoIAlign, but nothing is gathered.
         """
         backbone, fpn, rpn_head, box_head, mask_head = self.parts
         images = ops.cast(batch["images"], "float32")
@@ -57,12 +57,12 @@ class LayersAlone(keras.Model):
         if training:
             self.add_loss(sum(ops.mean(ops.cast(output, "float32")) for output in outputs))
             return outputs[:1]
-        # All outputs count, or the compiler might leave out what nobody reads; handed over is one number each.
+        # Every output is used, or the compiler might drop its layers; one number each is returned.
         return [ops.mean(ops.cast(output, "float32"), keepdims=True) for output in outputs]
 
 
 def strip(part: keras.Model) -> keras.Model:
-    """A copy with batch norms and activations left out; the layers that remain have weights of their own."""
+    """A copy without batch norms and activations; its layers have their own weights."""
     return keras.models.clone_model(part, clone_function=_strip_layer)
 
 
@@ -78,7 +78,7 @@ def _strip_layer(layer: layers.Layer) -> layers.Layer:
 
 
 class ConvAlone(layers.Conv2D):
-    """A convolution where a normalised one was."""
+    """A convolution in place of a convolution with normalisation."""
 
     def call(self, inputs: Tensor, mask: Any = None, training: bool | None = None) -> Tensor:
         return super().call(inputs)
@@ -88,7 +88,7 @@ class ConvAlone(layers.Conv2D):
 
 
 class Nothing(layers.Layer):
-    """Hands on what it gets."""
+    """Identity, in place of an activation."""
 
     supports_masking = True
 

@@ -1,14 +1,13 @@
-"""A training step on a GPU with photos through the loader, beside the same without input and torchvision's model.
+"""Training on a GPU with photos through the loader, compared with a resident batch and with torchvision's model.
 
-JAX or TensorFlow with their GPU part, Keras and Grain are enough; torchvision is measured where it is, before ours and
-in a process of its own, so that each has the whole card. Steps run as in the training stages: `fit` with the progress
-bar that reads the losses of every step.
+JAX or TensorFlow with GPU support, Keras and Grain suffice; torchvision is measured if installed, before ours and in a
+separate process, so that each has the whole card. Steps run as in the training stages: `fit` with the progress bar that
+reads the losses of every step.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,28 +23,29 @@ from tools.bench.gpu_profile import busy_share, profile_steps, write_profile
 from tools.bench.gpu_rows import our_rows, peer_row, rounded
 from tools.bench.inputs import write_decoded
 from tools.bench.rows import Bench, Row
+from tools.bench.settings import SMALL_NETWORK, loader_workers
 
 if TYPE_CHECKING:
     from fashionseg.data.loader import TrainingBatches
 
 Batch = dict[str, np.ndarray]
 
-_PREFETCH = 2  # batches, of each worker
+_PREFETCH = 2  # batches per worker
 _PROFILED = 10  # steps
-_UNTIMED = 3  # first steps of a round: pipelines fill
+_UNTIMED = 3  # first steps of a round, while pipelines fill
 
 
 @dataclass(frozen=True)
 class GpuRun:
-    """What is measured on the GPU; defaults are the original's network at a batch that fills an 80 GB card.
+    """Settings of the GPU benchmark; the defaults are the original network at a batch that fills an 80 GB card.
 
     Attributes:
         backbone, side, batch_size: of the network and its input.
-        steps: timed, of a round.
-        rounds: of each way.
-        photos: drawn for the loader.
-        is_trial: a small network may run on a CPU, and no row has a target.
-        profile: file for a table of what the device did in some steps with the loader; None for none.
+        steps: timed per round.
+        rounds: of each measurement.
+        photos: synthetic photos for the loader.
+        is_trial: a small network that may run on a CPU; its rows have no target.
+        profile: file for a table of device time over some steps with the loader, or None.
     """
 
     backbone: str = "resnet101"
@@ -58,25 +58,15 @@ class GpuRun:
     profile: Path | None = None
 
 
-# The whole way in a minute or two on two CPU cores.
+# All steps in a minute or two on two CPU cores.
 TRIAL = GpuRun("resnet14", side=128, batch_size=2, steps=2, rounds=1, photos=8, is_trial=True)
-_TRIAL_PARAMS = {
-    "model.backbone.width": 8,
-    "model.fpn.channels": 16,
-    "model.rpn.channels": 16,
-    "model.rpn.pre_nms_top_k": 600,
-    "model.box_head.channels": 32,
-    "model.mask_head.channels": 16,
-    "sampling.post_nms_top_k": 100,
-    "sampling.rois_per_image": 24,
-}
 
 
 def check_device(may_be_cpu: bool = False) -> str:
     """The name of the device that Keras's backend uses.
 
     Raises:
-        UserError: there is no GPU, so nothing that is worth a line can be measured, and this is no trial.
+        UserError: there is no GPU and this is not a trial.
     """
     import keras
 
@@ -88,8 +78,8 @@ def check_device(may_be_cpu: bool = False) -> str:
         if may_be_cpu:
             return "CPU"
         raise UserError(
-            f"bench: expected a GPU, got none: {backend} lists CPUs only; nothing was measured (--try-on-cpu "
-            "goes the whole way with a small network)"
+            f"bench: expected a GPU, got none: {backend} lists CPUs only; nothing was measured (--try-on-cpu runs "
+            "all steps with a small network)"
         )
     if backend == "jax":
         import jax
@@ -99,11 +89,12 @@ def check_device(may_be_cpu: bool = False) -> str:
 
 
 def measure_gpu(bench: Bench, run: GpuRun) -> Iterator[Row]:
-    """Photos a second in training: with the loader, on one batch that is on the device already, and torchvision's."""
+    """Training photos per second: with the loader, on one resident batch, and of torchvision."""
     import keras
 
+    from fashionseg.training.loop import model_inputs
     from fashionseg.training.network import set_compute_type
-    from tools.bench.torchvision_peer import measure_apart
+    from tools.bench.torchvision_peer import measure_torchvision
     from tools.bench.training import compiled_step
 
     set_compute_type(mixed_precision=True)
@@ -114,10 +105,12 @@ def measure_gpu(bench: Bench, run: GpuRun) -> Iterator[Row]:
         f"Keras on {keras.backend.backend()}"
     )
     try:
-        photos = map(_inputs, batches)
+        photos = map(model_inputs, batches)
         same = next(photos)
-        peer_rates, peer_note = measure_apart(bench.work, params, same, run)
-        say(f"torchvision: {rounded(peer_rates)} photos/s; {peer_note}")  # kept if the call is cut off now
+        peer_rates, peer_note = measure_torchvision(
+            bench.work, params, same, run.steps, run.rounds, run.is_trial
+        )
+        say(f"torchvision: {rounded(peer_rates)} photos/s; {peer_note}")  # on record if the run is cut off
         training = compiled_step(params, jit_compile=keras.backend.backend() == "jax")
         start = time.perf_counter()
         _fit_rate(training, photos, run, steps=2)
@@ -138,9 +131,7 @@ def measure_gpu(bench: Bench, run: GpuRun) -> Iterator[Row]:
                 lambda: _fit_rate(training, photos, run, steps), bench.work / "profile"
             )
             write_profile(operations, steps, run.profile)
-            say(
-                f"the device worked in {busy_share(operations):.1%} of the time of {steps} steps -> {run.profile}"
-            )
+            say(f"device busy {busy_share(operations):.1%} of the time of {steps} steps -> {run.profile}")
     finally:
         batches.close()
 
@@ -148,7 +139,7 @@ def measure_gpu(bench: Bench, run: GpuRun) -> Iterator[Row]:
 def params_of(params: Params, run: GpuRun) -> Params:
     """`params` at the size of the run."""
     sizes = {"model.backbone.name": run.backbone, "model.image_size": run.side}
-    return changed(params, {**sizes, **(_TRIAL_PARAMS if run.is_trial else {})})
+    return changed(params, {**sizes, **(SMALL_NETWORK if run.is_trial else {})})
 
 
 def _batches(bench: Bench, run: GpuRun, params: Params) -> TrainingBatches:
@@ -156,32 +147,21 @@ def _batches(bench: Bench, run: GpuRun, params: Params) -> TrainingBatches:
 
     decoded = bench.work / "decoded-gpu"
     ids = write_decoded(decoded, max(run.photos, run.batch_size), run.side)
-    loader = changed(bench.params.loader, workers=_workers(), prefetch_batches=_PREFETCH)
+    loader = changed(bench.params.loader, workers=loader_workers(), prefetch_batches=_PREFETCH)
     return TrainingBatches(
         decoded, ids, run.side, params.sampling, params.augment, loader, run.batch_size, seed=0
     )
 
 
-def _workers() -> int:
-    """One core stays for the training itself."""
-    return max(1, min(len(os.sched_getaffinity(0)) - 1, 16))
-
-
 def _drain(photos: Iterator[Batch], run: GpuRun) -> None:
-    """Takes what the workers made while nobody asked: a timed round would live on it and show nothing of the loader."""
-    ahead = 1 if run.is_trial else 3 * _PREFETCH * _workers()  # made, under way, on the way to this process
+    """Consumes the batches prefetched while idle, which would hide the loader's rate in a timed round."""
+    ahead = 1 if run.is_trial else 3 * _PREFETCH * loader_workers()  # finished, in progress, in transfer
     for _ in itertools.islice(photos, ahead):
         pass
 
 
-def _inputs(batch: Batch) -> Batch:
-    from fashionseg.training.loop import model_inputs
-
-    return model_inputs(batch)
-
-
 def _on_device(batch: Batch) -> dict[str, Any]:
-    """The batch where the steps run, so that none of them moves it there; on TensorFlow as it is."""
+    """The batch on the device, so that no step transfers it; unchanged on TensorFlow."""
     import keras
 
     if keras.backend.backend() != "jax":
@@ -192,7 +172,7 @@ def _on_device(batch: Batch) -> dict[str, Any]:
 
 
 def _fit_rate(training: Any, batches: Iterator[Batch], run: GpuRun, steps: int | None = None) -> float:
-    """Photos a second over one epoch of `fit`, as the training stages call it, its first steps left out."""
+    """Photos per second over one epoch of `fit` as the training stages call it, without the first steps."""
     import keras
 
     from fashionseg.training.progress import EpochProgress

@@ -1,4 +1,4 @@
-"""A photo to run-length masks at its own size, beside the layers alone; and what the photo's size costs."""
+"""Photo to run-length masks at its own size, compared with the layers alone; and the cost of the photo's size."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from tools.bench.inputs import DETECTIONS_PER_PHOTO, NUM_CATEGORIES, PHOTO_HW, m
 from tools.bench.rows import Bench, Row
 from tools.bench.timing import in_turns, spread
 
-# Seconds a photo of Matterport's code on 2 cores at 512 px, measured elsewhere: quoted, not measured here.
+# Seconds per photo of Matterport's code on 2 cores at 512 px: quoted, measured on another machine.
 MATTERPORT_SECONDS = {("resnet50", 512): 1.6, ("resnet101", 512): 1.9}
 _MASK_THRESHOLD = 0.5
-_LIMIT_SECONDS = 30.0  # for each network
+_LIMIT_SECONDS = 30.0  # per network
 
 
 def measure_inference(bench: Bench) -> list[Row]:
     """Two or three rows for each network; cost by size of the photo once."""
     rows: list[Row] = []
     for backbone, side in bench.networks:
-        # No trained weights are needed for the time, but detections are: without a least score every place is filled.
+        # The time does not depend on trained weights but on detections: without a score threshold all slots fill.
         sizes = {"model.backbone.name": backbone, "model.image_size": side, "inference.score_threshold": 0.0}
         rows += _measure(bench, changed(bench.params, sizes), with_sizes=not rows)
         keras.utils.clear_session(free_memory=True)
@@ -77,7 +77,7 @@ def _measure(bench: Bench, params: Params, with_sizes: bool) -> list[Row]:
     ]
     if quoted := MATTERPORT_SECONDS.get((backbone, side)):
         note = (
-            f"{some_seconds:.2f} s a photo, {ours:.2f} s with {most} detections; Matterport's "
+            f"{some_seconds:.2f} s per photo, {ours:.2f} s with {most} detections; Matterport's "
             f"{quoted} s is quoted, for any number of them"
         )
         rows.append(
@@ -108,7 +108,7 @@ def _measure(bench: Bench, params: Params, with_sizes: bool) -> list[Row]:
 def _detector(folder: Path, params: Params) -> Detector:
     names = tuple(str(category) for category in range(NUM_CATEGORIES))
     network = build_mask_rcnn(params.model, NUM_CATEGORIES, params.inference)
-    # Untrained, every score would be 1; near 1 / 47 they differ, so that a least score can tell detections apart.
+    # Untrained, every score would be 1; near 1 / 47 they differ, so that a threshold separates detections.
     logits = network.box_head.get_layer("mrcnn_class_logits")
     logits.kernel.assign(logits.kernel * 1e-4)
     save_network(network, params.model, names, folder)
@@ -116,7 +116,7 @@ def _detector(folder: Path, params: Params) -> Detector:
 
 
 def _keeping(detector: Detector, count: int, all_of_them: Detector, photo: np.ndarray) -> Detector:
-    """`detector` with such a least score that it finds about `count` of the detections of the other on `photo`."""
+    """`detector` with the score threshold that keeps about `count` of the detections on `photo`."""
     assert isinstance(detector.network, MaskRCNN)
     scores = np.sort(predict_photos(all_of_them, [("photo", photo)], batch_size=1).scores)
     detector.network.select_detections.score_threshold = float(scores[-min(count, len(scores))])
@@ -124,7 +124,7 @@ def _keeping(detector: Detector, count: int, all_of_them: Detector, photo: np.nd
 
 
 def photo_to_rles(detector: Detector, photo: np.ndarray) -> list[str]:
-    """Kaggle's text of the masks of the best 20 detections, at the photo's size."""
+    """Kaggle's RLE text of the best 20 detections, at the photo's size."""
     detections = predict_photos(detector, [("photo", photo)], batch_size=1)
     hw = (photo.shape[0], photo.shape[1])
     return [

@@ -23,7 +23,7 @@ _BATCH = 8
 
 
 def measure_loader(bench: Bench) -> list[Row]:
-    """Photos a second in this process and with worker processes; beside JPEG decoding and resampling alone."""
+    """Photos per second in this process and with worker processes; compared with JPEG decoding and resampling alone."""
     decoded = bench.work / "decoded-512"
     ids = write_decoded(decoded, bench.count(256, 16), _SIDE)
     cores = available_cores()
@@ -42,7 +42,7 @@ def measure_loader(bench: Bench) -> list[Row]:
             "photos/s",
             200.0,
             lower_is_better=False,
-            note=f"best of {[round(rate) for rate in with_workers]}; Matterport's generator, quoted: 29 a core",
+            note=f"best of {[round(rate) for rate in with_workers]}; Matterport's generator, quoted: 29 per core",
         ),
         Row(
             "loader, in process",
@@ -56,7 +56,7 @@ def measure_loader(bench: Bench) -> list[Row]:
             on,
             floor * cores / best,
             "x",
-            note=f"JPEG decoding and resampling, no masks: {floor:.0f} photos/s on one core, taken {cores} times",
+            note=f"JPEG decoding and resampling, no masks: {floor:.0f} photos/s on one core, times {cores}",
         ),
     ]
 
@@ -66,7 +66,7 @@ def _rate(bench: Bench, decoded: Path, ids: list[str], workers: int) -> float:
     batches = TrainingBatches(
         decoded, ids, _SIDE, bench.params.sampling, bench.params.augment, loader, _BATCH, seed=0
     )
-    # Long enough that what the workers have ready when the clock starts does not count for much.
+    # Long enough that batches prefetched before the clock starts matter little.
     warm, counted = bench.count(16, 1), bench.count(96, 2)
     try:
         iterator = iter(batches)
@@ -81,7 +81,7 @@ def _rate(bench: Bench, decoded: Path, ids: list[str], workers: int) -> float:
 
 
 def _pixels_alone(decoded: Path, count: int) -> float:
-    """Photos a second on one core."""
+    """Photos per second on one core."""
     source = PhotoSource(decoded, "train", np.arange(16))
     jpegs = [source[place % 16].jpeg for place in range(count)]
     map_ = PhotoMap(AxisMap(1.05, 3.0), AxisMap(-1.05, 480.0))

@@ -5,9 +5,24 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from fashionseg.parallel import available_cores
 from fashionseg.params import PARAMS_FILE, Params, flatten, parse_params, read_yaml
 
 _SETTINGS = Path("presets/kaggle-dgx.yaml")
+
+# A small network for trials on a CPU.
+SMALL_NETWORK = {
+    "model.backbone.width": 8,
+    "model.fpn.channels": 16,
+    "model.rpn.channels": 16,
+    "model.rpn.pre_nms_top_k": 500,
+    "model.box_head.channels": 32,
+    "model.mask_head.channels": 16,
+    "sampling.post_nms_top_k": 100,
+    "sampling.rois_per_image": 24,
+    "inference.post_nms_top_k": 100,
+    "inference.max_detections": 20,
+}
 
 
 def original_params() -> Params:
@@ -20,6 +35,11 @@ def original_params() -> Params:
             section = section[name]
         section[last] = value
     return parse_params(values, PARAMS_FILE)
+
+
+def loader_workers() -> int:
+    """Worker processes of the loader on a GPU machine: one core is left to the training itself."""
+    return max(1, min(available_cores() - 1, 16))
 
 
 def gpu_backend() -> str:

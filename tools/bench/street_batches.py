@@ -1,4 +1,4 @@
-"""Augmented training batches of the race without end, from our loader for both sides."""
+"""Endless augmented training batches from our loader for both sides."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fashionseg.data.loader import TrainingBatches
-from fashionseg.parallel import available_cores
 from fashionseg.params import Params, changed
 from tools.bench.by_the_clock import Progress
+from tools.bench.settings import loader_workers
 from tools.bench.street_run import DECODED, StreetRun, read_ids
 
 A = TypeVar("A")
@@ -21,11 +21,10 @@ B = TypeVar("B")
 
 @contextmanager
 def street_batches(folder: Path, run: StreetRun, params: Params, done: Progress) -> Iterator[TrainingBatches]:
-    """The batches after those of `done`, to the epoch; worker processes end with the block."""
+    """The batches from the epoch after `done`; worker processes end with the block."""
     training, _ = read_ids(folder)
     epochs = -(-done.steps * run.batch_size // len(training))
-    workers = max(1, min(available_cores() - 1, 16))
-    loader = changed(params.loader, workers=workers, prefetch_batches=2)
+    loader = changed(params.loader, workers=loader_workers(), prefetch_batches=2)
     batches = TrainingBatches(
         folder / DECODED,
         training,
@@ -44,7 +43,7 @@ def street_batches(folder: Path, run: StreetRun, params: Params, done: Progress)
 
 
 def converted_ahead(items: Iterator[A], convert: Callable[[A], B], ahead: int = 2) -> Iterator[B]:
-    """`map(convert, items)` in a thread, so that the work hides behind the device's; errors come through."""
+    """`map(convert, items)` in a thread, so that the work overlaps with the device's; errors are re-raised."""
     results: queue.Queue[tuple[Any, Exception | None]] = queue.Queue(ahead)
     is_over = threading.Event()
 

@@ -1,7 +1,7 @@
-"""Our side of the race, a process of its own: `python -m tools.bench.street_ours FOLDER SECONDS`.
+"""Our side of the street comparison, in its own process: `python -m tools.bench.street_ours FOLDER SECONDS`.
 
-1. Train by the clock from where the state stands, for SECONDS of wall time at most.
-2. When the time is used up, predict the validation photos.
+1. Train from the stored state, for at most SECONDS of wall time.
+2. When the training time is used up, predict the validation photos.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _WEIGHTS = "training.weights.h5"
 
 
 class OurTraining:
-    """`fit` on a few steps at a time.
+    """`fit` for a few steps at a time.
 
     Args:
         training: a compiled `TrainingNetwork` whose optimizer has a plain learning rate.
-        batches: without end.
+        batches: endless.
     """
 
     def __init__(self, training: Any, batches: Iterator[dict[str, np.ndarray]]) -> None:
@@ -70,7 +70,7 @@ class OurTraining:
 
 
 def compiled_training(network: Any, loss_weights: dict[str, float], jit_compile: bool) -> Any:
-    """The network with its losses and AdamW, whose learning rate can be set."""
+    """The network with its losses and AdamW with a settable learning rate."""
     from fashionseg.training.network import TrainingNetwork
     from fashionseg.training.optimizer import AdamW
 

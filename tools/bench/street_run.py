@@ -1,4 +1,4 @@
-"""The race on street photos: what both sides share, and where its files lie.
+"""The comparison on street photos: settings, split and files of both sides.
 
 FOLDER/settings.json  decoded/  split.json         the same for both
 FOLDER/ours/  FOLDER/torchvision/                  state/, detections/, about.json
@@ -16,6 +16,7 @@ import numpy as np
 from fashionseg.errors import UserError
 from fashionseg.params import Params, changed
 from fashionseg.storage.atomic import atomic_write
+from tools.bench.settings import SMALL_NETWORK
 
 SIDES = ("ours", "torchvision")
 SETTINGS, SPLIT, DECODED, STATE, DETECTIONS, ABOUT = (
@@ -30,21 +31,21 @@ WARMUP_SHARE = 0.05
 CLIP_NORM = 5.0
 WEIGHT_DECAY = 1e-4
 _TRIAL_PHOTOS = (40, 8)
-_LONG_SIDE_OF_ANCHORS = 512  # of the original, whose anchors have 32 to 512 pixels
+_LONG_SIDE_OF_ANCHORS = 512  # input side for which the original's anchors of 32 to 512 pixels are made
 
 
 @dataclass(frozen=True)
 class StreetRun:
-    """What both sides are given.
+    """Settings of both sides.
 
     Attributes:
         photos: folder in Kaggle's layout.
-        minutes: of training, each side.
+        minutes: of training per side.
         backbone, side, batch_size: of the network and its input.
         learning_rate: at its peak; AdamW on both sides.
         validation_fraction: of the photos.
         seed: of the split, the weights and the order of photos.
-        is_trial: a few photos and a small network of ours may run on a CPU; the scores say nothing.
+        is_trial: few photos and a small network of ours, which may run on a CPU; its scores are not results.
     """
 
     photos: str
@@ -53,18 +54,18 @@ class StreetRun:
     side: int = 512
     batch_size: int = 16
     learning_rate: float = 3e-4
-    validation_fraction: float = 0.151  # of the 639 photos of Clothing Co-Parsing the split makes 540 and 99
+    validation_fraction: float = 0.151  # splits the 639 photos of Clothing Co-Parsing into 540 and 99
     seed: int = 2019
     is_trial: bool = False
 
 
 def trial(photos: str, minutes: float) -> StreetRun:
-    """The whole way on a CPU."""
+    """All steps on a CPU."""
     return StreetRun(photos, minutes, backbone="resnet14", side=96, batch_size=2, is_trial=True)
 
 
 def params_of(run: StreetRun, params: Params) -> Params:
-    """From scratch, so batch statistics are those of the batch, and RoIs are sampled as in torchvision."""
+    """From scratch with batch statistics, and RoIs sampled as in torchvision."""
     scale = run.side / _LONG_SIDE_OF_ANCHORS
     params = changed(
         params,
@@ -81,28 +82,14 @@ def params_of(run: StreetRun, params: Params) -> Params:
             "sampling.max_gt_instances": 32,
         },
     )
-    return changed(params, _TRIAL_PARAMS) if run.is_trial else params
-
-
-_TRIAL_PARAMS = {
-    "model.backbone.width": 8,
-    "model.fpn.channels": 16,
-    "model.rpn.channels": 16,
-    "model.rpn.pre_nms_top_k": 500,
-    "model.box_head.channels": 32,
-    "model.mask_head.channels": 16,
-    "sampling.post_nms_top_k": 100,
-    "sampling.rois_per_image": 24,
-    "inference.post_nms_top_k": 100,
-    "inference.max_detections": 20,
-}
+    return changed(params, SMALL_NETWORK) if run.is_trial else params
 
 
 def prepare(run: StreetRun, folder: Path, params: Params) -> None:
-    """Decodes and splits the photos; nothing where that is done.
+    """Decodes and splits the photos unless that is done.
 
     Raises:
-        UserError: the folder holds a race with other settings, or the photos are not in Kaggle's layout.
+        UserError: the folder holds a run with other settings, or the photos are not in Kaggle's layout.
     """
     from fashionseg.prepare.decode import decode_folder
     from fashionseg.sources.folder import check_layout
@@ -113,8 +100,8 @@ def prepare(run: StreetRun, folder: Path, params: Params) -> None:
         if before != run:
             kinds = [name for name, value in asdict(before).items() if value != getattr(run, name)]
             raise UserError(
-                f"{folder}: expected the settings that this race was begun with, got others ({', '.join(kinds)}); "
-                "delete it, or give another --out"
+                f"{folder}: expected the settings of the run in this folder, got others ({', '.join(kinds)}); "
+                "run with --restart or another --out"
             )
         return
     check_layout(Path(run.photos))
@@ -122,7 +109,7 @@ def prepare(run: StreetRun, folder: Path, params: Params) -> None:
     training, validation = _split(run, folder / DECODED, params)
     with atomic_write(folder / SPLIT) as temporary:
         temporary.write_text(json.dumps({"training": training, "validation": validation}), encoding="utf-8")
-    with atomic_write(settings) as temporary:  # last: it says that all is there
+    with atomic_write(settings) as temporary:  # last: marks the folder as complete
         temporary.write_text(json.dumps(asdict(run), indent=1) + "\n", encoding="utf-8")
 
 
@@ -137,13 +124,13 @@ def read_ids(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def write_about(side: Path, **facts: Any) -> None:
-    """What a side says of itself: device and versions."""
+    """Device and versions of a side."""
     with atomic_write(side / ABOUT) as temporary:
         temporary.write_text(json.dumps(facts) + "\n", encoding="utf-8")
 
 
 def _split(run: StreetRun, decoded: Path, params: Params) -> tuple[list[str], list[str]]:
-    """As the stage `split` does it."""
+    """Training and validation ids, split like the stage `split`."""
     from fashionseg.data.tables import read_instances, read_photos
     from fashionseg.prepare.split import split_photos
 

@@ -1,7 +1,7 @@
-"""torchvision's side of the race, a process of its own: `python -m tools.bench.street_torchvision FOLDER SECONDS`.
+"""torchvision's side of the street comparison: `python -m tools.bench.street_torchvision FOLDER SECONDS`.
 
-1. Train by the clock from where the state stands, for SECONDS of wall time at most.
-2. When the time is used up, predict the validation photos.
+1. Train from the stored state, for at most SECONDS of wall time.
+2. When the training time is used up, predict the validation photos.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TorchvisionTraining:
 
     Args:
         step: the training step.
-        batches: without end, as `torchvision_batch` gives them.
+        batches: endless, from `torchvision_batch`.
     """
 
     def __init__(self, step: TorchvisionStep, batches: Iterator[Any]) -> None:
@@ -76,7 +76,7 @@ class TorchvisionTraining:
 
 
 def adamw(network: Any) -> Any:
-    """AdamW as ours: no decay of biases and of batch norm's weights, which have one axis."""
+    """AdamW like ours: no decay of biases and batch norm weights, which have one axis."""
     import torch
 
     weights = [weight for weight in network.parameters() if weight.requires_grad]
@@ -88,11 +88,11 @@ def adamw(network: Any) -> Any:
 
 
 def predict(network: Any, batches: Any, names: Sequence[str], device: str) -> Detections:
-    """Detections on batches of `inference_batches`; small masks, as torchvision's network has them before pasting."""
+    """Detections on batches of `inference_batches`, with torchvision's small masks before pasting."""
     import torch
 
     network.eval()
-    # Its own last step would paste every mask into a full-size array.
+    # torchvision's last step would paste every mask into a full-size array.
     network.transform.postprocess = lambda outputs, sizes, originals: outputs
     index: list[int] = []
     columns: list[tuple[np.ndarray, ...]] = []
@@ -103,7 +103,7 @@ def predict(network: Any, batches: Any, names: Sequence[str], device: str) -> De
         with torch.no_grad(), torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
             outputs = network(images)
         for place, window, output in zip(batch["photo_index"], batch["windows"], outputs, strict=True):
-            if place < 0:  # a black photo that fills the batch
+            if place < 0:  # padding of the last batch
                 continue
             arrays = {
                 name: value.float().cpu().numpy() if value.is_floating_point() else value.cpu().numpy()

@@ -1,4 +1,4 @@
-"""Our batches as torchvision's Mask R-CNN takes them, and its outputs as our detections.
+"""Our batches in torchvision's format, and torchvision's outputs as our detections.
 
 torchvision: boxes [x1, y1, x2, y2] in pixels, edges half-open as ours; masks of the whole input; images a list.
 """
@@ -18,7 +18,7 @@ def torchvision_batch(batch: Batch) -> tuple[list[Any], list[dict[str, Any]]]:
 
     Returns:
         Images uint8 [3, S, S]; for each `boxes` float32 [n, 4], `labels` int64 [n], `masks` uint8 [n, S, S], n without
-        the padding. Tensors on the CPU, where there is a GPU in memory that it reads by itself.
+        the padding. Tensors on the CPU, in pinned memory if there is a GPU.
     """
     import torch
 
@@ -48,7 +48,7 @@ def torchvision_batch(batch: Batch) -> tuple[list[Any], list[dict[str, Any]]]:
 def to_device(
     images: list[Any], targets: list[dict[str, Any]], device: str
 ) -> tuple[list[Any], list[dict[str, Any]]]:
-    """The same on `device`, images float32 in 0..1; pixels travel as bytes."""
+    """The same on `device`, images float32 in 0..1; pixels are transferred as bytes."""
     return (
         [image.to(device, non_blocking=True).float() / 255 for image in images],
         [{name: its.to(device, non_blocking=True) for name, its in target.items()} for target in targets],
@@ -59,12 +59,12 @@ def to_our_cells(probs: np.ndarray) -> np.ndarray:
     """Mask probabilities on torchvision's grid -> on ours, float32 [n, M, M] -> float32 [n, M, M].
 
     torchvision's M x M values lie at the centres of M cells that tile the box. Ours lie at the places that the mask
-    head is trained on, from a quarter of a cell inside the box (`evaluation.paste`). Pasted without this, masks of
-    torchvision would come out a hundredth too large.
+    head is trained on, from a quarter of a cell inside the box (`evaluation.paste`). Pasted without this, torchvision's
+    masks would be a hundredth too large.
     """
     cells = probs.shape[-1]
     places = (np.arange(cells) * (2 * cells - 1) / (cells - 1) + 0.5) / 2 - 0.5
-    # Beyond the outermost centres the line through the two last ones goes on, so that an edge stays where it is.
+    # Linear extrapolation beyond the outermost centres keeps an edge in place.
     before = np.clip(np.floor(places).astype(int), 0, cells - 2)
     part = places - before
     weights = np.zeros((cells, cells), np.float32)

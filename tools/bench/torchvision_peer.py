@@ -1,7 +1,7 @@
 """torchvision's Mask R-CNN with the same backbone depth, input, proposals, RoIs, optimizer and precision.
 
-It runs in a process of its own (`python -m tools.bench.torchvision_peer FOLDER`): two frameworks on one card would
-share its memory, and what breaks one must not break the other.
+It runs in a separate process (`python -m tools.bench.torchvision_peer FOLDER`): two frameworks on one card would share
+its memory, and a failure of one must not affect the other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,18 +20,17 @@ from fashionseg.params import Params, parse_params, to_dict
 from tools.bench.inputs import NUM_CATEGORIES
 from tools.bench.torchvision_batches import to_device, torchvision_batch
 
-if TYPE_CHECKING:
-    from tools.bench.gpu import GpuRun
-
 Batch = dict[str, np.ndarray]
 
 _BATCH, _SETTINGS, _RATES = "batch.npz", "settings.json", "rates.json"
-# The shallow networks are for trials; torchvision has no bottleneck ResNet of their depth.
+# The shallow networks are for trials; torchvision has no bottleneck ResNets of that depth.
 BACKBONES = {"resnet14": "resnet18", "resnet26": "resnet34", "resnet50": "resnet50", "resnet101": "resnet101"}
 
 
-def measure_apart(work: Path, params: Params, batch: Batch, run: GpuRun) -> tuple[list[float], str]:
-    """Photos a second of each round, and a note; no rates and the reason where they cannot be had."""
+def measure_torchvision(
+    work: Path, params: Params, batch: Batch, steps: int, rounds: int, may_be_cpu: bool
+) -> tuple[list[float], str]:
+    """Photos per second of each round, and a note; without torchvision or a GPU no rates and the reason."""
     if importlib.util.find_spec("torchvision") is None:
         return [], "torchvision is not installed: not measured"
     folder = work / "torchvision"
@@ -39,9 +38,9 @@ def measure_apart(work: Path, params: Params, batch: Batch, run: GpuRun) -> tupl
     np.savez(folder / _BATCH, **batch)  # type: ignore[arg-type]  # of its keyword `allow_pickle`
     settings = {
         "params": to_dict(params),
-        "steps": run.steps,
-        "rounds": run.rounds,
-        "may_be_cpu": run.is_trial,
+        "steps": steps,
+        "rounds": rounds,
+        "may_be_cpu": may_be_cpu,
     }
     (folder / _SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
     done = subprocess.run(
@@ -52,7 +51,7 @@ def measure_apart(work: Path, params: Params, batch: Batch, run: GpuRun) -> tupl
     )
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        return [], f"torchvision ended with status {done.returncode}: {last[0][:200]}"
+        return [], f"torchvision exited with status {done.returncode}: {last[0][:200]}"
     found = json.loads((folder / _RATES).read_text(encoding="utf-8"))
     return found["rates"], found["note"]
 
@@ -87,7 +86,7 @@ def torchvision_network(params: Params, device: str, trains_batch_norm: bool = F
         rpn_anchor_generator=AnchorGenerator(
             tuple((size,) for size in model.anchors.sizes), (model.anchors.aspect_ratios,) * 5
         ),
-        # torchvision takes the best of each level, ours the best of all, so the same total is at most this.
+        # torchvision keeps the best of each level, ours the best of all levels, so this is an upper bound.
         rpn_pre_nms_top_n_train=model.rpn.pre_nms_top_k // 5,
         rpn_pre_nms_top_n_test=model.rpn.pre_nms_top_k // 5,
         rpn_post_nms_top_n_train=sampling.post_nms_top_k,
@@ -103,7 +102,7 @@ def torchvision_network(params: Params, device: str, trains_batch_norm: bool = F
 
 
 class TorchvisionStep:
-    """Its training step: forward, losses, backward, clipped gradient, update.
+    """torchvision's training step: forward, losses, backward, clipped gradient, update.
 
     Args:
         network: see `torchvision_network`.
@@ -121,7 +120,7 @@ class TorchvisionStep:
         """The summed loss, a tensor on the device."""
         import torch
 
-        # Not on a CPU, where PyTorch's bfloat16 is many times slower: a trial only has to get through.
+        # Not on a CPU, where PyTorch's bfloat16 is many times slower: a trial only has to finish.
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.device == "cuda"):
             loss = sum(self.network(images, targets).values())
         self.optimizer.zero_grad(set_to_none=True)
@@ -131,7 +130,7 @@ class TorchvisionStep:
         return loss.detach()
 
     def wait(self) -> None:
-        """Until the device has done what it was given."""
+        """Waits until the device has finished its work."""
         if self.device == "cuda":
             import torch
 
@@ -142,7 +141,7 @@ def choose_device(may_be_cpu: bool) -> str:
     """`cuda`, or `cpu` in a trial.
 
     Raises:
-        RuntimeError: PyTorch finds no GPU, and this is no trial.
+        RuntimeError: PyTorch finds no GPU and this is not a trial.
     """
     import torch
 
@@ -162,7 +161,7 @@ def _measure(folder: Path) -> None:
     device = choose_device(settings["may_be_cpu"])
     network = torchvision_network(params, device)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
-    # A rate at which nothing diverges however long it is measured: only the time of the update counts.
+    # A learning rate that never diverges: only the time of the update counts.
     optimizer = torch.optim.SGD(weights, lr=1e-9, momentum=0.9, weight_decay=1e-4)
     step = TorchvisionStep(network, optimizer, device, clip_norm=5.0)
     with np.load(folder / _BATCH) as batch:
@@ -174,7 +173,7 @@ def _measure(folder: Path) -> None:
         for _ in range(settings["steps"] if turn else 3):
             step(images, targets)
         step.wait()
-        if turn:  # the first ones choose kernels
+        if turn:  # the first round selects kernels
             rates.append(settings["steps"] * len(images) / (time.perf_counter() - start))
     note = f"torchvision {torchvision.__version__}, PyTorch {torch.__version__}, {device}"
     (folder / _RATES).write_text(json.dumps({"rates": rates, "note": note}), encoding="utf-8")

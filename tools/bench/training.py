@@ -1,4 +1,4 @@
-"""A training step beside the same network's layers alone."""
+"""A training step compared with the same network's layers alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tools.bench.rows import Bench, Row
 from tools.bench.timing import in_turns, spread
 
 BATCH = 2
-# Seconds a photo of Matterport's code with all layers on 2 cores, measured elsewhere: quoted, not measured here.
+# Seconds per photo of Matterport's code with all layers on 2 cores: quoted, measured on another machine.
 MATTERPORT_SECONDS = {
     ("resnet50", 256): 4.3,
     ("resnet50", 512): 5.2,
@@ -27,7 +27,7 @@ MATTERPORT_SECONDS = {
 }
 _TIMES_MATTERPORT = {256: 2.0, 512: 1.5}
 _TIMES_FLOOR = 1.3
-_LIMIT_SECONDS = 60.0  # for each network, so that a slow machine ends in time too
+_LIMIT_SECONDS = 60.0  # per network, so that a slow machine finishes too
 
 
 def measure_training(bench: Bench) -> list[Row]:
@@ -70,14 +70,14 @@ def _measure(bench: Bench, backbone: str, side: int) -> list[Row]:
                 "x",
                 _TIMES_MATTERPORT[side],
                 lower_is_better=False,
-                note=f"{ours / BATCH:.2f} s a photo; Matterport's {quoted} s is quoted",
+                note=f"{ours / BATCH:.2f} s per photo; Matterport's {quoted} s is quoted",
             )
         )
     return rows
 
 
 def compiled_step(params: Params, jit_compile: bool = False) -> TrainingNetwork:
-    """What the training stages run: all layers trained, losses, weight decay, clipping, update."""
+    """The step of the training stages: all layers trained, losses, weight decay, clipping, update."""
     network = build_mask_rcnn(params.model, NUM_CATEGORIES, params.inference, params.sampling)
     decay = params.train.weight_decay if uses_l2_loss(params.train) else 0.0
     training = TrainingNetwork(network, params.train.loss_weights, decay)
@@ -93,7 +93,7 @@ def compiled_floor(params: Params, jit_compile: bool = False) -> LayersAlone:
 
 
 def _compile(network: Any, params: Params, jit_compile: bool) -> Any:
-    # A rate at which nothing diverges however long it is measured: only the time of the update counts.
+    # A learning rate that never diverges: only the time of the update counts.
     optimizer = make_optimizer(changed(params.train, warmup_steps=0), 1e-9, 1000)
     network.compile(optimizer=optimizer, jit_compile=jit_compile)
     optimizer.build(network.trainable_variables)
@@ -101,7 +101,7 @@ def _compile(network: Any, params: Params, jit_compile: bool) -> Any:
 
 
 def make_batch(params: Params, batch_size: int) -> dict[str, np.ndarray]:
-    """A batch as the loader makes it, 7 instances a photo."""
+    """A synthetic batch with the loader's keys, 7 instances per photo."""
     rng = np.random.default_rng(0)
     side, most = params.model.image_size, params.sampling.max_gt_instances
     count = min(MASKS_PER_PHOTO, most)

@@ -1,4 +1,4 @@
-"""`fashionseg parity`: our code beside stored outputs of Matterport's, tensor by tensor."""
+"""`python -m tools parity`: our code compared with stored outputs of Matterport's, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=DEFAULT_REFERENCE,
         metavar="DIR",
-        help="folder of reference files and the script that makes their weights (default: %(default)s)",
+        help="folder of reference files and the script that generates their weights (default: %(default)s)",
     )
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="NAME", help="reference files to compare, without .npz"
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if not arguments.reference.is_dir():
-        raise UserError(f"{arguments.reference}: no such folder; name one with --reference")
+        raise UserError(f"{arguments.reference}: no such folder; pass one with --reference")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from tools.parity.reference import Reference
     from tools.parity.run import compare_all

@@ -1,9 +1,9 @@
-"""`fashionseg reproducible [key=value ...]`: runs the pipeline twice in fresh clones and compares all hashes.
+"""`python -m tools reproducible [key=value ...]`: runs the pipeline twice in fresh clones and compares all hashes.
 
-1. clone the present commit twice, into folders of different length;
-2. put the same parameters in: the preset `sample`, made tiny, then those given;
-3. run `dvc repro` in both, with another PYTHONHASHSEED and another number of worker processes;
-4. compare the hash of every output in the two dvc.lock files.
+1. Clone the current commit twice, into folders of different path length.
+2. Set the same parameters: a tiny version of the preset `sample`, then the given changes.
+3. Run `dvc repro` in both, with different PYTHONHASHSEED and numbers of worker processes.
+4. Compare the hash of every output in the two dvc.lock files.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TINY = {
     "train.finetune.epochs": "2",
     "evaluate.pictures": "2",
 }
-# What must not matter: folder, hash seed of Python, worker processes.
+# Differences without effect: folder, hash seed of Python, worker processes.
 CLONES = (
     ("first", "1", ("loader.workers=0", "decode.workers=1")),
     ("the-second-clone", "2", ("loader.workers=2", "decode.workers=2")),
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     root = find_root()
     if _git(root, "status", "--porcelain", "--untracked-files=no"):
-        say("only what is committed is run; there are uncommitted changes")
+        say("warning: uncommitted changes are not part of the run")
     with tempfile.TemporaryDirectory(prefix="fashionseg-") as folder:
         locks: list[dict[str, str]] = []
         for name, hash_seed, workers in CLONES:
@@ -69,7 +69,7 @@ def output_hashes(lock: Path) -> dict[str, str]:
 
 
 def differing(first: dict[str, str], second: dict[str, str]) -> list[str]:
-    """Outputs whose hashes are not the same, or that one run lacks."""
+    """Outputs whose hashes differ, or that one run lacks."""
     return sorted(path for path in first.keys() | second.keys() if first.get(path) != second.get(path))
 
 
@@ -85,7 +85,7 @@ def _reproduce(clone: Path, hash_seed: str, changes: list[str]) -> None:
         "FASHIONSEG_TRACKING": "off",
     }
     tiny = [f"{key}={value}" for key, value in TINY.items()]
-    # Given changes come last and win.
+    # The given changes come last and take precedence.
     command = [sys.executable, "-m", "fashionseg.cli", "preset", "sample", *tiny, *changes]
     subprocess.run(command, cwd=clone, env=environment, check=True, stdout=subprocess.DEVNULL)
     ended = subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=clone, env=environment)

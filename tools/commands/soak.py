@@ -1,4 +1,4 @@
-"""`fashionseg soak`: trains and serves for long, one after the other, and says whether memory or open files grow."""
+"""`python -m tools soak`: trains, then serves for long, and reports whether memory or open files grow."""
 
 from __future__ import annotations
 
@@ -28,15 +28,18 @@ if TYPE_CHECKING:
 PARTS = ("training", "serving")
 _SERVING_SHARE = 1 / 6
 _CLIENTS = 16
-_LEAST_MINUTES = 5.0  # less is all warming up
-_SAMPLES = 720  # of a run; one each five seconds in an hour
+_LEAST_MINUTES = 5.0  # less is warm-up only
+_SAMPLES = 720  # per run; one every five seconds in an hour
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--minutes", type=float, default=60.0, help="of training; serving: a sixth [%(default)s]"
+        "--minutes",
+        type=float,
+        default=60.0,
+        help="of training; serving takes a sixth (default: %(default)s)",
     )
-    parser.add_argument("--only", choices=PARTS, help="one of the two parts")
+    parser.add_argument("--only", choices=PARTS, help="run one part only")
     parser.add_argument("--out", type=Path, help="folder of results (default: .fashionseg/soak)")
 
 
@@ -62,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(out: Path, seconds: float) -> dict[str, Any]:
-    """Trains in a process of its own and watches it."""
+    """Trains in a separate process and samples it."""
     from tools.soak.samples import watch
 
     shutil.rmtree(out / "work" / "state", ignore_errors=True)
@@ -70,13 +73,13 @@ def _train(out: Path, seconds: float) -> dict[str, Any]:
     with _started("training", log, str(out / "work"), str(seconds)) as process:
         samples = list(watch(process.pid, seconds / _SAMPLES, lambda: False))
         if process.wait() != 0:
-            raise UserError(f"soak: the training ended with status {process.returncode}; see {log}")
+            raise UserError(f"soak: training exited with status {process.returncode}; see {log}")
     epochs = sum(line.startswith("soak epoch") for line in log.read_text(encoding="utf-8").splitlines())
     return _result(samples, f"{epochs:,} epochs")
 
 
 def _serve(out: Path, training_seconds: float) -> dict[str, Any]:
-    """Serves in a process of its own, asked by threads of this one."""
+    """Serves in a separate process, with client threads in this one."""
     from tools.soak.clients import Clients
     from tools.soak.samples import watch
 
@@ -88,7 +91,7 @@ def _serve(out: Path, training_seconds: float) -> dict[str, Any]:
     with _started("serving", log, str(out / "work"), str(port_file)) as process:
         while not port_file.exists():
             if process.poll() is not None:
-                raise UserError(f"soak: the server ended with status {process.returncode}; see {log}")
+                raise UserError(f"soak: server exited with status {process.returncode}; see {log}")
             time.sleep(0.1)
         clients = Clients(int(port_file.read_text()), photos, _CLIENTS)
         deadline = time.monotonic() + seconds
@@ -110,7 +113,7 @@ def _serve(out: Path, training_seconds: float) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _started(module: str, log: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of `tools.soak`, ended with all below it whatever happens."""
+    """A process of `tools.soak`, killed with all its children at the end of the block."""
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", f"tools.soak.{module}", *words],
@@ -127,14 +130,14 @@ def _started(module: str, log: Path, *words: str) -> Iterator[subprocess.Popen[b
 
 
 def _result(samples: Sequence[Sample], done: str) -> dict[str, Any]:
-    """What goes into the JSON; `is_bad` where something grows."""
+    """Content of the JSON; `is_bad` if something grows."""
     from tools.soak.growth import judge
 
     minutes = samples[-1].seconds / 60 if samples else 0.0
     growth = judge(samples) if minutes >= _LEAST_MINUTES else None
     summary = f"{minutes:.1f} min, {done}"
     if growth is None:
-        summary += "; too short to say whether something grows"
+        summary += "; too short to detect growth"
     else:
         files = f"{growth.open_files[0]:.0f} to {growth.open_files[1]:.0f} open files"
         memory = f"{growth.rss_mib[0]:.0f} to {growth.rss_mib[1]:.0f} MiB ({growth.share:+.1%})"

@@ -1,12 +1,12 @@
-"""Training and serving for long: memory and open files must stay level (`make soak`).
+"""Long runs of training and serving, in which memory and open files must stay level (`make soak`).
 
-    inputs      the drawn sample and the tiny network that both work on
-    training    the process that trains, epoch after epoch
-    serving     the process that answers photos
-    clients     those who ask it
-    samples     memory and open files of a process and all below it
+    inputs      the synthetic sample and the tiny network of both
+    training    the process that trains epoch after epoch
+    serving     the server process
+    clients     client threads of the server
+    samples     memory and open files of a process tree
     growth      whether a series grows
     table       results and plot
 
-It needs psutil, one of the packages for development.
+It needs psutil, one of the development packages.
 """

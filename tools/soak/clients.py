@@ -1,4 +1,4 @@
-"""Clients that ask the server without a pause, good photos and now and then a broken one."""
+"""Client threads that post photos to the server without a pause, every tenth one truncated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 
-_BROKEN_EVERY = 10  # requests of each client
+_BROKEN_EVERY = 10  # requests of a client
 _TIMEOUT = 300.0
 
 
@@ -16,8 +16,8 @@ class Clients:
     """`count` threads that post `photos` in turn to 127.0.0.1:`port` until `stop`.
 
     Attributes:
-        answers: how often each status came, and each kind of failed connection.
-        wrong: of those, the ones that should not have been: anything but 200 for a photo and 400 for a broken one.
+        answers: count of each status and each kind of failed connection.
+        wrong: the unexpected answers: anything but 200 for a photo and 400 for a truncated one.
     """
 
     def __init__(self, port: int, photos: Sequence[bytes], count: int) -> None:
@@ -31,7 +31,7 @@ class Clients:
             thread.start()
 
     def stop(self) -> None:
-        """Lets each client end the request that it has under way."""
+        """Lets each client finish its current request."""
         self._over.set()
         for thread in self._threads:
             thread.join()
@@ -49,7 +49,7 @@ class Clients:
                     self.wrong[answer] += 1
 
     def _post(self, body: bytes) -> str:
-        # A connection for each request: what is not closed would show in the server's open files.
+        # One connection per request: a leak would show in the server's open files.
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT)
         try:
             connection.request("POST", "/predict", body)

@@ -8,23 +8,23 @@ from statistics import median
 
 from tools.soak.samples import Sample
 
-# In an hour the middles of the last and the second third lie 20 minutes apart. What the allocators of C, Python and
-# TensorFlow keep back for later moves by about one percent between two such medians; leaks that one meets (an array or
-# a file per batch, epoch or restarted worker) come to tens of megabytes by then.
+# In an hour the middles of the second and the last third are 20 minutes apart. Memory held by the allocators of C,
+# Python and TensorFlow varies by about one percent between two such medians; typical leaks (an array or a file per
+# batch, epoch or restarted worker) amount to tens of megabytes by then.
 ALLOWED_SHARE = 0.02
 ALLOWED_FILES = 2.0
 
 
 @dataclass(frozen=True)
 class Growth:
-    """The last third of a run against its second; the first warms up (graphs, buffers, pools)."""
+    """The second and the last third of a run; the first is warm-up (graphs, buffers, pools)."""
 
     rss_mib: tuple[float, float]
     open_files: tuple[float, float]
 
     @property
     def share(self) -> float:
-        """Of memory: 0.01 is one percent more."""
+        """Growth of memory: 0.01 is one percent more."""
         return self.rss_mib[1] / self.rss_mib[0] - 1
 
     @property
@@ -34,7 +34,7 @@ class Growth:
 
 
 def judge(samples: Sequence[Sample]) -> Growth | None:
-    """Medians, so that the moment in which workers are restarted does not count; None where there are too few."""
+    """Compares medians, so that short peaks, as when workers restart, do not count; None with too few samples."""
     third = len(samples) // 3
     if third < 3:
         return None

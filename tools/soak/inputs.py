@@ -1,4 +1,4 @@
-"""A small drawn data set, and sections of params.yaml for a network that trains an epoch in about a second."""
+"""A small synthetic data set, and params for a network that trains an epoch in about a second."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from fashionseg.storage.atomic import atomic_directory
 SIDE = 64
 _TRAIN_PHOTOS, _TEST_PHOTOS, _SEED = 40, 16, 7
 _BATCH = 4
-
 
 _TINY = {
     "model.image_size": SIDE,
@@ -52,7 +51,7 @@ def soak_params(params: Params) -> Params:
 
 
 def write_inputs(folder: Path, params: Params) -> None:
-    """`raw/` and `decoded/` in `folder`; nothing where they lie already."""
+    """Writes `raw/` and `decoded/` in `folder` unless they exist."""
     raw, decoded = folder / "raw", folder / "decoded"
     if not raw.is_dir():
         with atomic_directory(raw) as temporary:
@@ -62,6 +61,6 @@ def write_inputs(folder: Path, params: Params) -> None:
 
 
 def split_ids(decoded: Path) -> tuple[list[str], list[str]]:
-    """Training and validation ids: the first four fifths, and the rest."""
+    """Training ids, the first four fifths, and validation ids, the rest."""
     ids = read_photos(decoded, "train")["image_id"].tolist()
     return ids[: len(ids) * 4 // 5], ids[len(ids) * 4 // 5 :]

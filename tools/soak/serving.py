@@ -1,4 +1,4 @@
-"""`python -m tools.soak.serving`: the tiny network behind the real server, on a free port."""
+"""`python -m tools.soak.serving`: the real server with the tiny network, on a free port."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tools.soak.inputs import soak_params
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Answer photos with a tiny network.")
+    parser = argparse.ArgumentParser(description="Serve predictions of a tiny network.")
     parser.add_argument("work", type=Path, help="folder of `inputs.write_inputs`")
-    parser.add_argument("port", type=Path, help="file to write the number of the port into")
+    parser.add_argument("port", type=Path, help="file to write the port number to")
     arguments = parser.parse_args()
     folder = arguments.work / "model"
     if not folder.is_dir():
         _save_untrained(folder)
     thresholds = arguments.work / "thresholds.json"
-    write_thresholds(Thresholds(0.0, 0.5, 0.5, 0), thresholds)  # lets everything through: the most work
+    write_thresholds(Thresholds(0.0, 0.5, 0.5, 0), thresholds)  # keeps every detection: the most work
     model = PhotoModel()
     artifacts = {"model": str(folder), "thresholds": str(thresholds)}
     config = serving_config(soak_params(load_params(PARAMS_FILE)))

@@ -1,4 +1,4 @@
-"""The results of `make soak`: a JSON of each part, one plot of all."""
+"""Results of `make soak`: one JSON per part, one plot of both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PLOT = "soak.png"
 
 
 def write_part(folder: Path, part: str, result: Mapping[str, Any]) -> None:
-    """`PART.json`, and the plot anew with the parts that lie there, also of earlier runs."""
+    """Writes `PART.json` and redraws the plot with all parts in the folder, earlier runs included."""
     with atomic_write(folder / f"{part}.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     parts = {
@@ -26,7 +26,7 @@ def write_part(folder: Path, part: str, result: Mapping[str, Any]) -> None:
 
 
 def _plot(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    """Memory above, open files below, a column for each part."""
+    """Memory above, open files below, one column per part."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,8 +1,7 @@
 """`python -m tools.soak.training`: trains the tiny network until the time is over.
 
-Through the real loop: seeded batches from a worker process, validation and the state on disk after each epoch. A stage
-starts its loader once; here it is started anew each few epochs, as often as heads, fine-tuning and resumed
-trainings do in weeks.
+It runs the real loop: seeded batches from a worker process, validation and the state on disk after each epoch. A stage
+starts its loader once; here it restarts every few epochs, as often as heads, fine-tuning and resumed runs do in weeks.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class _TimeIsOver(Exception):
 
 
 class RestartedBatches:
-    """Training batches whose worker processes end and start again after some epochs."""
+    """Training batches whose worker processes restart every few epochs."""
 
     def __init__(self, decoded: Path, image_ids: list[str], params: Params, start_epoch: int) -> None:
         self._decoded, self._params = decoded, params

@@ -208,7 +208,7 @@ def test_rows_of_a_trial_say_so_and_have_no_target() -> None:
 
 
 def test_a_peer_that_failed_is_a_row_that_says_why() -> None:
-    row = peer_row("on", [100.0], [], "torchvision ended with status 1: out of memory", False)
+    row = peer_row("on", [100.0], [], "torchvision exited with status 1: out of memory", False)
     assert row.what.endswith("not measured") and "out of memory" in row.note and row.met is None
 
 
