@@ -47,7 +47,7 @@ def journals(project: Path) -> Path:
     return folder
 
 
-def test_runs_are_read_best_first_and_empty_ones_left_out(journals: Path) -> None:
+def test_runs_are_read_best_first_and_empty_runs_are_skipped(journals: Path) -> None:
     runs = read_runs(journals)
     assert [run.name for run in runs] == ["sated-eyry", "puffy-daks"]
     assert runs[0].scores == {"competition_score": 0.35, "coco.mask.ap50": 0.5}
@@ -58,7 +58,7 @@ def test_runs_are_read_best_first_and_empty_ones_left_out(journals: Path) -> Non
 
 def test_only_the_named_runs(journals: Path) -> None:
     assert [run.name for run in read_runs(journals, ["puffy-daks"])] == ["puffy-daks"]
-    with pytest.raises(UserError, match="puffy: no such run; there are: puffy-daks, sated-eyry"):
+    with pytest.raises(UserError, match="puffy: no such run; known runs: puffy-daks, sated-eyry"):
         read_runs(journals, ["puffy"])
 
 

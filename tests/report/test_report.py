@@ -1,4 +1,4 @@
-"""The report page and its pictures: whole, self-contained, honest about drawn photos, the same bytes each time."""
+"""The report page and its pictures: complete, self-contained, honest about synthetic photos, reproducible."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def page_of(report: Report, tmp_path: Path) -> str:
 
 
 class BalanceChecker(HTMLParser):
-    """Fails on a tag closed out of turn."""
+    """Fails on a tag closed in the wrong order."""
 
     VOID = frozenset({"meta", "img"})
 
@@ -89,7 +89,7 @@ class BalanceChecker(HTMLParser):
 
 
 class TestPage:
-    def test_nothing_comes_from_outside(self, report: Report, tmp_path: Path):
+    def test_page_needs_no_other_resource(self, report: Report, tmp_path: Path):
         page = page_of(report, tmp_path)
         assert not re.search(r"https?:|<script|<link|@import|url\(", page)
         assert all(source.startswith("data:") for source in re.findall(r'src="([^"]*)', page))
@@ -99,14 +99,14 @@ class TestPage:
         checker.feed(page_of(report, tmp_path))
         assert checker.open == []
 
-    def test_drawn_photos_are_called_drawn(self, report: Report, tmp_path: Path):
+    def test_synthetic_photos_are_declared(self, report: Report, tmp_path: Path):
         assert "drawn by code, not real" in page_of(report, tmp_path)
 
     @pytest.mark.parametrize("source", ["folder", "kaggle"])
-    def test_real_photos_are_not(self, report: Report, tmp_path: Path, source: str):
+    def test_real_photos_are_not_declared_synthetic(self, report: Report, tmp_path: Path, source: str):
         assert "drawn" not in page_of(dataclasses.replace(report, source=source), tmp_path)
 
-    def test_every_figure_is_there(self, report: Report, tmp_path: Path):
+    def test_every_figure_is_shown(self, report: Report, tmp_path: Path):
         page = page_of(report, tmp_path)
         for expected in (
             "0.412",
@@ -119,11 +119,11 @@ class TestPage:
         ):
             assert expected in page
 
-    def test_a_figure_that_could_not_be_computed_is_a_dash(self, report: Report, tmp_path: Path):
+    def test_a_missing_figure_is_a_dash(self, report: Report, tmp_path: Path):
         metrics = {"competition_score": None}
         assert "<b>\N{EN DASH}</b>" in page_of(dataclasses.replace(report, metrics=metrics), tmp_path)
 
-    def test_words_from_data_are_escaped(self, report: Report, tmp_path: Path):
+    def test_text_from_data_is_escaped(self, report: Report, tmp_path: Path):
         page = page_of(report, tmp_path)
         assert "odd&lt;key" in page
         assert "mask &lt;vanished&gt;" in page
@@ -131,24 +131,24 @@ class TestPage:
     def test_the_best_epoch_is_counted_over_both_stages(self, report: Report, tmp_path: Path):
         assert "best epoch 4." in page_of(report, tmp_path)
 
-    def test_pictures_are_in_the_page(self, report: Report, tmp_path: Path):
+    def test_pictures_are_embedded(self, report: Report, tmp_path: Path):
         page = page_of(report, tmp_path)
         assert page.count("data:image/jpeg;base64,") == 1
         assert "a.jpg · score 0.5" in page
         assert "No pictures requested" in page_of(dataclasses.replace(report, pictures=[]), tmp_path)
 
-    def test_figures_are_in_the_page(self, report: Report, tmp_path: Path):
+    def test_plots_are_embedded(self, report: Report, tmp_path: Path):
         Image.new("RGB", (4, 4)).save(tmp_path / "precision_recall.png")
         page = page_of(dataclasses.replace(report, figures=[tmp_path / "precision_recall.png"]), tmp_path)
         assert "<figcaption>precision recall</figcaption>" in page
         assert page.count("data:image/png;base64,") == 1
 
-    def test_many_faults_are_cut_short_and_counted(self, report: Report, tmp_path: Path):
+    def test_long_fault_lists_are_truncated_and_counted(self, report: Report, tmp_path: Path):
         fault = {"file": "train.csv", "reason": "empty", "outcome": "dropped"}
         many = dataclasses.replace(report, decode_report={"counts": {}, "faults": [fault] * 53})
         assert "and 3 more in data/decoded/report.json" in page_of(many, tmp_path)
 
-    def test_no_faults_are_reported_too(self, report: Report, tmp_path: Path):
+    def test_absence_of_faults_is_reported(self, report: Report, tmp_path: Path):
         clean = dataclasses.replace(report, decode_report={"counts": {"rows": 4}, "faults": []})
         assert "Nothing was dropped or repaired." in page_of(clean, tmp_path)
 
@@ -245,12 +245,12 @@ class TestPictures:
             with Image.open(picture.path) as image:
                 assert image.height >= 640
 
-    def test_old_pictures_go(self, tmp_path: Path):
+    def test_old_pictures_are_removed(self, tmp_path: Path):
         write_pictures(tmp_path / "pictures", [comparison("old.jpg"), comparison("older.jpg")])
         write_pictures(tmp_path / "pictures", [])
         assert list((tmp_path / "pictures").iterdir()) == []
 
-    def test_photos_are_taken_one_at_a_time(self, tmp_path: Path):
+    def test_photos_are_consumed_one_at_a_time(self, tmp_path: Path):
         taken: list[str] = []
 
         def comparisons() -> Iterator[Comparison]:
@@ -262,6 +262,6 @@ class TestPictures:
 
         assert len(write_pictures(tmp_path / "pictures", comparisons())) == 2
 
-    def test_a_strange_name_is_made_harmless(self, tmp_path: Path):
+    def test_unsafe_characters_of_a_name_are_replaced(self, tmp_path: Path):
         (picture,) = write_pictures(tmp_path / "pictures", [comparison("../a:b*é.jpg")])
         assert picture.path.name == "01_a_b__.png"

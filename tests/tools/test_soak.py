@@ -1,4 +1,4 @@
-"""The parts of `make soak`, without its hour: what is measured, what counts as growth, and clients that see errors."""
+"""The parts of `make soak` without its hour: sampling, detection of growth, and clients that count errors."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def run_of(memory: list[float], files: list[int] | None = None) -> list[Sample]:
         ([200.0] * 90, [50 + n % 2 for n in range(90)], False),
     ],
 )
-def test_growth_is_what_goes_on_after_the_first_third(
+def test_growth_counts_after_the_first_third(
     memory: list[float], files: list[int] | None, is_growing: bool
 ) -> None:
     growth = judge(run_of(memory, files))
     assert growth is not None and growth.is_growing == is_growing
 
 
-def test_too_few_samples_say_nothing() -> None:
+def test_too_few_samples_give_no_verdict() -> None:
     assert judge(run_of([1.0] * 8)) is None
 
 
-def test_a_process_is_measured_with_all_below_it() -> None:
+def test_a_process_is_measured_with_its_children() -> None:
     child = "import sys; held = bytearray(b'x') * (60 << 20); print('ready', flush=True); sys.stdin.read()"
     parent = (
         "import subprocess, sys\n"
@@ -101,7 +101,7 @@ def ask_for_a_while(limits: Limits, enough: int) -> Clients:
     return clients
 
 
-def test_sixteen_clients_see_no_error_and_one_without_a_queue_shows() -> None:
+def test_sixteen_clients_see_no_error_unless_the_queue_is_missing() -> None:
     clients = ask_for_a_while(Limits(), 200)
     assert clients.answers["200"] and clients.answers["400"]
     assert clients.wrong.total() == 0

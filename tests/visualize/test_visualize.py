@@ -1,4 +1,4 @@
-"""Pictures: what a person sees must be where the masks are, in the same colour everywhere."""
+"""Pictures: drawn instances lie on their masks, in the same colour everywhere."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def distance(pixel: np.ndarray, colour: tuple[int, int, int]) -> int:
 
 
 class TestColours:
-    def test_all_categories_can_be_told_apart(self):
+    def test_all_categories_are_distinguishable(self):
         count = competition_taxonomy().num_categories
         lab = rgb2lab(np.array([[category_colour(c) for c in range(count)]]) / 255)[0]
         distances = deltaE_ciede2000(lab[:, None], lab[None])[np.triu_indices(count, 1)]
@@ -64,7 +64,7 @@ class TestInstance:
         assert instance.mask.shape == (2, 5)
         assert instance.mask.all()
 
-    def test_runs_say_the_same_as_the_mask(self):
+    def test_runs_and_mask_give_the_same_instance(self):
         mask = np.zeros((6, 5), bool)
         mask[1:4, 2] = mask[3, 2:5] = True
         by_runs = DrawnInstance.from_runs(DRESS, mask_to_runs(mask), (6, 5), score=0.5)
@@ -80,7 +80,7 @@ class TestInstance:
         assert (crop.shape, top, left) == ((300, 100), 0, 0)
         assert crop.all()
 
-    def test_an_empty_mask_is_refused(self):
+    def test_an_empty_mask_is_rejected(self):
         with pytest.raises(ValueError, match="category 10: expected a mask with pixels"):
             DrawnInstance.from_mask(DRESS, np.zeros((4, 4), bool))
         with pytest.raises(ValueError, match="category 10: expected a mask with pixels"):
@@ -123,7 +123,7 @@ class TestOutline:
     def test_display_size_is_limited_by_the_longest_side(self):
         assert display_size(100, 1000, least_height=640, longest_side=2048) == (205, 2048)
 
-    def test_the_mask_is_tinted_and_the_rest_is_left_alone(self):
+    def test_the_mask_is_tinted_and_the_rest_is_unchanged(self):
         """A dress in the lower right of a photo shown at its own size; its tag lies within it."""
         photo = grey_photo(800, 800)
         picture = outline(photo, [rectangle(DRESS, 800, 800, 400, 400, 700, 700)], with_legend=False)
@@ -171,7 +171,7 @@ class TestOutline:
         outline(photo, [rectangle(DRESS, 800, 600, 0, 0, 800, 600)])
         assert (photo == GREY).all()
 
-    def test_no_instances_give_the_photo_and_a_legend_that_says_so(self):
+    def test_without_instances_the_legend_says_so(self):
         picture = outline(grey_photo(800, 600), [])
         assert (picture[:800] == GREY).all()
         assert picture[800:].min() < 100  # words
@@ -181,7 +181,7 @@ class TestOutline:
         many = outline(grey_photo(640, 300), [rectangle(c, 640, 300, 0, 0, 9, 9) for c in range(12)])
         assert one.shape[0] < many.shape[0]
 
-    def test_attributes_are_told(self):
+    def test_attributes_are_listed(self):
         plain = DrawnInstance.from_mask(DRESS, np.ones((4, 4), bool))
         described = DrawnInstance.from_mask(DRESS, np.ones((4, 4), bool), attributes=(3, 20))
         without, with_line = (outline(grey_photo(640, 640), [i]) for i in (plain, described))
@@ -224,7 +224,7 @@ class TestTags:
         (x, y) = next(one.anchor for one in placed if one.tag is dress)
         assert not (100 <= x < 200 and 100 <= y < 200)
 
-    def test_a_crowd_leaves_tags_out_rather_than_piling_them_up(self):
+    def test_tags_of_a_crowd_are_omitted_rather_than_piled_up(self):
         crowd = [self.tag(20, 20, 10) for _ in range(60)]
         placed = place_tags((60, 90), crowd, [(70, 18)] * 60, step=12)
         assert 1 <= len(placed) < 20

@@ -1,4 +1,4 @@
-"""What a run leaves for people: pictures of truth beside prediction, and one page that opens without a network.
+"""Results for people: pictures of ground truth and prediction, and one HTML page that works offline.
 
     pictures = write_pictures(reports / "pictures", comparisons)
     write_report(reports / "report.html", Report(source="sample", metrics=..., pictures=pictures, ...))

@@ -1,4 +1,4 @@
-"""Photo, truth and prediction side by side, one PNG per photo."""
+"""Photo, ground truth and prediction side by side, one PNG per photo."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from fashionseg.visualize import DrawnInstance, jpeg_bytes, side_by_side, write_
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """One photo (uint8 RGB [H, W, 3]) with the instances in the truth and those found.
+    """One photo (uint8 RGB [H, W, 3]) with its ground-truth and predicted instances.
 
-    `note` stands in the title behind the photo's name, say `score 0.41`.
+    `note` follows the photo's name in the title, such as `score 0.41`.
     """
 
     image_id: str
@@ -29,7 +29,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as written: its file, its title, and a JPEG of it for the report."""
+    """A written picture: file, title, and a JPEG for the report."""
 
     path: Path
     title: str
@@ -39,7 +39,7 @@ class Picture:
 def write_pictures(directory: Path, comparisons: Iterable[Comparison]) -> list[Picture]:
     """Replaces `directory` by `01_<image id>.png`, `02_...`, in the order given; no comparisons leave it empty.
 
-    The photos are taken one at a time, so `comparisons` may be a generator that reads them.
+    The photos are consumed one at a time, so `comparisons` may be a generator that reads them.
     """
     pictures = []
     with atomic_directory(directory) as temporary:
@@ -53,5 +53,5 @@ def write_pictures(directory: Path, comparisons: Iterable[Comparison]) -> list[P
 
 
 def _file_name(image_id: str) -> str:
-    """The id without its ending and without what a file system may refuse."""
+    """The id without its extension and without characters that a file system may refuse."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", Path(image_id).stem)

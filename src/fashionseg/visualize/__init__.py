@@ -1,4 +1,4 @@
-"""Pictures of garments: outlines in one fixed colour per category, name tags, a legend, truth beside prediction.
+"""Pictures of garments: outlines in a fixed colour per category, name tags, a legend, ground truth next to prediction.
 
     instances = [DrawnInstance.from_runs(10, runs, (512, 512), score=0.93)]
     write_png(Path("dress.png"), outline(photo, instances))

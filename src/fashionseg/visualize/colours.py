@@ -5,8 +5,8 @@ from __future__ import annotations
 Colour = tuple[int, int, int]  # RGB, 0 to 255
 
 # 46 colours chosen greedily for the largest smallest distance (CIEDE2000; at least 12 between any two) among
-# vivid ones, tints of skin left out; dealt out by annealing so that frequent categories of the competition, and
-# garments worn together, differ most.
+# vivid ones without skin tones; assigned by annealing so that frequent categories of the competition, and garments
+# worn together, differ most.
 # fmt: off
 _HEX = (
     "695a0f", "00e1ff", "0069a5", "b40069", "ff96a5", "a5ffb4", "b41e0f", "c3f000", "1e693c", "00b469",
@@ -22,7 +22,7 @@ PAPER: Colour = (255, 255, 255)
 
 
 def category_colour(category: int) -> Colour:
-    """RGB of a category 0..45; numbers beyond the competition's list start again."""
+    """RGB of a category; numbers beyond the 46 colours wrap around."""
     text = _HEX[category % len(_HEX)]
     return int(text[0:2], 16), int(text[2:4], 16), int(text[4:6], 16)
 
@@ -33,9 +33,9 @@ def css_colour(category: int) -> str:
 
 
 def ink_on(colour: Colour) -> Colour:
-    """Dark or white, whichever reads better on `colour`.
+    """Dark or white ink, whichever is more legible on `colour`.
 
-    By relative luminance (WCAG 2); bold white text is preferred on mid tones such as teal.
+    By relative luminance (WCAG 2), with bold white text preferred on mid tones such as teal.
     """
     linear = [(c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -43,6 +43,6 @@ def ink_on(colour: Colour) -> Colour:
 
 
 def mixed(colour: Colour, other: Colour, share: float) -> Colour:
-    """`colour` with `share` (0 to 1) of `other` in it."""
+    """`colour` mixed with a `share` (0 to 1) of `other`."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(colour, other, strict=True))
     return red, green, blue

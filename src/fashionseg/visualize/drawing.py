@@ -1,4 +1,4 @@
-"""Masks on a photo: a light fill and a thin double outline that shows on dark and on bright cloth."""
+"""Masks on a photo: a light fill and a thin double outline, visible on dark and bright cloth."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from fashionseg.visualize.colours import INK, PAPER, Colour, category_colour, mixed
 
 GARMENT_OPACITY = 0.30
-PART_OPACITY = 0.42  # a part must show through the fill of its garment
+PART_OPACITY = 0.42  # a part must stand out from the fill of its garment
 
 
 def display_size(height: int, width: int, least_height: int, longest_side: int) -> tuple[int, int]:
-    """(height, width) to show a photo at: at least `least_height` high if `longest_side` allows, else as it is."""
+    """(height, width) of a shown photo: at least `least_height` high as far as `longest_side` allows."""
     scale = min(max(1.0, least_height / height), longest_side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def resize_photo(photo: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A photo uint8 [H, W, 3] at another size, soft rather than blocky."""
+    """A photo uint8 [H, W, 3] resized smoothly."""
     if photo.shape[:2] == (height, width):
         return photo.copy()
     shrinking = height < photo.shape[0]
@@ -41,7 +41,7 @@ def paint(
     height, width = crop.shape
     region = picture[top : top + height, left : left + width]
     region[crop] = np.round(region[crop] * (1 - opacity) + np.array(colour) * opacity).astype(np.uint8)
-    # A border of empty pixels, so that a mask cut off by its box or by the photo's edge gets a closed outline.
+    # Padding, so that a mask cut off by its box or by the photo's edge gets a closed outline.
     contours, _ = cv2.findContours(
         np.pad(crop, 1).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left - 1, top - 1)
     )

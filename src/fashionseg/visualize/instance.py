@@ -1,4 +1,4 @@
-"""One garment or garment part to draw."""
+"""An instance to draw: a garment or a garment part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PART_GROUPS = frozenset({"garment parts", "closures", "decorations"})  # these 
 
 @dataclass(frozen=True, eq=False)
 class DrawnInstance:
-    """A mask in its box, free of any resolution, so that it can be drawn on the photo at any size.
+    """A mask in its box, independent of resolution, so that it can be drawn on the photo at any size.
 
     `mask` bool [h, w] spans `box`, (y1, x1, y2, x2) as fractions 0 to 1 of the photo's height and width
     (edges, half-open). `score` is None for ground truth.
@@ -31,7 +31,7 @@ class DrawnInstance:
     def from_mask(
         cls, category: int, mask: np.ndarray, score: float | None = None, attributes: tuple[int, ...] = ()
     ) -> DrawnInstance:
-        """From a mask [H, W] that spans the whole photo, at any resolution.
+        """An instance from a mask [H, W] that spans the whole photo, at any resolution.
 
         Raises:
             ValueError: the mask is empty.
@@ -53,7 +53,7 @@ class DrawnInstance:
         score: float | None = None,
         attributes: tuple[int, ...] = (),
     ) -> DrawnInstance:
-        """From runs [n, 2] in a frame of `frame_hw` pixels that spans the whole photo.
+        """An instance from runs [n, 2] in a frame of `frame_hw` pixels that spans the whole photo.
 
         The competition's 512 x 512 frame does not keep the aspect ratio; drawing stretches the mask back.
 
@@ -75,8 +75,8 @@ class DrawnInstance:
     def raster(self, height: int, width: int, smoothing: float = 0.0) -> tuple[np.ndarray, int, int]:
         """The mask on a picture of `height` x `width` pixels: (bool crop, its top row, its left column).
 
-        `smoothing` is the sigma in pixels of a blur that rounds the stairs of a mask shown much larger than
-        it is; a mask too thin to survive it is shown as it is. The crop is never empty.
+        `smoothing` is the sigma in pixels of a blur that smooths the steps of an enlarged mask; a mask too thin
+        for the blur is not smoothed. The crop is never empty.
         """
         y1, x1, y2, x2 = self.box
         top, left = min(round(y1 * height), height - 1), min(round(x1 * width), width - 1)
@@ -87,7 +87,7 @@ class DrawnInstance:
         crop = values >= 0.5
         if smoothing > 0:
             rounded = cv2.GaussianBlur(values, (0, 0), smoothing, borderType=cv2.BORDER_REPLICATE) >= 0.5
-            # A strap or a heel narrower than the blur would vanish: keep what is there.
+            # A strap or a heel narrower than the blur would vanish: keep the unsmoothed mask.
             crop = rounded if rounded.sum() >= 0.7 * crop.sum() else crop
         if not crop.any():
             crop = cv2.resize(self.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0

@@ -15,9 +15,9 @@ QUIET: Colour = (113, 113, 122)
 
 
 def legend(instances: list[DrawnInstance], width: int, text_height: int = 15) -> np.ndarray:
-    """A strip uint8 [h, width, 3] that names what the picture shows; says so where it shows nothing.
+    """A strip uint8 [h, width, 3] with the categories in the picture, or "no garment".
 
-    `text_height` in pixels sets the size of everything in it.
+    `text_height` in pixels determines all sizes.
     """
     face, line, margin = font(text_height), round(1.7 * text_height), round(0.8 * text_height)
     ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
@@ -47,7 +47,7 @@ def legend(instances: list[DrawnInstance], width: int, text_height: int = 15) ->
 
 
 def _flow(needed: list[int], margin: int, width: int) -> list[tuple[int, int]]:
-    """(x, row) of entries of the widths `needed`, from left to right and on into the next row."""
+    """(x, row) of entries of the widths `needed`, left to right, wrapped into rows."""
     places, x, row = [], margin, 0
     for entry in needed:
         if x > margin and x + entry > width:

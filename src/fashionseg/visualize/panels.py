@@ -1,4 +1,4 @@
-"""Finished pictures: one outlined photo with its legend, or photo, truth and prediction side by side."""
+"""Finished pictures: an outlined photo with its legend, or photo, ground truth and prediction side by side."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST_PANEL_SIDE = 800
 
 
 def outline(photo: np.ndarray, instances: list[DrawnInstance], with_legend: bool = True) -> np.ndarray:
-    """The photo with every instance outlined, filled lightly and named, and a legend below.
+    """The photo with every instance outlined, lightly filled and named, and a legend below.
 
     Args:
         photo: uint8 [H, W, 3], RGB.
@@ -40,7 +40,7 @@ def outline(photo: np.ndarray, instances: list[DrawnInstance], with_legend: bool
 def side_by_side(
     photo: np.ndarray, truths: list[DrawnInstance], predictions: list[DrawnInstance], title: str = ""
 ) -> np.ndarray:
-    """Photo | truth | prediction under captions and a title, one legend for both.
+    """Photo | ground truth | prediction with captions, a title and one shared legend.
 
     Args: as for `outline`.
 
@@ -50,13 +50,13 @@ def side_by_side(
     size = _size(photo, LONGEST_PANEL_SIDE)
     columns = [
         ("photo", resize_photo(photo, *size)),
-        (_caption("truth", truths), draw_instances(photo, truths, *size)),
+        (_caption("ground truth", truths), draw_instances(photo, truths, *size)),
         (_caption("prediction", predictions), draw_instances(photo, predictions, *size)),
     ]
     gap = 12
     panels = [np.concatenate([_text_row(caption, 17, size[1]), panel]) for caption, panel in columns]
-    air = np.full((panels[0].shape[0], gap, 3), PAGE, np.uint8)
-    row = np.concatenate([air, panels[0], air, panels[1], air, panels[2], air], axis=1)
+    space = np.full((panels[0].shape[0], gap, 3), PAGE, np.uint8)
+    row = np.concatenate([space, panels[0], space, panels[1], space, panels[2], space], axis=1)
     width = row.shape[1]
     below = legend([*truths, *predictions], width, _legend_height(*size))
     above = [_text_row(title, 20, width, bold=True, margin=gap)] if title else []
@@ -66,7 +66,7 @@ def side_by_side(
 def draw_instances(photo: np.ndarray, instances: list[DrawnInstance], height: int, width: int) -> np.ndarray:
     """The photo at `height` x `width` pixels with its instances and their tags, uint8 [height, width, 3]."""
     picture = resize_photo(photo, height, width)
-    # Stairs of a mask enlarged k times are k pixels high: half of that rounds them, and keeps a one-pixel strap.
+    # The steps of a mask enlarged k times are k pixels high: half of that smooths them and keeps a one-pixel strap.
     enlarged = height / photo.shape[0]
     smoothing = 0.5 * enlarged if enlarged > 1.5 else 0.0
     unit = max(1, round(min(height, width) / 600))
@@ -85,7 +85,7 @@ def write_png(path: Path, picture: np.ndarray) -> None:
 
 
 def jpeg_bytes(picture: np.ndarray, quality: int = 85) -> bytes:
-    """The picture as a JPEG in memory, for a page that embeds it."""
+    """The picture as a JPEG in memory, for embedding in a page."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="JPEG", quality=quality, optimize=True)
     return buffer.getvalue()
@@ -96,7 +96,7 @@ def _size(photo: np.ndarray, longest_side: int) -> tuple[int, int]:
 
 
 def _text_height(height: int, width: int) -> int:
-    """Pixels of a tag's text: grows with the picture, more slowly than it."""
+    """Text height of tags in pixels: grows with the picture, but more slowly."""
     return max(11, round(5 + min(height, 1.4 * width) / 85))
 
 

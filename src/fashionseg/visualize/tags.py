@@ -1,8 +1,8 @@
-"""Name tags beside their instances, placed so that they cover neither each other nor small garments.
+"""Name tags next to their instances, placed so that they cover neither each other nor small garments.
 
-Each tag is tried at places on rings around the instance's innermost point; the cheapest place wins, where the
-cost counts covered tags, covered instances (each weighs 1 in all, so a shoe is dearer per pixel than a coat)
-and the distance. Small instances choose first: a coat has room for its tag anywhere.
+Candidate places lie on rings around the instance's innermost point; the cheapest wins, where the cost is the sum of
+covered tags, covered instances (each weighs 1 in total, so a shoe costs more per pixel than a coat) and the distance.
+Small instances are placed first: a coat has room for its tag anywhere.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from fashionseg.visualize.text import font
 
 Rectangle = tuple[int, int, int, int]  # left, top, right, bottom in pixels, half-open
 
-_MOST_TAG_OVERLAP = 0.35  # of a tag; above it the tag is left out, the legend still names the category
+_MOST_TAG_OVERLAP = 0.35  # of a tag; above it the tag is omitted, and only the legend names the category
 
 
 @dataclass(frozen=True, eq=False)
 class Tag:
-    """What to write, on which colour, and the mask it belongs to (`crop` bool at row `top`, column `left`)."""
+    """Text, background colour, and the mask of the instance (`crop` bool at row `top`, column `left`)."""
 
     text: str
     colour: Colour
@@ -34,7 +34,7 @@ class Tag:
 
 @dataclass(frozen=True, eq=False)
 class PlacedTag:
-    """A tag with its rectangle, and the point (x, y) of its instance that it names."""
+    """A tag with its rectangle, and the point (x, y) of its instance."""
 
     tag: Tag
     rectangle: Rectangle
@@ -64,9 +64,9 @@ def draw_tags(picture: np.ndarray, tags: list[Tag], text_height: int) -> np.ndar
 def place_tags(
     picture_hw: tuple[int, int], tags: list[Tag], sizes: list[tuple[int, int]], step: int
 ) -> list[PlacedTag]:
-    """Where the tags of `sizes` (width, height) go; `step` in pixels is the distance between places tried.
+    """Places of the tags of `sizes` (width, height); `step` in pixels is the distance between candidates.
 
-    Tags that find no room are left out.
+    Tags without room are omitted.
     """
     weights = _weights(picture_hw, tags)
     hidden = np.zeros(picture_hw, bool)
@@ -80,7 +80,7 @@ def place_tags(
 
 
 def _weights(shape: tuple[int, ...], tags: list[Tag]) -> np.ndarray:
-    """Integral image float64 [H + 1, W + 1] of what a pixel costs to cover: each instance sums to 1."""
+    """Integral image float64 [H + 1, W + 1] of the cost of covering a pixel: each instance sums to 1."""
     cost = np.zeros(shape, np.float64)
     for tag in tags:
         height, width = tag.crop.shape
@@ -91,8 +91,8 @@ def _weights(shape: tuple[int, ...], tags: list[Tag]) -> np.ndarray:
 def _innermost(tag: Tag, hidden: np.ndarray) -> tuple[int, int]:
     """(x, y) of the mask's pixel farthest from its border: on the garment even if it is a ring or a pair.
 
-    Pixels in `hidden`, which smaller instances cover, are shunned: a coat's point must not lie on its pocket. The
-    mask is added to them.
+    Avoids pixels in `hidden`, covered by smaller instances: a coat's point must not lie on its pocket. Adds the mask
+    to `hidden`.
     """
     height, width = tag.crop.shape
     region = hidden[tag.top : tag.top + height, tag.left : tag.left + width]
@@ -107,7 +107,7 @@ def _innermost(tag: Tag, hidden: np.ndarray) -> tuple[int, int]:
 def _best_place(
     size: tuple[int, int], anchor: tuple[int, int], weights: np.ndarray, taken: list[Rectangle], step: int
 ) -> Rectangle | None:
-    """The cheapest rectangle of `size` (width, height) around `anchor`; None where tags leave no room."""
+    """The cheapest rectangle of `size` (width, height) around `anchor`; None if other tags leave no room."""
     picture_height, picture_width = weights.shape[0] - 1, weights.shape[1] - 1
     width, height = size
     best: tuple[float, Rectangle] | None = None
@@ -140,7 +140,7 @@ def _covered(weights: np.ndarray, place: Rectangle) -> float:
 
 
 def _overlap(a: Rectangle, b: Rectangle) -> float:
-    """Shared area as a fraction of the smaller rectangle, each with a pixel of air around it."""
+    """Shared area as a fraction of the smaller rectangle, with a margin of one pixel."""
     width = min(a[2], b[2]) - max(a[0], b[0]) + 2
     height = min(a[3], b[3]) - max(a[1], b[1]) + 2
     smaller = min((r[2] - r[0]) * (r[3] - r[1]) for r in (a, b))
@@ -148,7 +148,7 @@ def _overlap(a: Rectangle, b: Rectangle) -> float:
 
 
 def _draw_leader(draw: ImageDraw.ImageDraw, placed: PlacedTag, text_height: int) -> None:
-    """A line from the tag to its instance, where the tag does not lie on the anchor itself."""
+    """A line from the tag to its instance, unless the tag covers the anchor."""
     (left, top, right, bottom), (x, y) = placed.rectangle, placed.anchor
     if left <= x < right and top <= y < bottom:
         return

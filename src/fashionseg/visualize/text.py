@@ -1,4 +1,4 @@
-"""The font and the words of pictures. The font is matplotlib's own DejaVu Sans: a bare machine has none."""
+"""Font and texts of pictures. The font is DejaVu Sans from matplotlib: a bare machine has none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fashionseg.taxonomy import competition_taxonomy
 
 @cache
 def font(pixels: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans at `pixels` of height; basic layout, because Raqm is not in every build of Pillow."""
+    """DejaVu Sans at a height of `pixels`; basic layout, because not every build of Pillow has Raqm."""
     import matplotlib
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
@@ -21,7 +21,7 @@ def font(pixels: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 def category_name(category: int) -> str:
-    """`shirt, blouse`; a category outside the competition's list by its number."""
+    """`shirt, blouse`; for a category outside the competition's list its number."""
     names = competition_taxonomy().category_names
     return names[category] if category < len(names) else f"category {category}"
 
@@ -38,7 +38,7 @@ def attribute_names(attributes: tuple[int, ...]) -> str:
 
 
 def fitted(draw: ImageDraw.ImageDraw, text: str, face: ImageFont.FreeTypeFont, width: int) -> str:
-    """`text`, or its beginning with an ellipsis where it is wider than `width` pixels."""
+    """`text`, truncated with an ellipsis if it is wider than `width` pixels."""
     if draw.textlength(text, font=face) <= width:
         return text
     while text and draw.textlength(text + "…", font=face) > width:
