@@ -227,10 +227,14 @@ class TestTables:
 
     def test_tables_of_the_error_analysis_are_shown_under_their_titles(self, report: Report, tmp_path: Path):
         assert "Error analysis" not in page_of(report, tmp_path)
-        tables = {"TIDE <errors>": pd.DataFrame({"error": ["missed"], "delta_ap": [0.125]})}
+        tables = {
+            "TIDE <errors>": pd.DataFrame({"error": ["missed"], "delta_ap": [0.125]}),
+            "suspects": pd.DataFrame(columns=["image_id"]),
+        }
         page = page_of(dataclasses.replace(report, tables=tables), tmp_path)
         assert page.index("<h2>Error analysis</h2>") < page.index("<h3>TIDE &lt;errors&gt;</h3>")
         assert "missed" in page and "0.125" in page
+        assert re.search(r'<h3>suspects</h3>\s*<p class="quiet">none</p>', page)
 
 
 class TestPictures:

@@ -16,8 +16,8 @@ import pytest
 import uvicorn
 from tools.soak.clients import Clients
 from tools.soak.growth import judge
+from tools.soak.results import write_part
 from tools.soak.samples import Sample, watch
-from tools.soak.table import write_part
 
 from fashionseg.data.jpeg import PhotoError
 from fashionseg.registry.server import Limits, listen, make_app

@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = (arguments.out or Path(STATE_FOLDER) / "soak").resolve()
     out.mkdir(parents=True, exist_ok=True)
     from tools.soak.inputs import soak_params, write_inputs
-    from tools.soak.table import PLOT, write_part
+    from tools.soak.results import PLOT, write_part
 
     write_inputs(out / "work", soak_params(load_params(PARAMS_FILE)))
     is_bad = False

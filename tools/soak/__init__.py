@@ -6,7 +6,7 @@
     clients     client threads of the server
     samples     memory and open files of a process tree
     growth      whether a series grows
-    table       results and plot
+    results     JSON and plot
 
 It needs psutil, one of the development packages.
 """

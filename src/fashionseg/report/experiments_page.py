@@ -14,14 +14,8 @@ from fashionseg.history import VALIDATION
 from fashionseg.report.experiments import Run, differing_params, shared_pictures
 from fashionseg.report.figures import Line, curve_figure
 from fashionseg.report.html import MISSING, data_uri, write_page
+from fashionseg.report.page import HEADLINES
 
-HEADLINES = {
-    "competition_score": "competition",
-    "coco.box.ap": "box AP",
-    "coco.box.ap50": "box AP50",
-    "coco.mask.ap": "mask AP",
-    "coco.mask.ap50": "mask AP50",
-}
 PICTURE_WIDTH = 900  # pixels of a picture in the page
 # Distinct for people with red-green colour blindness (Okabe & Ito 2008); further runs reuse the colours, dashed.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#7f7f7f")

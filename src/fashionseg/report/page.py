@@ -20,8 +20,8 @@ _SHOWN_ELSEWHERE = frozenset({"losses", "per_category"})
 _FAULT_COLUMNS = ("file", "row", "image_id", "outcome", "reason")
 _MAX_FAULTS = 50  # a data set of thousands of photos may have very many
 
-# The figures worth a tile, by their key in metrics.json, in this order.
-_TILES = {
+# The figures shown first, by their key in metrics.json, in this order.
+HEADLINES = {
     "competition_score": "competition score",
     "coco.mask.ap": "mask AP",
     "coco.mask.ap50": "mask AP50",
@@ -73,7 +73,7 @@ def write_report(path: Path, report: Report) -> None:
         "report.html",
         title="fashionseg report",
         report=report,
-        tiles=_TILES,
+        headlines=HEADLINES,
         metrics=flatten(report.metrics),
         history=history,
         charts={name: history_figure(history, name) for name in columns},
