@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fashionseg.data.rle import runs_box, runs_to_mask
+from fashionseg.data.rle import runs_to_mask
 from fashionseg.taxonomy import competition_taxonomy
 
 _PART_GROUPS = frozenset({"garment parts", "closures", "decorations"})  # these lie inside garments
@@ -58,14 +58,9 @@ class DrawnInstance:
         The competition's 512 x 512 frame does not keep the aspect ratio; drawing stretches the mask back.
 
         Raises:
-            ValueError: no runs.
+            ValueError: there are no runs.
         """
-        if not len(runs):
-            raise ValueError(f"category {category}: expected a mask with pixels in it, got an empty one")
-        height, width = frame_hw
-        y1, x1, y2, x2 = (int(edge) for edge in runs_box(runs, height))
-        mask = runs_to_mask(runs, frame_hw)[y1:y2, x1:x2].astype(bool)
-        return cls(category, mask, (y1 / height, x1 / width, y2 / height, x2 / width), score, attributes)
+        return cls.from_mask(category, runs_to_mask(runs, frame_hw), score, attributes)
 
     @property
     def is_part(self) -> bool:
