@@ -107,7 +107,7 @@ def pipeline(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.pipeline
-def test_every_way_to_run_is_one_run_with_whole_curves(pipeline: Path) -> None:
+def test_every_way_to_run_gives_one_run_with_complete_curves(pipeline: Path) -> None:
     commit = call("git", "rev-parse", "HEAD").strip()
     dvc("exp", "run", "-n", "in-place", "-S", "evaluate.folds=4")
     dvc("exp", "run", "--temp", "-n", "elsewhere", "-S", "train.finetune.learning_rate=1e-4")
@@ -133,7 +133,7 @@ def test_every_way_to_run_is_one_run_with_whole_curves(pipeline: Path) -> None:
 
 
 @pytest.mark.pipeline
-def test_runs_that_came_whole_from_the_cache_are_logged_once(pipeline: Path) -> None:
+def test_fully_cached_runs_are_logged_once(pipeline: Path) -> None:
     commit = call("git", "rev-parse", "HEAD").strip()
     dvc("exp", "run", "-n", "in-place", "-S", "evaluate.folds=4")
     dvc("exp", "run", "-n", "again")  # the same under another name
@@ -156,7 +156,7 @@ def test_runs_that_came_whole_from_the_cache_are_logged_once(pipeline: Path) -> 
     log_cached_runs(pipeline)
     assert named(pipeline)["again"].path.read_bytes() == after
 
-    # As in a clone that pulled everything; the workspace is what the experiment in-place left.
+    # As in a clone that pulled everything; the workspace is the result of the experiment in-place.
     shutil.rmtree(pipeline / ".fashionseg")
     log_cached_runs(pipeline)
     assert set(named(pipeline)) == {"in-place", "again"}
@@ -170,7 +170,7 @@ def test_runs_that_came_whole_from_the_cache_are_logged_once(pipeline: Path) -> 
 
 
 @pytest.mark.pipeline
-def test_outputs_of_other_parameters_are_no_run(pipeline: Path) -> None:
+def test_outputs_of_other_parameters_are_not_logged(pipeline: Path) -> None:
     shutil.rmtree(pipeline / ".fashionseg")
     params = pipeline / "params.yaml"
     params.write_text(params.read_text().replace("folds: 5", "folds: 3"))

@@ -56,13 +56,13 @@ def test_runs_are_read_best_first_and_empty_runs_are_skipped(journals: Path) -> 
     assert shared_pictures(runs) == ["coat"]
 
 
-def test_only_the_named_runs(journals: Path) -> None:
+def test_only_named_runs_are_read(journals: Path) -> None:
     assert [run.name for run in read_runs(journals, ["puffy-daks"])] == ["puffy-daks"]
     with pytest.raises(UserError, match="puffy: no such run; known runs: puffy-daks, sated-eyry"):
         read_runs(journals, ["puffy"])
 
 
-def test_no_runs_yet(tmp_path: Path) -> None:
+def test_absence_of_runs_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no runs yet"):
         read_runs(tmp_path)
 

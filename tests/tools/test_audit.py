@@ -75,7 +75,7 @@ def test_a_lock_is_read_by_name_version_and_hash(tmp_path: Path) -> None:
     )
     packages = read_lock(path)
     assert list(packages) == ["pkg:pypi/foo-bar@1.0", "pkg:pypi/b@2"]
-    hashes = [sorted(its.content for its in package.hashes) for package in packages.values()]
+    hashes = [sorted(found.content for found in package.hashes) for package in packages.values()]
     assert hashes == [[one, other], [one]]
 
 
@@ -91,7 +91,7 @@ def test_a_lock_is_read_by_name_version_and_hash(tmp_path: Path) -> None:
         ("foo==1.0 \\\n    --hash=md6:00\n", "expected NAME==VERSION"),
     ],
 )
-def test_a_lock_without_hashes_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_lock_is_rejected(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "cpu.lock").write_text(text)
     with pytest.raises(UserError, match=message):
         read_lock(tmp_path / "cpu.lock")

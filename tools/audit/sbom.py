@@ -52,7 +52,7 @@ def _component(entry: str, lock: Path) -> Component:
     except InvalidRequirement:
         requirement = None
     specifiers = [] if requirement is None else list(requirement.specifier)
-    if requirement is None or [its.operator for its in specifiers] != ["=="] or not hashes:
+    if requirement is None or [specifier.operator for specifier in specifiers] != ["=="] or not hashes:
         raise UserError(
             f"{lock}: expected NAME==VERSION --hash=sha256:..., got {' '.join(entry.split())[:80]!r}; "
             "`make lock` writes it"
@@ -65,7 +65,7 @@ def _component(entry: str, lock: Path) -> Component:
         type=ComponentType.LIBRARY,
         bom_ref=str(purl),
         purl=purl,
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=its.strip()) for its in hashes],
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=text.strip()) for text in hashes],
         properties=[Property(name=LOCK_PROPERTY, value=lock.name)],
     )
 

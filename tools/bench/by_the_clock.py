@@ -101,10 +101,10 @@ def train_by_the_clock(
     if progress.seconds >= budget:
         return progress
     at_start = learning_rate(peak, progress.seconds / budget, warmup_share)
-    begun = clock()
+    start = clock()
     trained.lap(_UNCOUNTED_STEPS, at_start)
     progress.uncounted_steps += _UNCOUNTED_STEPS
-    say(f"first steps: {clock() - begun:.0f} s, not counted")
+    say(f"first steps: {clock() - start:.0f} s, not counted")
     saved = reported = clock()
     before = progress.steps
     while progress.seconds < budget and (clock() < deadline or progress.steps == before):

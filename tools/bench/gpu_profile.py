@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fashionseg.storage.atomic import atomic_write
@@ -46,7 +46,7 @@ def read_operations(path: Path) -> list[Operation]:
             for event in line.events:
                 if name := next((str(value) for key, value in event.stats if key == "hlo_op"), ""):
                     found.append(Operation(name, event.start_ns, event.start_ns + event.duration_ns))
-    return sorted(found, key=lambda its: its.start)
+    return sorted(found, key=lambda operation: operation.start)
 
 
 def busy_share(operations: Sequence[Operation]) -> float:
@@ -54,9 +54,9 @@ def busy_share(operations: Sequence[Operation]) -> float:
     if not operations:
         return 0.0
     busy, reached = 0.0, operations[0].start
-    for its in operations:
-        busy += max(0.0, its.end - max(its.start, reached))
-        reached = max(reached, its.end)
+    for operation in operations:
+        busy += max(0.0, operation.end - max(operation.start, reached))
+        reached = max(reached, operation.end)
     return busy / max(reached - operations[0].start, 1e-9)
 
 
@@ -64,25 +64,26 @@ def by_kind(operations: Iterable[Operation]) -> list[tuple[str, float, int]]:
     """Kind (the name without its number), seconds and runs, longest first."""
     seconds: dict[str, float] = defaultdict(float)
     runs: dict[str, int] = defaultdict(int)
-    for its in operations:
-        kind = re.sub(r"(\.\d+)+$", "", its.name)
-        seconds[kind] += (its.end - its.start) / 1e9
+    for operation in operations:
+        kind = re.sub(r"(\.\d+)+$", "", operation.name)
+        seconds[kind] += (operation.end - operation.start) / 1e9
         runs[kind] += 1
     return sorted(((kind, seconds[kind], runs[kind]) for kind in seconds), key=lambda row: -row[1])
 
 
 def write_profile(operations: Sequence[Operation], steps: int, path: Path) -> None:
     """A Markdown table of kinds and one of single operations, in milliseconds per step."""
-    total = sum(its.end - its.start for its in operations) / 1e9
+    total = sum(operation.end - operation.start for operation in operations) / 1e9
     lines = [
         f"{steps} steps; device busy {busy_share(operations):.1%} of the time; "
         f"{1000 * total / steps:.1f} ms of operations per step",
         "",
     ]
-    numbered = [(f"{its.name} ", its.start, its.end) for its in operations]  # the blank keeps the number
+    # `by_kind` drops a number at the end of a name; a trailing blank keeps it.
+    single = [replace(operation, name=f"{operation.name} ") for operation in operations]
     for title, rows in (
         ("kind", by_kind(operations)),
-        ("operation", by_kind(Operation(*its) for its in numbered)),
+        ("operation", by_kind(single)),
     ):
         lines += [f"| {title} | ms per step | share | runs per step |", "|---|---|---|---|"]
         for name, seconds, runs in rows[:_SHOWN]:

@@ -91,7 +91,7 @@ def make_photos_to_score(num_photos: int, seed: int = 0) -> tuple[list[Photo], D
     ids = tuple(f"{number:06d}.jpg" for number in range(num_photos))
     num_truths, num_found = num_photos * MASKS_PER_PHOTO, num_photos * DETECTIONS_PER_PHOTO
     truth_of = rng.integers(0, len(pool), (num_photos, MASKS_PER_PHOTO))
-    categories = rng.integers(0, 13, num_truths).astype(np.int16)  # whole garments: what most objects are
+    categories = rng.integers(0, 13, num_truths).astype(np.int16)  # whole garments, like most objects
     truths = Truths(
         photos=ids,
         photo_index=np.repeat(np.arange(num_photos, dtype=np.int32), MASKS_PER_PHOTO),

@@ -76,9 +76,9 @@ def rows(folder: Path, run: StreetRun, faults: dict[str, str]) -> Iterator[Row]:
             scores[side], ap50, found = _mask_ap(folder, side)
             note = f"{validation} photos; AP50 {ap50:.3f}; {found} detections"
             yield _row(run, f"{name}: COCO mask AP", on, scores[side], "AP", note)
-    for what, its in (("rate", rates), ("COCO mask AP", scores)):
-        if len(its) == 2 and its["torchvision"] > 0:
-            ratio = its["ours"] / its["torchvision"]
+    for what, values in (("rate", rates), ("COCO mask AP", scores)):
+        if len(values) == 2 and values["torchvision"] > 0:
+            ratio = values["ours"] / values["torchvision"]
             yield _row(run, f"street photos, {what}: ours / torchvision's", on, ratio, "x", "")
 
 

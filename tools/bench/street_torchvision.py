@@ -81,8 +81,8 @@ def adamw(network: Any) -> Any:
 
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     groups = [
-        {"params": [its for its in weights if its.ndim > 1], "weight_decay": WEIGHT_DECAY},
-        {"params": [its for its in weights if its.ndim <= 1], "weight_decay": 0.0},
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": WEIGHT_DECAY},
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=1e-3)
 
@@ -114,7 +114,7 @@ def predict(network: Any, batches: Any, names: Sequence[str], device: str) -> De
     if not index:
         return no_detections(names)
     return Detections.build(
-        names, np.array(index), *(np.concatenate(its) for its in zip(*columns, strict=True))
+        names, np.array(index), *(np.concatenate(parts) for parts in zip(*columns, strict=True))
     )
 
 

@@ -21,10 +21,10 @@ def in_turns(
 
     No round starts after `limit_seconds`, but one is always counted.
     """
-    begun = time.perf_counter()
+    start_of_all = time.perf_counter()
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for repeat in range(-1 if warm_up else 0, repeats):
-        if repeat > 0 and time.perf_counter() - begun > limit_seconds:
+        if repeat > 0 and time.perf_counter() - start_of_all > limit_seconds:
             break
         for name, function in functions.items():
             start = clock()

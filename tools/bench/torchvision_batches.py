@@ -39,7 +39,7 @@ def torchvision_batch(batch: Batch) -> tuple[list[Any], list[dict[str, Any]]]:
         }
         pixels = torch.from_numpy(image)
         if has_gpu:
-            pixels, target = pixels.pin_memory(), {name: its.pin_memory() for name, its in target.items()}
+            pixels, target = pixels.pin_memory(), {name: value.pin_memory() for name, value in target.items()}
         images.append(pixels.permute(2, 0, 1))
         targets.append(target)
     return images, targets
@@ -51,15 +51,15 @@ def to_device(
     """The same on `device`, images float32 in 0..1; pixels are transferred as bytes."""
     return (
         [image.to(device, non_blocking=True).float() / 255 for image in images],
-        [{name: its.to(device, non_blocking=True) for name, its in target.items()} for target in targets],
+        [{name: value.to(device, non_blocking=True) for name, value in target.items()} for target in targets],
     )
 
 
 def to_our_cells(probs: np.ndarray) -> np.ndarray:
     """Mask probabilities on torchvision's grid -> on ours, float32 [n, M, M] -> float32 [n, M, M].
 
-    torchvision's M x M values lie at the centres of M cells that tile the box. Ours lie at the places that the mask
-    head is trained on, from a quarter of a cell inside the box (`evaluation.paste`). Pasted without this, torchvision's
+    torchvision's M x M values lie at the centres of M cells that tile the box. Ours lie at the sampling points of the
+    mask targets, starting a quarter of a cell inside the box (`detections.paste`). Pasted without this, torchvision's
     masks would be a hundredth too large.
     """
     cells = probs.shape[-1]

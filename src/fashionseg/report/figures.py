@@ -157,7 +157,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 def svg_bytes(figure: Figure) -> bytes:
     """An SVG for a page, sharp at any size; text stays text."""
     buffer = io.BytesIO()
-    # Without a salt of its own, matplotlib draws the ids in the file at random.
+    # Without a fixed salt, matplotlib writes random ids.
     with matplotlib.rc_context({"svg.hashsalt": "fashionseg", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

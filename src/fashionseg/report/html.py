@@ -1,4 +1,4 @@
-"""HTML pages from the templates beside this file: one file each, nothing from outside, text escaped."""
+"""HTML pages from the templates: self-contained files, with text escaped."""
 
 from __future__ import annotations
 

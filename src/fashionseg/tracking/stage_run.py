@@ -74,8 +74,8 @@ class StageRun:
                 step = int(row["epoch"])
                 # By name and step alone: the file may hold a rounded value of what was logged live.
                 known = {key for key, known_step, _ in self._logged if known_step == step}
-                missing = {str(key): its for key, its in row.items() if key not in known and not _is_nan(its)}
-                self.log_metrics(missing, step)
+                values = {str(key): value for key, value in row.items() if not _is_nan(value)}
+                self.log_metrics({key: value for key, value in values.items() if key not in known}, step)
             if stage not in live:
                 from_cache.append(name)
         if self._stage == CACHE:

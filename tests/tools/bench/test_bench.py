@@ -1,4 +1,4 @@
-"""The bench on tiny inputs: what it compares is the same work. No test looks at a clock."""
+"""The bench on tiny inputs: both sides of a comparison do the same work. No test asserts a time."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def test_a_row_is_met_on_the_right_side_of_its_target() -> None:
     assert Row("a", "b", 4.0, "x").met is None
 
 
-def test_functions_take_turns_after_one_call_that_does_not_count() -> None:
+def test_functions_alternate_after_one_uncounted_call() -> None:
     calls: list[str] = []
     seconds = in_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
     assert calls == ["a", "b"] * 3
-    assert [len(its) for its in seconds.values()] == [2, 2]
+    assert [len(times) for times in seconds.values()] == [2, 2]
 
 
 def test_the_usual_way_gives_the_same_masks() -> None:
@@ -73,7 +73,7 @@ def test_mask_rows_name_what_was_compared(bench: Bench) -> None:
     assert "identical" in times.note
 
 
-def test_made_detections_have_the_sizes_of_the_targets() -> None:
+def test_synthetic_detections_have_the_sizes_of_the_targets() -> None:
     photos, detections = make_photos_to_score(3)
     assert [len(truths) for _, truths in photos] == [MASKS_PER_PHOTO] * 3
     assert len(detections) == 3 * DETECTIONS_PER_PHOTO
@@ -89,7 +89,7 @@ def test_average_precision_equals_pycocotools() -> None:
         check_equal(ours, {"mask": [theirs["mask"][0] + 0.01, *theirs["mask"][1:]]})
 
 
-def test_the_submission_made_is_valid(bench: Bench) -> None:
+def test_the_submission_is_valid(bench: Bench) -> None:
     (row,) = measure_submission(bench)
     assert row.on.startswith("32 photos")
 
@@ -100,7 +100,7 @@ def test_the_loader_is_measured_both_ways(bench: Bench) -> None:
     assert all(row.value > 0 for row in rows)
 
 
-def test_decoded_photos_are_the_same_each_time(tmp_path: Path) -> None:
+def test_decoded_photos_are_reproducible(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         assert write_decoded(tmp_path / folder, 2, 64) == ["000000.jpg", "000001.jpg"]
     first, second = (sorted((tmp_path / folder).iterdir()) for folder in ("a", "b"))
@@ -189,7 +189,7 @@ def test_a_whole_run_is_kept_for_the_documentation(
     assert kept == json.loads((project / ".fashionseg/bench/results.json").read_text())
 
 
-def test_without_a_gpu_it_says_so() -> None:
+def test_a_missing_gpu_is_reported() -> None:
     from tools.bench.gpu import check_device
 
     with pytest.raises(UserError, match="expected a GPU, got none"):
@@ -197,7 +197,7 @@ def test_without_a_gpu_it_says_so() -> None:
     assert check_device(may_be_cpu=True) == "CPU"
 
 
-def test_rows_of_a_trial_say_so_and_have_no_target() -> None:
+def test_rows_of_a_trial_are_marked_and_have_no_target() -> None:
     made = [*our_rows("on", [10.0], [10.0], 1.0, True), peer_row("on", [10.0], [5.0], "note", True)]
     assert all(row.what.startswith("TRIAL, no result: ") and row.met is None for row in made)
     real = [
@@ -207,7 +207,7 @@ def test_rows_of_a_trial_say_so_and_have_no_target() -> None:
     assert [(row.target, row.met) for row in real] == [(200.0, True), (0.97, False), (1.5, False)]
 
 
-def test_a_peer_that_failed_is_a_row_that_says_why() -> None:
+def test_a_failed_peer_is_a_row_with_the_reason() -> None:
     row = peer_row("on", [100.0], [], "torchvision exited with status 1: out of memory", False)
     assert row.what.endswith("not measured") and "out of memory" in row.note and row.met is None
 
@@ -217,7 +217,7 @@ def test_a_trial_is_for_the_gpu_alone(capsys: pytest.CaptureFixture[str]) -> Non
     assert "expected with `bench gpu` only" in capsys.readouterr().err
 
 
-def test_a_missing_package_is_one_line_that_says_how_to_get_it() -> None:
+def test_a_missing_package_is_one_line_with_the_install_command() -> None:
     said = (
         r"bench gpu: module 'no_such_module' is not installed; `pip install -r requirements/bench-gpu.in &&"
     )
@@ -227,7 +227,7 @@ def test_a_missing_package_is_one_line_that_says_how_to_get_it() -> None:
         importlib.import_module("fashionseg.no_such_module")
 
 
-def test_what_the_list_of_packages_pins_is_pinned_alike_in_the_project(repo: Path) -> None:
+def test_gpu_benchmark_pins_match_the_project(repo: Path) -> None:
     def pins(name: str) -> set[str]:
         lines = (repo / "requirements" / name).read_text().splitlines()
         return {line.split("#")[0].strip() for line in lines if "==" in line.split("#")[0]}

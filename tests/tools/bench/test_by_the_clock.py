@@ -1,4 +1,4 @@
-"""Training by the clock: the clock here is a number that steps move on. No test looks at a real one."""
+"""Training by the clock, with a fake clock that steps advance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fashionseg.errors import UserError
 
 
 class Fake:
-    """Steps of one second on a clock of its own; the first lap of a process also takes `start_up`."""
+    """Steps of one second on a fake clock; the first lap of a process also takes `start_up`."""
 
     def __init__(self, start_up: float = 0.0, loss: float = 1.0) -> None:
         self.now, self.start_up, self.loss = 0.0, start_up, loss
@@ -44,7 +44,7 @@ def test_the_rate_rises_to_its_peak_and_falls_to_zero() -> None:
     assert learning_rate(2.0, 1.5, 0.1) == pytest.approx(0.0)
 
 
-def test_a_lap_is_some_seconds_and_never_longer_than_what_is_left() -> None:
+def test_a_lap_takes_seconds_and_never_exceeds_the_budget() -> None:
     assert lap_length(Progress(), 100.0) == 1
     # 10 steps took 2 s: five seconds are 25 steps, the last second of 3 s holds 5.
     assert lap_length(Progress(seconds=2.0, steps=10), 100.0) == 25
@@ -52,7 +52,7 @@ def test_a_lap_is_some_seconds_and_never_longer_than_what_is_left() -> None:
     assert lap_length(Progress(seconds=50.0, steps=10), 50.5) == 1
 
 
-def test_it_stops_when_the_time_is_used_up_and_compiling_is_not_counted(tmp_path: Path) -> None:
+def test_training_stops_after_the_budget_without_counting_compilation(tmp_path: Path) -> None:
     fake = Fake(start_up=1000.0)
     done = train(fake, tmp_path / "state", 60.0)
     assert (done.seconds, done.steps, done.uncounted_steps) == (60.0, 60, 3)
@@ -79,7 +79,7 @@ def test_a_call_that_mostly_compiles_still_makes_progress(tmp_path: Path) -> Non
     assert train(Fake(start_up=100.0), tmp_path / "state", 60.0, deadline=50.0).steps > first.steps
 
 
-def test_a_loss_that_is_not_finite_ends_it_before_it_is_saved(tmp_path: Path) -> None:
+def test_a_non_finite_loss_stops_before_saving(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"loss is not finite after 1 steps; lower --learning-rate"):
         train(Fake(loss=float("nan")), tmp_path / "state", 60.0)
     assert not (tmp_path / "state").exists()

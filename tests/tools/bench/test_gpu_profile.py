@@ -1,4 +1,4 @@
-"""Sums over what a device did; times in nanoseconds, worked out by hand."""
+"""Sums over operations of a device; times in nanoseconds, calculated by hand."""
 
 from __future__ import annotations
 

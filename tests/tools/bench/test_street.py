@@ -1,4 +1,4 @@
-"""The race on street photos: its settings, what it does when a side fails, and its rows."""
+"""The comparison on street photos: settings, a failing side, and rows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def trained(race: Path, side: str, seconds: float, steps: int) -> None:
     (folder / PROGRESS).write_text(json.dumps(asdict(Progress(seconds, steps, 3, 1.5))))
 
 
-def test_rates_are_photos_in_the_seconds_that_count(race: Path) -> None:
+def test_rates_count_photos_in_counted_seconds(race: Path) -> None:
     trained(race, "ours", 100.0, 500)
     trained(race, "torchvision", 200.0, 250)
     ours, theirs, ratio = street.rows(race, StreetRun("photos", 10, batch_size=16), {})
@@ -59,12 +59,12 @@ def test_a_failed_side_does_not_hide_the_other(race: Path) -> None:
     assert theirs.what.endswith("failed") and "no GPU" in theirs.note
 
 
-def test_a_trial_says_so_in_every_row(race: Path) -> None:
+def test_every_row_of_a_trial_is_marked(race: Path) -> None:
     trained(race, "ours", 100.0, 500)
     assert all(row.what.startswith("TRIAL, no result: ") for row in street.rows(race, trial("photos", 1), {}))
 
 
-def test_sides_are_processes_of_which_one_may_fail(race: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sides_are_processes_that_fail_independently(race: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # An interpreter that knows no torchvision side and answers at once for ours.
     script = race / "python"
     script.write_text(
@@ -87,7 +87,7 @@ def test_a_side_is_not_started_with_too_little_time(
     assert "not started" in capsys.readouterr().out
 
 
-def test_photos_are_decoded_and_split_once_and_other_settings_refused(
+def test_photos_are_prepared_once_and_other_settings_rejected(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(repo)
@@ -107,7 +107,7 @@ def test_photos_are_decoded_and_split_once_and_other_settings_refused(
         prepare(replace(run, minutes=2.0, seed=1), out, params)
 
 
-def test_the_real_race_has_a_whole_resnet_50(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_comparison_uses_a_full_resnet_50(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(repo)
     params = params_of(StreetRun("photos", 10), original_params())
     model = params.model
@@ -116,12 +116,12 @@ def test_the_real_race_has_a_whole_resnet_50(repo: Path, monkeypatch: pytest.Mon
     assert model.anchors.sizes == (32, 64, 128, 256, 512)
 
 
-def test_a_number_below_zero_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_number_not_above_zero_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench-street", "photos", "--minutes", "0"]) == 2
     assert "--minutes: expected a number above 0, got 0" in capsys.readouterr().err
 
 
-def test_work_ahead_keeps_the_order_and_brings_errors() -> None:
+def test_conversion_ahead_keeps_order_and_raises_errors() -> None:
     assert list(converted_ahead(iter(range(50)), lambda x: x * x)) == [place * place for place in range(50)]
 
     def fails(item: int) -> int:
@@ -135,10 +135,10 @@ def test_work_ahead_keeps_the_order_and_brings_errors() -> None:
         next(results)
 
 
-def test_the_thread_of_work_ahead_ends_with_its_iterator() -> None:
+def test_conversion_thread_ends_with_its_iterator() -> None:
     results = converted_ahead(itertools.repeat(3), lambda x: x)
     assert next(results) == 3
-    (thread,) = (its for its in threading.enumerate() if its.name == "converted_ahead")
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "converted_ahead")
     results.close()
     thread.join(10)
     assert not thread.is_alive()

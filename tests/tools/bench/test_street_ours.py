@@ -33,7 +33,7 @@ def make_training(repo: Path, seed: int) -> OurTraining:
 
 
 def weights(trained: OurTraining) -> list[np.ndarray]:
-    return [np.array(its) for its in trained.training.trainable_variables]
+    return [np.array(variable) for variable in trained.training.trainable_variables]
 
 
 def test_a_lap_trains_at_the_rate_that_it_is_given(repo: Path, tmp_path: Path, fresh_keras: None) -> None:
@@ -51,7 +51,7 @@ def test_a_lap_trains_at_the_rate_that_it_is_given(repo: Path, tmp_path: Path, f
     assert not all(np.array_equal(a, b) for a, b in zip(weights(other), weights(trained), strict=True))
     other.load(tmp_path)
     state, loaded = (
-        [np.array(its) for its in (*side.training.variables, *side.training.optimizer.variables)]
+        [np.array(variable) for variable in (*side.training.variables, *side.training.optimizer.variables)]
         for side in (trained, other)
     )
     assert all(np.array_equal(a, b) for a, b in zip(state, loaded, strict=True))
