@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from fashionseg.data.rle import parse_rle, runs_to_mask
-from fashionseg.detections.bit_masks import from_runs, to_runs
+from fashionseg.data.rle import runs_to_mask
+from fashionseg.detections.bit_masks import to_runs
 from fashionseg.detections.instances import Thresholds, find_instances
 from fashionseg.metrics.competition import (
     competition_scores,
@@ -125,12 +125,11 @@ def test_random_photos_agree_with_the_oracle(photos):
         instances = find_instances(detections, thresholds)
         labels = [instance.category for instance in instances]
         categories = truths.categories.tolist()
-        texts = [parse_rle(text, 512, 512) for text in truths.rles]
         ours.append(
-            (labels, [its.mask for its in instances], categories, [from_runs(runs) for runs in texts])
+            (labels, [its.mask for its in instances], categories, truths.masks())
         )
         rasters = [runs_to_mask(to_runs(its.mask), (512, 512)) for its in instances]
-        slow.append((labels, rasters, categories, [runs_to_mask(runs, (512, 512)) for runs in texts]))
+        slow.append((labels, rasters, categories, [runs_to_mask(runs, (512, 512)) for runs in truths.runs]))
     assert score(*ours) == pytest.approx(oracle(slow))
     assert 0.05 < score(*ours)["image"] < 0.95  # the comparison is about something
 

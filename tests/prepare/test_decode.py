@@ -52,7 +52,7 @@ def test_masks_boxes_and_attributes_are_kept(folder):
     # Row 10 of 40 becomes 10 * 512 / 40 = 128; column 5 of 30 becomes 5 * 512 / 30 = 85.3, the first pixel at 86.
     assert instances.loc[0, ["y1", "x1", "y2", "x2"]].tolist() == [128, 86, 282, 291]
     assert instances.loc[0, "area_512"] == (282 - 128) * (291 - 86)
-    mask = runs_to_mask(parse_rle(instances.loc[0, "rle_512"], 512, 512), (512, 512))
+    mask = runs_to_mask(np.frombuffer(instances.loc[0, "runs_512"], "<i4").reshape(-1, 2), (512, 512))
     assert mask.sum() == instances.loc[0, "area_512"]
     record = folder.record("a.jpg")
     assert (record.height, record.width) == (HEIGHT, WIDTH)  # never enlarged

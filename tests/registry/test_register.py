@@ -25,6 +25,7 @@ from PIL import Image
 from fashionseg.cli import main
 from fashionseg.data.jpeg import encode_jpeg
 from fashionseg.data.rle import parse_rle, runs_area
+from fashionseg.data.tables import pack_runs
 from fashionseg.registry.candidate import Candidate, Champion, dvc_md5, read_candidate, verdict
 from fashionseg.tracking.journal import Journal, stored_journals
 from small_params import make_small_params
@@ -76,7 +77,8 @@ def trained(project: Path, network_folder: Path) -> Path:
 def write_truths(project: Path, rle: str) -> None:
     (project / "data/decoded").mkdir(exist_ok=True)
     table = pd.DataFrame({"image_id": ["a", "b"], "category": [0, 1], "class_id": ["0", "1"]})
-    table.assign(rle_512=["7 3", rle]).to_parquet(project / "data/decoded/instances.parquet")
+    runs = [pack_runs(parse_rle(text, 512, 512)) for text in ("7 3", rle)]
+    table.assign(runs_512=runs).to_parquet(project / "data/decoded/instances.parquet")
 
 
 def write_scores(project: Path, score: float) -> None:

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from fashionseg.data.rle import parse_rle, runs_box, runs_to_mask
+from fashionseg.data.rle import runs_box, runs_to_mask
 from fashionseg.data.splits import read_split
 from fashionseg.detections.store import Detections, write_detections
-from fashionseg.metrics.truths import read_truths
+from fashionseg.data.truths import read_truths
 from fashionseg.params import PARAMS_FILE, read_yaml
 
 SEARCHED = {
@@ -42,10 +42,9 @@ def detect_truth(decoded: Path, photos: list[str], seed: int) -> Detections:
     truths = read_truths(decoded, photos)
     rng = np.random.default_rng(seed)
     rows = []
-    for place, category, text in zip(truths.photo_index, truths.categories, truths.rles, strict=True):
+    for place, category, runs in zip(truths.photo_index, truths.categories, truths.runs, strict=True):
         if rng.random() < 0.2:
             continue
-        runs = parse_rle(text, 512, 512)
         y1, x1, y2, x2 = runs_box(runs, 512)
         crop = runs_to_mask(runs, (512, 512))[y1:y2, x1:x2].astype(np.float32)
         probs = np.uint8(255 * cv2.resize(crop, (28, 28), interpolation=cv2.INTER_AREA))

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from fashionseg.data.rle import parse_rle, runs_to_mask
+from fashionseg.data.rle import format_rle, parse_rle, runs_to_mask
 from fashionseg.detections.instances import Thresholds
 from fashionseg.detections.store import Detections
 from fashionseg.errors import UserError
@@ -73,7 +73,7 @@ def test_the_score_of_the_file_is_the_score_that_was_reported(photos, tmp_path):
     lines = ["ImageId,EncodedPixels,Height,Width,ClassId"]
     for name, (_, truths) in zip(names, with_truths, strict=True):
         lines += [
-            f"{name},{rle},512,512,{its}" for rle, its in zip(truths.rles, truths.class_ids, strict=True)
+            f"{name},{format_rle(runs)},512,512,{its}" for runs, its in zip(truths.runs, truths.class_ids, strict=True)
         ]
     truth.write_text("\n".join(lines) + "\n")
     outcomes = judge_photos(with_truths, [THRESHOLDS] * len(with_truths), THRESHOLDS)

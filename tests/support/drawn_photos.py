@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fashionseg.data.rle import format_rle, mask_to_runs
+from fashionseg.data.rle import mask_to_runs
 from fashionseg.detections.bit_masks import BitMask, from_columns
 from fashionseg.detections.photos import Photo, PhotoDetections, PhotoTruths
 
@@ -24,7 +24,7 @@ def draw_photo(rng: np.random.Generator, num_truths: int, num_detections: int, n
         height, width = np.exp(rng.uniform(np.log(15), np.log(300), 2))
         top, left = rng.uniform(0, 512 - height), rng.uniform(0, 512 - width)
         inside = ((ys - top) / height * 2 - 1) ** 2 + ((xs - left) / width * 2 - 1) ** 2 < 1
-        truths.append(format_rle(mask_to_runs(inside)))
+        truths.append(mask_to_runs(inside))
         categories.append(rng.integers(num_categories))
         boxes.append([top, left, top + height, left + width])
     found = []

@@ -18,7 +18,7 @@ from fashionseg.data.tables import write_photos
 from fashionseg.detections.bit_masks import FRAME, SIDE
 from fashionseg.detections.photos import Photo, pair_photos
 from fashionseg.detections.store import Detections
-from fashionseg.metrics.truths import Truths
+from fashionseg.data.truths import Truths
 
 PHOTO_HW = (2356, 1571)  # 3.70 megapixels
 NUM_CATEGORIES = 46
@@ -97,7 +97,7 @@ def make_photos_to_score(num_photos: int, seed: int = 0) -> tuple[list[Photo], D
         photo_index=np.repeat(np.arange(num_photos, dtype=np.int32), MASKS_PER_PHOTO),
         categories=categories,
         class_ids=tuple(str(category) for category in categories.tolist()),
-        rles=tuple(pool[place][0] for place in truth_of.ravel()),
+        runs=tuple(pool[place][0] for place in truth_of.ravel()),
     )
     source = rng.integers(0, MASKS_PER_PHOTO, (num_photos, DETECTIONS_PER_PHOTO))
     source[:, :MASKS_PER_PHOTO] = np.arange(MASKS_PER_PHOTO)
@@ -123,11 +123,11 @@ def make_photos_to_score(num_photos: int, seed: int = 0) -> tuple[list[Photo], D
     return pair_photos(detections, truths), detections
 
 
-def _truth(rng: np.random.Generator) -> tuple[str, np.ndarray, np.ndarray]:
-    """RLE text at 512 x 512, box as fractions [4], and mask probabilities uint8 [28, 28] in the box."""
+def _truth(rng: np.random.Generator) -> tuple[Runs, np.ndarray, np.ndarray]:
+    """Runs at 512 x 512, box as fractions [4], and mask probabilities uint8 [28, 28] in the box."""
     runs = make_mask(rng, FRAME)
     y1, x1, y2, x2 = runs_box(runs, SIDE)
     crop = runs_to_mask(runs, FRAME)[y1:y2, x1:x2]
     small = cv2.resize(crop.astype(np.float32), (_CELLS, _CELLS), interpolation=cv2.INTER_AREA)
     noisy = small * 255 + rng.normal(0, 25, small.shape)
-    return format_rle(runs), np.array([y1, x1, y2, x2]) / SIDE, np.clip(noisy, 0, 255).astype(np.uint8)
+    return runs, np.array([y1, x1, y2, x2]) / SIDE, np.clip(noisy, 0, 255).astype(np.uint8)

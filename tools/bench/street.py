@@ -102,10 +102,10 @@ def _about(side: Path) -> str:
 
 def _mask_ap(folder: Path, side: str) -> tuple[float, float, int]:
     """AP, AP50 and the number of detections."""
+    from fashionseg.data.truths import read_truths
     from fashionseg.detections.photos import pair_photos
     from fashionseg.detections.store import read_detections
-    from fashionseg.metrics.coco import coco_average_precision
-    from fashionseg.metrics.truths import read_truths
+    from fashionseg.metrics.coco import average_precision, evaluate_coco
     from fashionseg.taxonomy import competition_taxonomy
 
     detections = read_detections(folder / side / DETECTIONS)
@@ -114,5 +114,5 @@ def _mask_ap(folder: Path, side: str) -> tuple[float, float, int]:
             f"{folder / side}: expected detections on the validation photos, got other photos; run with --restart"
         )
     photos = pair_photos(detections, read_truths(folder / DECODED, detections.photos))
-    summary = coco_average_precision(photos, competition_taxonomy().num_categories)["mask"].summary
+    summary = average_precision(evaluate_coco(photos, competition_taxonomy().category_names)["mask"]).summary
     return summary["ap"] or 0.0, summary["ap50"] or 0.0, len(detections)

@@ -1,4 +1,4 @@
-"""The two Parquet tables of the stage `decode`: photos and instances, written in row groups, read as data frames."""
+"""The two Parquet tables of the stage `decode`, photos and instances: written in row groups, read as data frames."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from fashionseg.data.instance import Instance
-from fashionseg.data.rle import COMPETITION_SIDE, format_rle, runs_area, runs_box
+from fashionseg.data.rle import COMPETITION_SIDE, Runs, runs_area, runs_box
 from fashionseg.errors import UserError
+from fashionseg.storage.parquet import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ _INSTANCES = pa.schema(
         "x1": pa.int16(),
         "y2": pa.int16(),
         "x2": pa.int16(),
-        "rle_512": pa.string(),
+        "runs_512": pa.binary(),
     }
 )
 _ROW_GROUP = 16384
@@ -74,7 +75,7 @@ class InstanceTable:
                 "x1": x1,
                 "y2": y2,
                 "x2": x2,
-                "rle_512": format_rle(instance.runs_512),
+                "runs_512": pack_runs(instance.runs_512),
             }
         )
         if len(self._rows) == _ROW_GROUP:
@@ -90,16 +91,36 @@ class InstanceTable:
             self._rows.clear()
 
 
+def pack_runs(runs: Runs) -> bytes:
+    """Runs as int32 pairs of start and length, little-endian."""
+    return runs.astype("<i4").tobytes()
+
+
+def unpack_runs(column: pa.ChunkedArray, path: Path) -> tuple[Runs, ...]:
+    """The inverse of `pack_runs` for a column of the table in `path`, without parsing: 0.4 us per mask.
+
+    Raises:
+        UserError: a value is not whole pairs.
+    """
+    values = column.to_pylist()
+    if any(len(value) % 8 for value in values):
+        raise UserError(f"{path}: runs_512: expected pairs of int32; run the stage decode")
+    return tuple(np.frombuffer(value, "<i4").reshape(-1, 2) for value in values)
+
+
 def write_photos(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """The photo table; keys as `read_photos` gives them, and `subset` ("train" or "test")."""
+    """Writes the photo table; keys as in `read_photos`, and `subset` ("train" or "test")."""
     parquet.write_table(pa.Table.from_pylist(rows, _PHOTOS), folder / PHOTOS_TABLE, compression="zstd")
 
 
 def read_photos(decoded: Path, subset: str) -> pd.DataFrame:
     """The photo table of a subset: image_id, height, width (original, upright), stored_height, stored_width,
     record (index over the subset's shards), dhash (uint64); sorted by image_id.
+
+    Raises:
+        UserError: the table is missing or not readable.
     """
-    photos = _read_table(decoded / PHOTOS_TABLE)
+    photos = read_table(decoded / PHOTOS_TABLE, None, "decode").to_pandas()
     return photos[photos["subset"] == subset].drop(columns="subset").reset_index(drop=True)
 
 
@@ -107,13 +128,16 @@ def read_instances(decoded: Path, columns: Sequence[str] | None = None) -> pd.Da
     """The instance table, or some of its columns; sorted by image_id and instance.
 
     image_id, instance, category, class_id, attributes (lists), in_training (false: too small at the stored size), and
-    in the 512 x 512 frame of the competition area_512, the half-open box y1, x1, y2, x2 and rle_512.
+    in the 512 x 512 frame of the competition area_512, the half-open box y1, x1, y2, x2 and runs_512 (`unpack_runs`).
+
+    Raises:
+        UserError: the table is missing or not readable.
     """
-    return _read_table(decoded / INSTANCES_TABLE, columns)
+    return read_table(decoded / INSTANCES_TABLE, columns, "decode").to_pandas()
 
 
 def record_indices(decoded: Path, subset: str, image_ids: Sequence[str]) -> NDArray[np.int64]:
-    """Where the photos lie in the subset's shards.
+    """Positions of photos in the subset's shards.
 
     Raises:
         UserError: a photo was not decoded.
@@ -125,15 +149,3 @@ def record_indices(decoded: Path, subset: str, image_ids: Sequence[str]) -> NDAr
             f"{decoded / PHOTOS_TABLE}: no {subset} photo {missing[0]!r} ({len(missing)} such ids)"
         )
     return np.array([by_id[image_id] for image_id in image_ids], np.int64)
-
-
-def _read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        return pd.read_parquet(path, columns=None if columns is None else list(columns))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage decode") from None
-    except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not readable as the table of the stage decode: {reason}") from None

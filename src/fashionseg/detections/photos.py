@@ -1,4 +1,4 @@
-"""Detections and truths cut into single photos: the unit of work that goes to the worker processes."""
+"""Detections and ground truth of single photos: the unit of work of the worker processes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fashionseg.data.rle import parse_rle
-from fashionseg.detections.bit_masks import FRAME, BitMask, from_runs
+from fashionseg.data.rle import Runs
+from fashionseg.data.truths import Truths
+from fashionseg.detections.bit_masks import BitMask, from_runs
 from fashionseg.detections.store import Detections
-from fashionseg.metrics.truths import Truths
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,17 +28,17 @@ class PhotoDetections:
 
 @dataclass(frozen=True, eq=False)
 class PhotoTruths:
-    """The T objects of one photo: categories int16 [T], and ClassId and 512 x 512 run-length text of each."""
+    """The T objects of one photo: categories int16 [T], and the ClassId and the 512 x 512 mask of each."""
 
     categories: np.ndarray
     class_ids: tuple[str, ...]
-    rles: tuple[str, ...]
+    runs: tuple[Runs, ...]
 
     def __len__(self) -> int:
-        return len(self.rles)
+        return len(self.runs)
 
     def masks(self) -> list[BitMask]:
-        return [from_runs(parse_rle(text, *FRAME)) for text in self.rles]
+        return [from_runs(runs) for runs in self.runs]
 
 
 Photo = tuple[PhotoDetections, PhotoTruths]
@@ -60,7 +60,7 @@ def cut_detections(detections: Detections) -> list[PhotoDetections]:
 def cut_truths(truths: Truths) -> list[PhotoTruths]:
     """One for each of `truths.photos`."""
     return [
-        PhotoTruths(truths.categories[rows], truths.class_ids[rows], truths.rles[rows])
+        PhotoTruths(truths.categories[rows], truths.class_ids[rows], truths.runs[rows])
         for rows in _slices(truths.offsets)
     ]
 

@@ -1,10 +1,10 @@
-"""Detections as they are stored: boxes and small mask probabilities, from which masks are made on demand.
+"""Stored detections: boxes and 28 x 28 mask probabilities, from which masks are pasted on demand.
 
 Letters: P photos, N detections over all photos, M side of the mask head's output (28).
 
 On disk, a folder of two files:
     detections.parquet  image_id, category, score, y1, x1, y2, x2, mask_probs; by (image_id, falling score)
-    photos.txt          the ids of all photos predicted on, one a line, also those without a detection
+    photos.txt          the ids of all photos predicted on, one per line, with or without detections
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fashionseg.data.splits import read_ids, write_ids
 from fashionseg.errors import UserError
 from fashionseg.storage.atomic import atomic_directory
+from fashionseg.storage.parquet import read_table
 
 TABLE = "detections.parquet"
 PHOTOS = "photos.txt"
@@ -29,7 +31,7 @@ _COLUMNS = ("image_id", "category", "score", *_BOX_COLUMNS, "mask_probs")
 
 @dataclass(frozen=True)
 class Detections:
-    """Detections of many photos; make one with `Detections.build`, which sorts and checks.
+    """Detections of many photos; `Detections.build` sorts and checks them.
 
     Attributes:
         photos: ids of all photos predicted on, ascending, [P].
@@ -76,13 +78,13 @@ class Detections:
             if len(values) != len(index):
                 raise ValueError(f"{name}: expected {len(index)} rows, got {len(values)}")
         if len(set(photos)) != len(photos):
-            raise ValueError("photos: an id is named twice")
+            raise ValueError("photos: expected different ids, got one twice")
         if len(index) and not (index.min() >= 0 and index.max() < len(photos)):
             raise ValueError(f"photo_index: expected 0 to {len(photos) - 1}")
         scores = np.asarray(scores, np.float32)
         boxes = np.asarray(boxes_norm, np.float32).reshape(-1, 4)
         if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
-            raise ValueError("scores and boxes must be finite")
+            raise ValueError("scores, boxes_norm: expected finite numbers")
         by_id = sorted(range(len(photos)), key=lambda place: photos[place])
         rank = np.empty(len(photos), np.int32)
         rank[by_id] = np.arange(len(photos), dtype=np.int32)
@@ -107,7 +109,7 @@ class Detections:
         return np.searchsorted(self.photo_index, np.arange(len(self.photos) + 1))
 
     def select_photos(self, photos: Sequence[str]) -> Detections:
-        """The same detections restricted to `photos`, which must all be among ours."""
+        """The detections on `photos`, all of which must be in `self.photos`."""
         places = {photo: place for place, photo in enumerate(self.photos)}
         wanted = sorted(places[photo] for photo in photos)
         renumbered = np.full(len(self.photos), -1, np.int32)
@@ -125,10 +127,10 @@ class Detections:
 
 
 def concatenate(parts: Sequence[Detections]) -> Detections:
-    """All detections of `parts`, which must hold different photos and masks of one size.
+    """All detections of `parts`: different photos, masks of one size.
 
     Raises:
-        ValueError: no parts, or two parts hold the same photo.
+        ValueError: no parts, or a photo in two parts.
     """
     if not parts:
         raise ValueError("parts: expected at least one")
@@ -146,7 +148,7 @@ def concatenate(parts: Sequence[Detections]) -> Detections:
 
 
 def no_detections(photos: Sequence[str], mask_side: int = 28) -> Detections:
-    """`photos` on which nothing was found."""
+    """Photos without detections."""
     empty = np.zeros(0)
     return Detections.build(
         photos, empty, empty, empty, np.zeros((0, 4)), np.zeros((0, mask_side, mask_side), np.uint8)
@@ -175,24 +177,23 @@ def write_detections(detections: Detections, folder: Path) -> None:
     with atomic_directory(folder) as temporary:
         # Sigmoid masks are mostly 0 or 255: zstd shrinks them about five times.
         pq.write_table(table, temporary / TABLE, compression="zstd", use_dictionary=["image_id"])
-        text = "".join(f"{photo}\n" for photo in detections.photos)
-        (temporary / PHOTOS).write_text(text, encoding="utf-8")
+        write_ids(temporary / PHOTOS, detections.photos)
 
 
 def read_detections(folder: Path) -> Detections:
-    """What `write_detections` wrote.
+    """The inverse of `write_detections`.
 
     Raises:
-        UserError: a file is missing, not readable, lacks a column, or names a photo that photos.txt does not.
+        UserError: a file is missing, not readable, lacks a column, or names a photo missing from photos.txt.
     """
-    photos = _read_photos(folder / PHOTOS)
-    table = _read_table(folder / TABLE)
+    photos = read_ids(folder / PHOTOS, "predict")
+    table = read_table(folder / TABLE, _COLUMNS, "predict")
     places = {photo: place for place, photo in enumerate(photos)}
     ids = table["image_id"].combine_chunks().dictionary_encode()
     try:
         known = np.array([places[photo] for photo in ids.dictionary.to_pylist()], np.int32)
     except KeyError as error:
-        raise UserError(f"{folder / TABLE}: photo {error} is not in {PHOTOS}") from None
+        raise UserError(f"{folder / TABLE}: photo {error} is not in {PHOTOS}; run the stage predict") from None
     index = known[ids.indices.to_numpy()] if len(ids) else np.zeros(0, np.int32)
     try:
         return Detections.build(
@@ -205,29 +206,6 @@ def read_detections(folder: Path) -> Detections:
         )
     except ValueError as error:
         raise UserError(f"{folder}: {error}") from None
-
-
-def _read_photos(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: expected UTF-8 text, got other bytes") from None
-    return [line for line in lines if line]
-
-
-def _read_table(path: Path) -> pa.Table:
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: not readable as Parquet: {' '.join(str(error).split())}") from None
-    missing = [name for name in _COLUMNS if name not in table.column_names]
-    if missing:
-        raise UserError(f"{path}: missing column {missing[0]}")
-    return table
 
 
 def _mask_probs(column: pa.FixedSizeBinaryArray) -> np.ndarray:

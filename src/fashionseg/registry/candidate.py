@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fashionseg.data.rle import format_rle
 from fashionseg.data.splits import read_split
 from fashionseg.detections.thresholds import read_thresholds
 from fashionseg.errors import UserError
-from fashionseg.metrics.truths import read_truths
+from fashionseg.data.truths import read_truths
 from fashionseg.params import flatten, read_yaml
 
 SCORE = "competition_score"
@@ -93,8 +94,8 @@ def truth_hash(decoded: Path, splits: Path) -> str:
     truths = read_truths(decoded, read_split(splits)[1])
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps(truths.photos).encode())
-    for row in zip(truths.photo_index, truths.class_ids, truths.rles, strict=True):
-        digest.update("\n{} {} {}".format(*row).encode())
+    for place, class_id, runs in zip(truths.photo_index, truths.class_ids, truths.runs, strict=True):
+        digest.update(f"\n{place} {class_id} {format_rle(runs)}".encode())
     return digest.hexdigest()
 
 

@@ -37,7 +37,7 @@ from fashionseg.metrics.evaluate import (
     evaluate_photos,
     metrics,
 )
-from fashionseg.metrics.truths import read_truths
+from fashionseg.data.truths import read_truths
 from fashionseg.params import PARAMS_FILE, load_params
 from fashionseg.report import Comparison, Report, write_pictures, write_report
 from fashionseg.report.plots import write_plots

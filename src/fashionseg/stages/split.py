@@ -2,7 +2,7 @@
 
 1. Read the photo and instance tables.
 2. Group near-identical photos, stratify the groups over categories.
-3. Write train.txt, validation.txt (sorted ids) and summary.json with the counts of both sides.
+3. Write train.txt, validation.txt (sorted ids), groups.json, and summary.json with the counts of both sides.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fashionseg.console import exit_code, say
-from fashionseg.data.splits import SUMMARY, TRAIN_IDS, VALIDATION_IDS
+from fashionseg.data.splits import GROUPS, SUMMARY, TRAIN_IDS, VALIDATION_IDS, write_groups, write_ids
 from fashionseg.data.tables import read_instances, read_photos
 from fashionseg.params import PARAMS_FILE, load_params
 from fashionseg.prepare.split import split_photos, summarize
@@ -49,7 +49,8 @@ def main() -> None:
     summary = summarize(split, instances["image_id"].tolist(), categories)
     with atomic_directory(arguments.splits) as folder:
         for name, ids in ((TRAIN_IDS, split.train), (VALIDATION_IDS, split.validation)):
-            (folder / name).write_text("".join(f"{image_id}\n" for image_id in ids), encoding="utf-8")
+            write_ids(folder / name, ids)
+        write_groups(folder / GROUPS, sorted(photos["image_id"]), split.groups)
         (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     say(
         f"split: {len(split.train)} photos to train, {len(split.validation)} to validate; "

@@ -1,4 +1,4 @@
-"""The ground truth that predictions are compared with, as run-length text until a photo's turn comes."""
+"""Ground truth of many photos in the 512 x 512 competition frame."""
 
 from __future__ import annotations
 
@@ -10,34 +10,32 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from fashionseg.data.tables import INSTANCES_TABLE
-from fashionseg.errors import UserError
-
-_COLUMNS = ("image_id", "category", "class_id", "rle_512")
+from fashionseg.data.rle import Runs
+from fashionseg.data.tables import INSTANCES_TABLE, unpack_runs
+from fashionseg.storage.parquet import read_table
 
 
 @dataclass(frozen=True)
 class Truths:
-    """Objects of many photos in the 512 x 512 competition frame, T over all.
+    """Objects of many photos, T over all photos.
 
     Attributes:
         photos: ids of all photos, ascending.
         photo_index: int32 [T], ascending; object t lies in `photos[photo_index[t]]`.
         categories: int16 [T].
         class_ids: [T], as in train.csv, with attributes.
-        rles: [T], Kaggle's text of the mask in the 512 x 512 frame.
+        runs: [T], masks in the 512 x 512 frame.
     """
 
     photos: tuple[str, ...]
     photo_index: np.ndarray
     categories: np.ndarray
     class_ids: tuple[str, ...]
-    rles: tuple[str, ...]
+    runs: tuple[Runs, ...]
 
     def __len__(self) -> int:
-        return len(self.rles)
+        return len(self.runs)
 
     @cached_property
     def offsets(self) -> np.ndarray:
@@ -46,21 +44,16 @@ class Truths:
 
 
 def read_truths(decoded: Path, photos: Sequence[str]) -> Truths:
-    """The instances of `photos` in the decoded data; masks that vanished at 512 x 512 are left out.
+    """The instances of `photos` in the decoded data; masks without a pixel at 512 x 512 are skipped.
 
     Raises:
         UserError: the instance table is missing, not readable or lacks a column.
     """
     path = decoded / INSTANCES_TABLE
-    try:
-        table = pq.read_table(path, columns=list(_COLUMNS))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: not readable: {' '.join(str(error).split())}") from None
+    table = read_table(path, ("image_id", "category", "class_id", "runs_512"), "decode")
     ids = sorted(photos)
     table = table.filter(pc.is_in(table["image_id"], value_set=pa.array(ids, pa.string())))
-    table = table.filter(pc.greater(pc.utf8_length(table["rle_512"]), 0))
+    table = table.filter(pc.greater(pc.binary_length(table["runs_512"]), 0))
     places = {photo: place for place, photo in enumerate(ids)}
     index = np.array([places[photo] for photo in table["image_id"].to_pylist()], np.int32)
     order = np.argsort(index, kind="stable")
@@ -70,5 +63,5 @@ def read_truths(decoded: Path, photos: Sequence[str]) -> Truths:
         photo_index=index[order],
         categories=table["category"].to_numpy().astype(np.int16),
         class_ids=tuple(table["class_id"].to_pylist()),
-        rles=tuple(table["rle_512"].to_pylist()),
+        runs=unpack_runs(table["runs_512"], path),
     )
