@@ -43,7 +43,7 @@ def test_truths_come_by_photo_id_then_in_table_order(decoded):
 def test_detections_and_truths_must_cover_the_same_photos(decoded):
     truths = read_truths(decoded, ["a", "b"])
     assert len(pair_photos(no_detections(["b", "a"]), truths)) == 2
-    with pytest.raises(ValueError, match="different"):
+    with pytest.raises(ValueError, match="same photos"):
         pair_photos(no_detections(["a"]), truths)
 
 

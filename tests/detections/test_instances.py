@@ -48,6 +48,12 @@ def test_nms_drops_the_lower_score_of_one_category_only():
     assert [its.row for its in find_instances(photo, thresholds(nms=0.83))] == [0, 1, 2]
 
 
+def test_categories_that_are_not_submitted_are_dropped():
+    photo = detections((10, 0.9, [0, 0, 100, 100]), (31, 0.8, [0, 0, 50, 50]), (32, 0.7, [0, 0, 50, 50]))
+    assert [its.row for its in find_instances(photo, thresholds(categories=(10, 32)))] == [0, 2]
+    assert find_instances(photo, thresholds(categories=())) == []
+
+
 def test_a_suppressed_box_suppresses_no_other():
     # 0 and 1 overlap, 1 and 2 overlap, 0 and 2 do not
     boxes = np.array([[0, 0, 10, 10], [0, 4, 10, 14], [0, 8, 10, 18]])

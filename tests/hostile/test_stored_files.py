@@ -97,16 +97,14 @@ def test_a_damaged_table_is_named(decoded: Path) -> None:
     path = decoded / "photos.parquet"
     for content in (b"no table", path.read_bytes()[:-10]):
         path.write_bytes(content)
-        with pytest.raises(
-            UserError, match=r"photos\.parquet: not readable as the table of the stage decode"
-        ):
+        with pytest.raises(UserError, match=r"photos\.parquet: not readable as Parquet"):
             read_photos(decoded, "train")
 
 
 def test_ids_that_are_no_text_are_named(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_bytes(b"\xff\n")
     with pytest.raises(UserError, match=r"train\.txt: expected UTF-8 text"):
-        read_ids(tmp_path / "train.txt")
+        read_ids(tmp_path / "train.txt", "split")
 
 
 def test_photos_with_blanks_in_their_names_keep_them(tmp_path: Path) -> None:

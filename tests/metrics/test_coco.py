@@ -212,7 +212,10 @@ def test_a_mask_as_high_as_the_frame_is_encoded_as_pycocotools_does():
 
 
 def test_a_mask_without_pixels_matches_nothing():
-    for its in (photo([(1, 0.9, BOX)], [(1, BOX)], probability=0), photo([(1, 0.9, [9, 9, 9, 50])], [(1, BOX)])):
+    for its in (
+        photo([(1, 0.9, BOX)], [(1, BOX)], probability=0),
+        photo([(1, 0.9, [9, 9, 9, 50])], [(1, BOX)]),
+    ):
         assert score([its])["mask"].summary["ap"] == 0.0
 
 

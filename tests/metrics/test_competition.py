@@ -125,9 +125,7 @@ def test_random_photos_agree_with_the_oracle(photos):
         instances = find_instances(detections, thresholds)
         labels = [instance.category for instance in instances]
         categories = truths.categories.tolist()
-        ours.append(
-            (labels, [its.mask for its in instances], categories, truths.masks())
-        )
+        ours.append((labels, [its.mask for its in instances], categories, truths.masks()))
         rasters = [runs_to_mask(to_runs(its.mask), (512, 512)) for its in instances]
         slow.append((labels, rasters, categories, [runs_to_mask(runs, (512, 512)) for runs in truths.runs]))
     assert score(*ours) == pytest.approx(oracle(slow))

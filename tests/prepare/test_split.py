@@ -7,7 +7,7 @@ import pytest
 
 from fashionseg.console import exit_code
 from fashionseg.data.instance import Instance
-from fashionseg.data.splits import read_ids, read_split
+from fashionseg.data.splits import read_groups, read_split, write_groups
 from fashionseg.data.tables import InstanceTable, write_photos
 from fashionseg.errors import UserError
 from fashionseg.prepare.split import near_duplicate_groups, split_photos, summarize
@@ -111,11 +111,30 @@ def test_summary_counts_instances_by_hand(photos):
 
 
 def test_ids_of_a_missing_or_empty_file(tmp_path):
-    with pytest.raises(UserError, match=r"train\.txt: no such file"):
-        read_ids(tmp_path / "train.txt")
-    (tmp_path / "train.txt").write_text("\n")
-    with pytest.raises(UserError, match="expected image ids"):
-        read_ids(tmp_path / "train.txt")
+    with pytest.raises(UserError, match=r"train\.txt: no such file; run the stage split"):
+        read_split(tmp_path)
+    (tmp_path / "train.txt").write_text("a\n")
+    (tmp_path / "validation.txt").write_text("\n")
+    with pytest.raises(UserError, match=r"validation\.txt: expected image ids"):
+        read_split(tmp_path)
+
+
+def test_groups_of_near_identical_photos_are_read_as_they_were_written(tmp_path):
+    write_groups(tmp_path / "groups.json", ["a", "b", "c", "d", "e"], np.array([0, 1, 0, 2, 1]))
+    assert json.loads((tmp_path / "groups.json").read_text()) == [["a", "c"], ["b", "e"]]
+    # only photos that are asked for count, a photo alone is a group
+    assert read_groups(tmp_path, ["b", "c", "d", "e"]).tolist() == [0, 1, 2, 0]
+
+
+def test_a_split_without_groups_has_a_group_for_each_photo(tmp_path):
+    assert read_groups(tmp_path, ["a", "b", "c"]).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("text", ["", "7", "[1]", "[[]]", "{}x"])
+def test_damaged_groups_are_named(tmp_path, text):
+    (tmp_path / "groups.json").write_text(text)
+    with pytest.raises(UserError, match=r"groups\.json: expected lists of image ids"):
+        read_groups(tmp_path, ["a"])
 
 
 def test_stage_splits_decoded_photos(photos, tmp_path, monkeypatch, capsys):
@@ -136,6 +155,7 @@ def test_stage_splits_decoded_photos(photos, tmp_path, monkeypatch, capsys):
     train, validation = read_split(splits)
     assert (len(train), len(validation)) == (40, 10)
     assert sorted(train + validation) == photos[0][:50]
+    assert json.loads((splits / "groups.json").read_text()) == []
     summary = json.loads((splits / "summary.json").read_text())
     assert summary["categories"] == [
         {"category": 0, "train": 20, "validation": 5},

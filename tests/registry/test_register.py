@@ -81,10 +81,11 @@ def write_truths(project: Path, rle: str) -> None:
     table.assign(runs_512=runs).to_parquet(project / "data/decoded/instances.parquet")
 
 
-def write_scores(project: Path, score: float) -> None:
+def write_scores(project: Path, score: float, **more: str) -> None:
     """Scores, and the dvc.lock that says they are this model's."""
     metrics = project / "reports/metrics.json"
-    metrics.write_text(json.dumps({"competition_score": score, "coco": {"mask": {"ap": None, "ap50": 0.5}}}))
+    figures = {"competition_score": score, "coco": {"mask": {"ap": None, "ap50": 0.5}}}
+    metrics.write_text(json.dumps({**figures, **more}))
     entries = {
         "deps": [{"path": "models/finetuned", "md5": dvc_md5(project / "models/finetuned")}],
         "outs": [{"path": "reports/metrics.json", "md5": dvc_md5(metrics)}],
@@ -132,6 +133,14 @@ def test_other_truths_or_photos_are_other_data_and_other_training_photos_are_not
     (trained / "data/splits/train.txt").write_text("c\n")
     assert read_candidate(trained).data_hash == before
     (trained / "data/splits/validation.txt").write_text("a\n")
+    assert read_candidate(trained).data_hash != before
+
+
+def test_scores_of_another_label_are_not_comparable(trained: Path) -> None:
+    before = read_candidate(trained).data_hash
+    write_scores(trained, 0.25, label="category")
+    assert read_candidate(trained).data_hash == before
+    write_scores(trained, 0.25, label="classid")
     assert read_candidate(trained).data_hash != before
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from fashionseg.data.rle import runs_box, runs_to_mask
 from fashionseg.data.splits import read_split
-from fashionseg.detections.store import Detections, write_detections
 from fashionseg.data.truths import read_truths
+from fashionseg.detections.store import Detections, write_detections
 from fashionseg.params import PARAMS_FILE, read_yaml
 
 SEARCHED = {
@@ -58,7 +58,7 @@ def detect_truth(decoded: Path, photos: list[str], seed: int) -> Detections:
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory) -> Path:
-    """A folder with params.yaml, data/raw, data/decoded, data/splits, data/predictions and the models' histories."""
+    """A project folder: params.yaml, data (raw, decoded, splits, predictions/validation) and the models' histories."""
     from fashionseg.stages import decode, download, split
 
     root = tmp_path_factory.mktemp("project")
@@ -74,7 +74,7 @@ def sample(tmp_path_factory) -> Path:
         call_stage(decode.main, monkeypatch, raw=data / "raw", decoded=data / "decoded")
         call_stage(split.main, monkeypatch, decoded=data / "decoded", splits=data / "splits")
     _, validation = read_split(data / "splits")
-    write_detections(detect_truth(data / "decoded", validation, seed=1), data / "predictions")
+    write_detections(detect_truth(data / "decoded", validation, seed=1), data / "predictions/validation")
     for stage in ("heads", "finetuned"):
         folder = root / "models" / stage
         folder.mkdir(parents=True)

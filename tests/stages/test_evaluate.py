@@ -4,18 +4,24 @@ import csv
 import json
 import shutil
 
+import pandas as pd
 import pytest
 
+from fashionseg.data.splits import read_split
 from fashionseg.detections.store import read_detections, write_detections
 from fashionseg.detections.thresholds import read_thresholds
 from fashionseg.errors import UserError
+from fashionseg.metrics import evaluate as evaluation
+from fashionseg.metrics.calibration import calibrate
 from fashionseg.params import load_params, read_yaml
+from fashionseg.report.comparisons import choose_photos
 from fashionseg.stages import evaluate
+from fashionseg.visualize.instance import FIRST_PART
 
 PATHS = {
     "decoded": "data/decoded",
     "splits": "data/splits",
-    "predictions": "data/predictions",
+    "predictions": "data/predictions/validation",
     "heads": "models/heads",
     "finetuned": "models/finetuned",
 }
@@ -77,7 +83,12 @@ def test_thresholds_lie_in_the_searched_lists(reports, sample):
 def test_plots_are_tables_and_figures(reports):
     names = {path.name for path in (reports / "plots").iterdir()}
     drawn = ("per_category", "confusion", "score_threshold", "precision_recall", "losses")
-    assert names == {f"{name}.{kind}" for name in drawn for kind in ("csv", "png")} | {"threshold_grid.csv"}
+    assert names == {f"{name}.{kind}" for name in drawn for kind in ("csv", "png")} | {
+        "threshold_grid.csv",
+        "errors.csv",
+        "most_confused.csv",
+        "label_suspects.csv",
+    }
     assert [row["epoch"] for row in read_csv(reports / "plots" / "losses.csv")] == ["1", "2", "3", "4"]
     curve = read_csv(reports / "plots" / "score_threshold.csv")
     figures = json.loads((reports / "metrics.json").read_text())
@@ -124,8 +135,63 @@ def test_a_narrower_search_changes_the_thresholds_and_not_the_ap(reports, run, s
     assert after["coco"] == before["coco"]
 
 
+def test_the_label_decides_what_is_optimised_and_both_are_reported(run, sample, tmp_path):
+    """With attributes on every garment, detections of garments match nothing and are not submitted."""
+    shutil.copytree(sample / "data/decoded", tmp_path / "decoded")
+    table = tmp_path / "decoded" / "instances.parquet"
+    instances = pd.read_parquet(table)
+    garments = instances["category"] < FIRST_PART
+    instances.loc[garments, "class_id"] = instances.loc[garments, "category"].astype(str) + "_3"
+    instances.to_parquet(table)
+    values = read_yaml(sample / "params.yaml")
+    found = {}
+    for label in ("category", "classid"):
+        values["evaluate"]["label"] = label
+        (tmp_path / "params.yaml").write_text(json.dumps(values), encoding="utf-8")
+        run(tmp_path / label, params=tmp_path / "params.yaml", decoded=tmp_path / "decoded")
+        found[label] = json.loads((tmp_path / label / "metrics.json").read_text())
+        assert found[label]["label"] == label
+        assert found[label]["competition_score"] == found[label][f"competition_score_{label}"]
+    for label, other in (("category", "classid"), ("classid", "category")):
+        score = f"competition_score_{label}"
+        assert found[label][score] > found[other][score]
+    assert read_thresholds(tmp_path / "category" / "thresholds.json").categories is None
+    submitted = read_thresholds(tmp_path / "classid" / "thresholds.json").categories
+    assert submitted is not None
+    assert set(range(FIRST_PART, 46)) & set(submitted)
+    present = set(instances.loc[garments, "category"])
+    assert len(present & set(submitted)) < len(present)
+
+
+def test_the_error_analysis_is_written_and_shown(reports):
+    errors = read_csv(reports / "plots" / "errors.csv")
+    assert [row["error"] for row in errors] == ["Cls", "Loc", "Both", "Dupe", "Bkg", "Miss"]
+    assert sum(int(row["count"]) for row in errors) > 0
+    suspects = read_csv(reports / "plots" / "label_suspects.csv")
+    assert {row["suspicion"] for row in suspects} <= {"wrong category", "not annotated"}
+    page = (reports / "report.html").read_text(encoding="utf-8")
+    for title in ("Error analysis", "errors", "most confused", "label suspects"):
+        assert title in page
+
+
+def test_near_identical_photos_are_in_one_fold(run, sample, tmp_path, monkeypatch):
+    """The groups that the stage split wrote reach the search."""
+    splits = tmp_path / "splits"
+    shutil.copytree(sample / "data/splits", splits)
+    _, validation = read_split(splits)
+    (splits / "groups.json").write_text(json.dumps([validation[:3]]))
+    seen = []
+    monkeypatch.setattr(
+        evaluation,
+        "calibrate",
+        lambda photos, grid, folds, *rest: seen.append(folds) or calibrate(photos, grid, folds, *rest),
+    )
+    run(tmp_path / "reports", splits=splits)
+    assert seen[0][:4].tolist() == [0, 0, 0, 1]
+
+
 def test_detections_on_other_photos_are_refused(run, sample, tmp_path):
-    detections = read_detections(sample / "data/predictions")
+    detections = read_detections(sample / "data/predictions/validation")
     write_detections(detections.select_photos(detections.photos[1:]), tmp_path / "predictions")
     with pytest.raises(UserError, match="run the stage predict"):
         run(tmp_path / "reports", predictions=tmp_path / "predictions")
@@ -143,7 +209,7 @@ def test_all_runs_on_a_split_picture_the_same_photos():
     """Whatever was found in them; photos without truths show nothing and are left out."""
     ids = [f"{number:03d}.jpg" for number in range(40)]
     photos = [("detections", "truth" if number % 4 else "") for number in range(40)]
-    chosen = {ids[place] for place in evaluate.choose_photos(ids, photos, 10)}
+    chosen = {ids[place] for place in choose_photos(ids, photos, 10)}
     assert len(chosen) == 10
     assert not chosen & set(ids[::4])
     assert chosen != set(sorted(set(ids) - set(ids[::4]))[:10]), "not the first by name"
@@ -151,6 +217,6 @@ def test_all_runs_on_a_split_picture_the_same_photos():
     gone = next(iter(chosen))
     kept = [place for place in range(40) if ids[place] != gone]
     rest = [ids[place] for place in kept]
-    again = {rest[place] for place in evaluate.choose_photos(rest, [photos[place] for place in kept], 10)}
+    again = {rest[place] for place in choose_photos(rest, [photos[place] for place in kept], 10)}
     assert again > chosen - {gone}
-    assert len(evaluate.choose_photos(ids, photos, 100)) == 30
+    assert len(choose_photos(ids, photos, 100)) == 30

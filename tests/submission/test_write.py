@@ -73,7 +73,8 @@ def test_the_score_of_the_file_is_the_score_that_was_reported(photos, tmp_path):
     lines = ["ImageId,EncodedPixels,Height,Width,ClassId"]
     for name, (_, truths) in zip(names, with_truths, strict=True):
         lines += [
-            f"{name},{format_rle(runs)},512,512,{its}" for runs, its in zip(truths.runs, truths.class_ids, strict=True)
+            f"{name},{format_rle(runs)},512,512,{its}"
+            for runs, its in zip(truths.runs, truths.class_ids, strict=True)
         ]
     truth.write_text("\n".join(lines) + "\n")
     outcomes = judge_photos(with_truths, [THRESHOLDS] * len(with_truths), THRESHOLDS)

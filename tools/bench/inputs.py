@@ -15,10 +15,10 @@ from fashionseg.data.jpeg import Pixels, encode_jpeg
 from fashionseg.data.records import PhotoRecord, ShardWriter
 from fashionseg.data.rle import Runs, format_rle, mask_to_runs, resize_runs, runs_box, runs_to_mask
 from fashionseg.data.tables import write_photos
+from fashionseg.data.truths import Truths
 from fashionseg.detections.bit_masks import FRAME, SIDE
 from fashionseg.detections.photos import Photo, pair_photos
 from fashionseg.detections.store import Detections
-from fashionseg.data.truths import Truths
 
 PHOTO_HW = (2356, 1571)  # 3.70 megapixels
 NUM_CATEGORIES = 46

@@ -1,4 +1,4 @@
-"""Files of the stage `split`: the image ids of both sides, one id per line, sorted; and groups of near-identical photos.
+"""Files of the stage `split`: image ids of both sides, one id per line, sorted; groups of near-identical photos.
 
 groups.json lists the groups of more than one photo, each a sorted list of image ids; a group lies on one side.
 """

@@ -1,12 +1,12 @@
-"""From the stored detections of one photo to its instances: what a submission holds.
+"""Instances of one photo from its stored detections: the rows of a submission.
 
-In this order, as thresholds say: detections below the score threshold go; of two boxes of one category that overlap
-by more than the NMS threshold the lower score goes; masks are pasted and binarised; by falling score within a
-category, pixels already taken are removed (the competition refuses shared pixels in one class); what keeps fewer
-pixels than the minimum area goes, and takes none.
+In this order: detections below the score threshold and of categories that are not submitted are dropped; of two boxes
+of one category that overlap by more than the NMS threshold the lower score is dropped; masks are pasted and binarised;
+by falling score within a category, each mask loses the pixels of the masks before it (the competition refuses shared
+pixels in one class); masks with fewer pixels than the minimum area are dropped and keep no pixels.
 
-Everything before a detection has a higher score, so the instances at a higher score threshold are the first ones at
-a lower: calibration relies on it.
+Every step looks only at detections with higher scores, so the instances at a higher score threshold are the first
+instances at a lower one: calibration relies on it.
 """
 
 from __future__ import annotations
@@ -23,28 +23,30 @@ from fashionseg.detections.photos import PhotoDetections
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What turns detections into instances.
+    """Thresholds that turn detections into instances.
 
     Attributes:
         score: detections below it are dropped.
         nms: largest IoU of two boxes of one category that are both kept.
         mask: probability from which a pixel is inside.
         min_area: fewest pixels of an instance in the 512 x 512 frame.
+        categories: ids that are submitted, ascending; None for all.
     """
 
     score: float
     nms: float
     mask: float
     min_area: int
+    categories: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
-class Instance:
-    """One object found.
+class DetectedInstance:
+    """One detected object.
 
     Attributes:
-        row: its place among the detections of its photo.
-        mask: pixels in the competition's frame, shared with no other instance of its category.
+        row: its row in the detections of the photo.
+        mask: pixels in the competition's frame, none shared with another instance of the category.
     """
 
     row: int
@@ -53,14 +55,17 @@ class Instance:
     mask: BitMask
 
 
-def find_instances(detections: PhotoDetections, thresholds: Thresholds) -> list[Instance]:
+def find_instances(detections: PhotoDetections, thresholds: Thresholds) -> list[DetectedInstance]:
     """The instances of one photo by falling score."""
-    # Scores are stored as float32: compared as such, a stored 0.3 passes the threshold 0.3.
+    # Scores are stored as float32: compared as float32, a stored 0.3 passes the threshold 0.3.
     count = int(np.count_nonzero(detections.scores >= np.float32(thresholds.score)))
-    kept = suppress(detections.categories[:count], detections.boxes_norm[:count], (thresholds.nms,))[0]
+    categories = detections.categories[:count]
+    kept = suppress(categories, detections.boxes_norm[:count], (thresholds.nms,))[0]
+    if thresholds.categories is not None:
+        kept &= np.isin(categories, thresholds.categories)
     taps = find_taps(detections.boxes_norm[:count], FRAME, detections.mask_probs.shape[1])
     instances = []
-    for rows in rows_by_category(detections.categories[:count]):
+    for rows in rows_by_category(categories):
         masks = {
             row: paste_bits(detections.mask_probs[row], taps, row, (thresholds.mask,))[0]
             for row in rows
@@ -68,35 +73,35 @@ def find_instances(detections: PhotoDetections, thresholds: Thresholds) -> list[
         }
         for row, mask in claim_pixels(masks, thresholds.min_area):
             instances.append(
-                Instance(int(row), int(detections.categories[row]), float(detections.scores[row]), mask)
+                DetectedInstance(int(row), int(categories[row]), float(detections.scores[row]), mask)
             )
     return sorted(instances, key=lambda instance: instance.row)
 
 
 def claim_pixels(masks: dict[int, BitMask], min_area: int) -> Iterator[tuple[int, BitMask]]:
-    """Masks of one category by falling score, each less the pixels of those before it; empty ones never come."""
-    taken: list[BitMask] = []
+    """Masks of one category by falling score, each without the pixels of the masks before it; none is empty."""
+    claimed: list[BitMask] = []
     for row, mask in masks.items():
-        rivals = [other for other in taken if intersection(mask, other)]
+        rivals = [other for other in claimed if intersection(mask, other)]
         if rivals:
             mask = minus(mask, rivals)
         if mask.area >= max(min_area, 1):
-            taken.append(mask)
+            claimed.append(mask)
             yield row, mask
 
 
 def suppress(categories: np.ndarray, boxes_norm: np.ndarray, thresholds: Iterable[float]) -> np.ndarray:
     """Greedy non-maximum suppression within each category.
 
-    IoU does not change when the axes are scaled, so boxes as fractions of the photo do.
+    Boxes are fractions of the photo: IoU does not change when the axes are scaled.
 
     Args:
         categories: [D], rows by falling score.
         boxes_norm: float32 [D, 4].
-        thresholds: IoU above which the lower score goes; A of them.
+        thresholds: [A], IoU above which the lower score is dropped.
 
     Returns:
-        bool [A, D]: what each threshold keeps.
+        bool [A, D]: detections kept at each threshold.
     """
     limits = list(thresholds)
     kept = np.ones((len(limits), len(categories)), np.bool_)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from fashionseg.data.rle import Runs
-from fashionseg.data.truths import Truths
+from fashionseg.data.splits import read_split
+from fashionseg.data.truths import Truths, read_truths
 from fashionseg.detections.bit_masks import BitMask, from_runs
-from fashionseg.detections.store import Detections
+from fashionseg.detections.store import Detections, read_detections
+from fashionseg.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,14 +69,32 @@ def cut_truths(truths: Truths) -> list[PhotoTruths]:
 
 
 def pair_photos(detections: Detections, truths: Truths) -> list[Photo]:
-    """Both for each photo.
+    """Detections and truths of each photo.
 
     Raises:
         ValueError: they do not cover the same photos.
     """
     if detections.photos != truths.photos:
-        raise ValueError("photos: detections and truths cover different ones")
+        raise ValueError("photos: expected detections and truths of the same photos")
     return list(zip(cut_detections(detections), cut_truths(truths), strict=True))
+
+
+def read_validation_photos(
+    decoded: Path, splits: Path, predictions: Path
+) -> tuple[tuple[str, ...], list[Photo]]:
+    """The ids of the validation photos, ascending, and each photo's stored detections and truths.
+
+    Raises:
+        UserError: a file is missing or damaged, or the detections are of other photos.
+    """
+    detections = read_detections(predictions)
+    _, validation = read_split(splits)
+    if list(detections.photos) != sorted(validation):
+        raise UserError(
+            f"{predictions}: expected detections on the {len(validation)} validation photos of {splits}, "
+            f"got {len(detections.photos)} other photos; run the stage predict"
+        )
+    return detections.photos, pair_photos(detections, read_truths(decoded, detections.photos))
 
 
 def _slices(offsets: np.ndarray) -> list[slice]:

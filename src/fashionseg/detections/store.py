@@ -193,7 +193,9 @@ def read_detections(folder: Path) -> Detections:
     try:
         known = np.array([places[photo] for photo in ids.dictionary.to_pylist()], np.int32)
     except KeyError as error:
-        raise UserError(f"{folder / TABLE}: photo {error} is not in {PHOTOS}; run the stage predict") from None
+        raise UserError(
+            f"{folder / TABLE}: photo {error} is not in {PHOTOS}; run the stage predict"
+        ) from None
     index = known[ids.indices.to_numpy()] if len(ids) else np.zeros(0, np.int32)
     try:
         return Detections.build(

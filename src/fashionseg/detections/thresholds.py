@@ -1,36 +1,39 @@
-"""thresholds.json: what calibration leaves for the stage `submit` and the command `predict`."""
+"""thresholds.json: the result of calibration, used by the stage `submit` and by `fashionseg predict` and `serve`."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 from fashionseg.detections.instances import Thresholds
 from fashionseg.errors import UserError
-from fashionseg.storage.atomic import atomic_write
+from fashionseg.storage.json_file import read_json, write_json
 
 
 def write_thresholds(thresholds: Thresholds, path: Path) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(asdict(thresholds), indent=2) + "\n", encoding="utf-8")
+    write_json(path, asdict(thresholds))
 
 
 def read_thresholds(path: Path) -> Thresholds:
-    """What `write_thresholds` wrote.
+    """The inverse of `write_thresholds`; a file without `categories`, as before it existed, submits all.
 
     Raises:
         UserError: the file is missing, or a key is missing or out of range.
     """
+    values = read_json(path, "run the stage evaluate")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        categories = values.get("categories")
         thresholds = Thresholds(
-            float(values["score"]), float(values["nms"]), float(values["mask"]), int(values["min_area"])
+            float(values["score"]),
+            float(values["nms"]),
+            float(values["mask"]),
+            int(values["min_area"]),
+            None if categories is None else tuple(sorted({int(category) for category in categories})),
         )
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage evaluate") from None
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise UserError(f"{path}: expected score, nms, mask and min_area: {error!r}") from None
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise UserError(
+            f"{path}: expected score, nms, mask, min_area and categories (ids or null): {error!r}"
+        ) from None
     fractions = (thresholds.score, thresholds.nms, thresholds.mask)
     if not all(0.0 <= value <= 1.0 for value in fractions) or thresholds.min_area < 0:
         raise UserError(f"{path}: expected fractions 0 to 1 and an area of at least 0, got {values}")

@@ -1,7 +1,7 @@
 """COCO average precision of boxes and masks in the 512 x 512 competition frame, computed by hotcoco.
 
 Masks are binarised at 0.5, the usual choice, not at the calibrated threshold, so figures of different runs compare.
-All stored detections take part, up to 100 per category and photo; nothing is suppressed and masks may overlap. hotcoco's
+All stored detections take part, up to 100 per category and photo; nothing is suppressed and masks may overlap. The
 figures are those of pycocotools to the last bit (tests/metrics/test_coco.py).
 """
 

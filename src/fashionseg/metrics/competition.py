@@ -1,9 +1,9 @@
 """The competition's score: the mean over IoU 0.50, 0.55, ..., 0.95 of TP / (TP + FP + FN).
 
-The level of the mean was never published, so all three in use are computed:
+The level of the mean was never published, so the three levels in use are computed:
 
     image_category  per photo and label, mean over the labels present or predicted in the photo, then over photos
-                    (what the winner used offline; the main one here)
+                    (used offline by the winner; the main level here)
     image           per photo over all its objects, then mean over photos
     pooled          over all objects of all photos
 
@@ -15,17 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from fashionseg.detections.bit_masks import BitMask, intersections
 from fashionseg.metrics.matching import NUM_THRESHOLDS, count_true_positives, iou_levels
 
+Label = Literal["category", "classid"]
+
 
 @dataclass(frozen=True, eq=False)
 class PhotoMatches:
-    """Each label present or predicted in one photo, and int64 [labels, 12]: predictions, truths, and true positives
-    at the ten thresholds."""
+    """Labels present or predicted in one photo, and int64 [labels, 12]: predictions, truths, and true positives at the
+    ten thresholds."""
 
     labels: tuple[Hashable, ...]
     counts: np.ndarray
@@ -36,7 +39,7 @@ class MatchTable:
     """Counts for each label present or predicted in each photo: R rows, by photo.
 
     Attributes:
-        num_photos: photos scored, also those without a row.
+        num_photos: photos scored, with or without a row.
         labels: [R].
         photo: int64 [R], ascending, 0 to num_photos - 1.
         predicted, present: int64 [R], predictions and truths.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ class Predict:
 
 @component
 class Evaluate:
+    label: Literal["category", "classid"]
     folds: Annotated[int, Field(ge=2)]
     score_thresholds: Annotated[tuple[Fraction, ...], Field(min_length=1)]
     nms_thresholds: Annotated[tuple[Fraction, ...], Field(min_length=1)]

@@ -10,9 +10,9 @@ from typing import Any
 
 from fashionseg.data.rle import format_rle
 from fashionseg.data.splits import read_split
+from fashionseg.data.truths import read_truths
 from fashionseg.detections.thresholds import read_thresholds
 from fashionseg.errors import UserError
-from fashionseg.data.truths import read_truths
 from fashionseg.params import flatten, read_yaml
 
 SCORE = "competition_score"
@@ -25,7 +25,7 @@ class Candidate:
     Attributes:
         model, thresholds: folder of the fine-tuning and file of the calibration.
         metrics: figures of reports/metrics.json by dotted name; those that are no number are left out.
-        data_hash: of the validation photos and their truths; scores compare where it is the same.
+        data_hash: of the validation photos, their truths and the label; scores compare where it is the same.
         model_hash: of weights, architecture and thresholds.
     """
 
@@ -57,7 +57,7 @@ def read_candidate(root: Path) -> Candidate:
         UserError: a file is missing, or the scores are not those of this model.
     """
     model, reports = root / "models/finetuned", root / "reports"
-    metrics = _read_metrics(reports / "metrics.json")
+    metrics, label = _read_metrics(reports / "metrics.json")
     read_thresholds(reports / "thresholds.json")
     files = (model / "model.weights.h5", model / "model.json", reports / "thresholds.json")
     for path in files:
@@ -68,7 +68,7 @@ def read_candidate(root: Path) -> Candidate:
         model,
         reports / "thresholds.json",
         metrics,
-        truth_hash(root / "data/decoded", root / "data/splits"),
+        truth_hash(root / "data/decoded", root / "data/splits", label),
         _hash_files(files),
     )
 
@@ -89,10 +89,12 @@ def verdict(candidate: Candidate, champion: Champion | None) -> tuple[bool, str]
     return False, f"champion stays version {champion.version}: {scores}"
 
 
-def truth_hash(decoded: Path, splits: Path) -> str:
-    """32 hexadecimal digits of the validation photos' ids and truths in the competition's frame."""
+def truth_hash(decoded: Path, splits: Path, label: str) -> str:
+    """32 hexadecimal digits of the validation photos' ids and truths in the competition's frame, and of the label."""
     truths = read_truths(decoded, read_split(splits)[1])
     digest = hashlib.blake2b(digest_size=16)
+    if label != "category":  # scores by category have had no label in their hash
+        digest.update(label.encode())
     digest.update(json.dumps(truths.photos).encode())
     for place, class_id, runs in zip(truths.photo_index, truths.class_ids, truths.runs, strict=True):
         digest.update(f"\n{place} {class_id} {format_rle(runs)}".encode())
@@ -109,7 +111,8 @@ def dvc_md5(path: Path) -> str:
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
-def _read_metrics(path: Path) -> dict[str, float]:
+def _read_metrics(path: Path) -> tuple[dict[str, float], str]:
+    """The figures, and the label that the competition score is for."""
     try:
         values = flatten(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -119,7 +122,7 @@ def _read_metrics(path: Path) -> dict[str, float]:
     metrics = {key: float(value) for key, value in values.items() if isinstance(value, int | float)}
     if SCORE not in metrics:
         raise UserError(f"{path}: expected a number {SCORE}, got {values.get(SCORE)!r}")
-    return metrics
+    return metrics, str(values.get("label", "category"))
 
 
 def _check_scores_are_of(model: Path, metrics: Path, lock: Path) -> None:

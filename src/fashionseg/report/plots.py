@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+import pandas as pd
 
 from fashionseg.history import History
 from fashionseg.metrics import tables
@@ -12,7 +15,13 @@ from fashionseg.storage.atomic import atomic_directory
 from fashionseg.taxonomy import Taxonomy
 
 
-def write_plots(folder: Path, evaluation: Evaluation, history: History, taxonomy: Taxonomy) -> None:
+def write_plots(
+    folder: Path,
+    evaluation: Evaluation,
+    history: History,
+    taxonomy: Taxonomy,
+    errors: Mapping[str, pd.DataFrame],
+) -> None:
     """Replaces `folder` by tables (CSV) and figures (PNG)."""
     categories = category_table(evaluation, taxonomy)
     confusion = tables.confusion(evaluation.outcomes, taxonomy)
@@ -25,6 +34,7 @@ def write_plots(folder: Path, evaluation: Evaluation, history: History, taxonomy
         "threshold_grid": tables.threshold_grid(evaluation.calibration),
         "precision_recall": precision_recall,
         "losses": history.epochs,
+        **errors,
     }
     drawn = {
         "per_category": figures.category_figure(categories),

@@ -18,13 +18,14 @@ def read_table(path: Path, columns: Sequence[str] | None, stage: str) -> pa.Tabl
         UserError: the file is missing, is not Parquet, or lacks a column.
     """
     try:
-        table = parquet.read_table(path, columns=None if columns is None else list(columns))
+        names = parquet.read_schema(path).names
+        missing = [name for name in columns or () if name not in names]
+        table = None if missing else parquet.read_table(path, columns=list(columns or names))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage {stage}") from None
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not readable as Parquet: {reason}; run the stage {stage}") from None
-    missing = [name for name in columns or () if name not in table.column_names]
-    if missing:
+    if table is None:
         raise UserError(f"{path}: expected the columns {', '.join(missing)}; run the stage {stage}")
     return table

@@ -1,9 +1,9 @@
 """The competition's score of any submission against any csv in train.csv's form.
 
-Truth masks are brought to 512 x 512 as cv2's nearest neighbour does; those that vanish there are left out and counted.
+Truth masks are resized to 512 x 512 as by cv2's nearest neighbour; masks without a pixel there are skipped and counted.
 Rows of the placeholder (`1 1`, class 23) count as predictions, as they would in the competition. A photo of the truth
-without a row in the submission is scored as if nothing had been found in it; photos that the truth does not know are
-left out. Both are counted in the result.
+without a row in the submission is scored as a photo without predictions; photos missing from the truth are skipped.
+Both are counted in the result.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from fashionseg.data.rle import Runs, parse_rle, repair_rle, resize_runs
 from fashionseg.detections.bit_masks import FRAME, BitMask, from_runs
 from fashionseg.errors import UserError
 from fashionseg.metrics.competition import (
+    Label,
     PhotoMatches,
     competition_scores,
     match_photo,
@@ -33,15 +33,14 @@ from fashionseg.submission.check import check_index
 from fashionseg.submission.read import index_submission, read_rows
 from fashionseg.taxonomy import competition_taxonomy, format_class_id
 
-LabelKind = Literal["classid", "category"]
 Work = tuple[tuple[Span, ...], tuple[Span, ...]]  # rows of a photo in the truth and in the submission
 
 
 @dataclass(frozen=True)
 class SubmissionScore:
-    """The scores by level, and what was counted."""
+    """The scores by level, and counts."""
 
-    label: LabelKind
+    label: Label
     scores: dict[str, float]
     num_photos: int
     num_truths: int
@@ -64,8 +63,8 @@ class SubmissionScore:
         }
 
 
-def score_submission(truth: Path, submission: Path, label: LabelKind) -> SubmissionScore:
-    """Scores a file.
+def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionScore:
+    """The score of a file.
 
     Raises:
         UserError: a file is missing or malformed, a row of the truth is unusable, the submission has a fault that
@@ -85,7 +84,7 @@ def score_submission(truth: Path, submission: Path, label: LabelKind) -> Submiss
     photos = sorted(truth_index.photos)
     found = [photo for photo in photos if photo in index.photos]
     if not found:
-        raise UserError(f"{submission}: no photo of {truth} in it; first expected {photos[0]!r}")
+        raise UserError(f"{submission}: expected photos of {truth} such as {photos[0]!r}, found none")
     work: list[Work] = [(truth_index.photos[photo], index.photos.get(photo, ())) for photo in photos]
     results = map_photos(
         partial(_match_photos, layout=truth_index.layout, submission=submission, label=label), work, "score"
@@ -104,7 +103,7 @@ def score_submission(truth: Path, submission: Path, label: LabelKind) -> Submiss
 
 
 def _match_photos(
-    work: list[Work], layout: Layout, submission: Path, label: LabelKind
+    work: list[Work], layout: Layout, submission: Path, label: Label
 ) -> list[tuple[PhotoMatches, int]]:
     results = []
     for truth_spans, spans in work:
@@ -117,10 +116,8 @@ def _match_photos(
     return results
 
 
-def _read_truths(
-    layout: Layout, spans: Sequence[Span], label: LabelKind
-) -> tuple[list[str], list[BitMask], int]:
-    """Labels and masks of one photo, and how many masks vanished at 512 x 512."""
+def _read_truths(layout: Layout, spans: Sequence[Span], label: Label) -> tuple[list[str], list[BitMask], int]:
+    """Labels and masks of one photo, and the number of masks without a pixel at 512 x 512."""
     labels, masks, vanished = [], [], 0
     for row in read_truth_rows(layout, spans):
         try:
