@@ -13,7 +13,7 @@ from PIL import Image
 from fashionseg.console import exit_code
 from fashionseg.data.jpeg import decode_jpeg
 from fashionseg.data.records import PhotoSource, shard_paths
-from fashionseg.data.rle import parse_rle, runs_to_mask
+from fashionseg.data.rle import runs_to_mask
 from fashionseg.data.tables import read_instances, read_photos
 from fashionseg.errors import UserError
 from fashionseg.parallel import ordered_map
