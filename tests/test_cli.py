@@ -64,7 +64,7 @@ def test_summary_names_scores_and_places(project: Path, capsys: pytest.CaptureFi
         "COCO box AP": "0.500",
         "COCO box AP50": "-",
         "best epoch of the fine-tuning": "17",
-        "pictures of truth beside prediction": "reports/pictures",
+        "pictures of truth and prediction": "reports/pictures",
         "the model": "models/finetuned",
         "all runs": "make ui",
     }

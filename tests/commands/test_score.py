@@ -111,7 +111,7 @@ def test_people_get_a_table(score):
         ("", "a.jpg,1 1,23\n", "train.csv: expected rows"),
         ("a.jpg,1 2,512,512,6\n", "a.jpg,1 1,99\n", "submission.csv: row 2: ClassId"),
         ("a.jpg,1 2,512,512,6\n", "a.jpg,1 9,6\na.jpg,5 9,6\n", "submission.csv: row 3: 5 pixels shared"),
-        ("a.jpg,1 2,512,512,6\n", "z.jpg,1 1,23\n", "no photo of"),
+        ("a.jpg,1 2,512,512,6\n", "z.jpg,1 1,23\n", "expected photos of"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_file_and_row(score, truth, submission, reason):

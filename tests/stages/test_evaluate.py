@@ -205,8 +205,8 @@ def test_a_missing_history_is_named(run, sample, tmp_path):
         run(tmp_path / "reports", heads=tmp_path / "models/heads")
 
 
-def test_all_runs_on_a_split_picture_the_same_photos():
-    """Whatever was found in them; photos without truths show nothing and are left out."""
+def test_all_runs_on_a_split_show_the_same_photos():
+    """Whatever was detected in them; photos without truths are skipped."""
     ids = [f"{number:03d}.jpg" for number in range(40)]
     photos = [("detections", "truth" if number % 4 else "") for number in range(40)]
     chosen = {ids[place] for place in choose_photos(ids, photos, 10)}

@@ -12,7 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="submission to check")
     photos = parser.add_mutually_exclusive_group()
     photos.add_argument(
-        "--test-dir", type=Path, metavar="DIR", help="folder of the test photos, each of which needs a row"
+        "--test-dir", type=Path, metavar="DIR", help="folder of the test photos; each needs a row"
     )
     photos.add_argument(
         "--sample-submission",

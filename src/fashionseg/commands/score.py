@@ -27,8 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--label",
         choices=("classid", "category"),
         default="classid",
-        help="what has to agree: the whole ClassId with its attributes, as in the competition [default], "
-        "or the category alone",
+        help="label to match: the whole ClassId with its attributes, as in the competition [default], "
+        "or the category",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -45,9 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"  {level:<15} {result.scores[level]:.5f}  {meaning}")
     say(f"{result.num_photos} photos, {result.num_truths} truths, {result.num_predictions} predictions")
     if result.photos_missing:
-        say(f"{result.photos_missing} photos of the truth are not in the submission: scored as nothing found")
+        say(
+            f"{result.photos_missing} photos of the truth are not in the submission: scored without predictions"
+        )
     if result.photos_ignored:
-        say(f"{result.photos_ignored} photos of the submission are not in the truth: left out")
+        say(f"{result.photos_ignored} photos of the submission are not in the truth: skipped")
     if result.truths_vanished:
-        say(f"{result.truths_vanished} truths have no pixel left at 512 x 512: left out")
+        say(f"{result.truths_vanished} truths have no pixel at 512 x 512: skipped")
     return 0

@@ -1,4 +1,4 @@
-"""`fashionseg submit [FILE] [--upload] [--message TEXT]`: check the submission and, only when asked, upload it."""
+"""`fashionseg submit [FILE] [--upload] [--message TEXT]`: check the submission; upload it only with --upload."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ TEST_PHOTOS = Path("data/raw/test")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help=f"submission [{SUBMISSION}]")
-    parser.add_argument("--upload", action="store_true", help="send it to the competition with your account")
     parser.add_argument(
-        "--message", metavar="TEXT", help="shown beside the score [params.yaml: submit.message]"
+        "--upload", action="store_true", help="upload it to the competition with your account"
+    )
+    parser.add_argument(
+        "--message", metavar="TEXT", help="shown next to the score [params.yaml: submit.message]"
     )
 
 
@@ -35,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"{file}: not uploaded" if arguments.upload else f"{file}: {len(faults)} faults")
         return EXIT_FAULT
     if not arguments.upload:
-        say(f"{file}: valid; `fashionseg submit --upload` sends it to {params.download.competition}")
+        say(f"{file}: valid; `fashionseg submit --upload` uploads it to {params.download.competition}")
         return 0
     from fashionseg.sources.kaggle import upload_submission
 

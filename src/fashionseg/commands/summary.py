@@ -1,22 +1,23 @@
-"""`fashionseg summary`: the end of `make repro`: scores, the best epoch, and where the results lie."""
+"""`fashionseg summary`, the end of `make repro`: scores, the best epoch, and the paths of the results."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from fashionseg.errors import UserError
 from fashionseg.params import flatten
 from fashionseg.project import find_root
+from fashionseg.storage.json_file import read_json
 from fashionseg.tracking.cached import send_cached_runs
 
 METRICS = Path("reports/metrics.json")
 TRAINING_SUMMARY = Path("models/finetuned/summary.json")
 HEADLINES = {
     "competition_score": "competition score (out-of-fold)",
+    "competition_score_category": "competition score, label category",
+    "competition_score_classid": "competition score, label classid",
     "coco.box.ap": "COCO box AP",
     "coco.box.ap50": "COCO box AP50",
     "coco.mask.ap": "COCO mask AP",
@@ -24,7 +25,7 @@ HEADLINES = {
 }
 RESULTS = {
     "reports/report.html": "report",
-    "reports/pictures": "pictures of truth beside prediction",
+    "reports/pictures": "pictures of truth and prediction",
     "reports/plots": "curves",
     "reports/submission.csv": "submission",
     "models/finetuned": "the model",
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def headline_scores(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """Title and value of the scores that metrics.json has, `-` where one could not be computed."""
+    """Title and value of the scores in metrics.json, `-` for a score that could not be computed."""
     flat = flatten(metrics)
     return [
         (title, "-" if flat[key] is None else f"{flat[key]:.3f}")
@@ -59,25 +60,16 @@ def _table(root: Path) -> Any:
     from rich.table import Table
 
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title, value in headline_scores(_read_json(root / METRICS)):
+    for title, value in headline_scores(read_json(root / METRICS, "run `dvc repro`")):
         table.add_row(title, f"[bold]{value}[/bold]")
     training = root / TRAINING_SUMMARY
     if training.exists():
-        table.add_row("best epoch of the fine-tuning", str(_read_json(training).get("best_epoch", "-")))
+        table.add_row(
+            "best epoch of the fine-tuning",
+            str(read_json(training, "run `dvc repro`").get("best_epoch", "-")),
+        )
     for path, title in RESULTS.items():
         if (root / path).exists():
             table.add_row(title, os.path.relpath(root / path))
     table.add_row("all runs", "make ui")
     return table
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; `dvc repro` writes it") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not readable as JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: expected a mapping, got {type(values).__name__}")
-    return values

@@ -1,4 +1,4 @@
-"""From detections to objects at the full size of their photos: what `fashionseg predict` writes."""
+"""Detected objects at the full size of their photos: the output of `fashionseg predict` and `serve`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fashionseg.detections.store import Detections
 
 @dataclass(frozen=True, eq=False)
 class PhotoObject:
-    """One object in a photo.
+    """One detected object in the frame of its photo.
 
     Attributes:
         category: 0-based id.
-        box: y1, x1, y2, x2 as detected, in pixels of the photo, half-open, fractions kept.
-        runs: the mask at the photo's size; shares no pixel with another object of its category.
+        box: y1, x1, y2, x2 as detected, in pixels of the photo, half-open, not rounded.
+        runs: the mask at the photo's size; no pixel is shared with another object of the category.
     """
 
     category: int
@@ -39,14 +39,14 @@ def photo_objects(
     Args:
         detections: of these photos.
         photos: (id in `detections`, uint8 [H, W, 3]).
-        thresholds: choose the same detections as for a submission, in its 512 x 512 frame.
+        thresholds: applied as for a submission, in its 512 x 512 frame.
     """
     of_photo = dict(zip(detections.photos, cut_detections(detections), strict=True))
     return [_objects(of_photo[image_id], thresholds, photo.shape[:2]) for image_id, photo in photos]
 
 
 def describe(objects: Sequence[PhotoObject], category_names: Sequence[str]) -> list[dict[str, Any]]:
-    """The objects of one photo as JSON has them; `rle` is Kaggle's text of the mask at the photo's size."""
+    """The objects of one photo for JSON; `rle` is Kaggle's text of the mask at the photo's size."""
     return [
         {
             "category_id": o.category,
@@ -68,7 +68,7 @@ def _objects(detections: PhotoDetections, thresholds: Thresholds, hw: tuple[int,
         runs = paste_runs(detections.mask_probs[instance.row], box, (height, width), thresholds.mask)
         rivals = [other.runs for other in objects if other.category == instance.category]
         runs = _without(runs, rivals, (height, width))
-        # A mask of a few pixels at 512 x 512 may hold no pixel of a smaller photo.
+        # A mask of a few pixels at 512 x 512 may have none in a smaller photo.
         if len(runs):
             y1, x1, y2, x2 = (float(edge) for edge in box * np.array([height, width, height, width]))
             objects.append(PhotoObject(instance.category, instance.score, (y1, x1, y2, x2), runs))
@@ -76,7 +76,7 @@ def _objects(detections: PhotoDetections, thresholds: Thresholds, hw: tuple[int,
 
 
 def _without(runs: Runs, rivals: list[Runs], hw: tuple[int, int]) -> Runs:
-    """`runs` less the pixels of `rivals`."""
+    """`runs` without the pixels of `rivals`."""
     if not rivals or not len(runs):
         return runs
     mask = runs_to_mask(runs, hw)

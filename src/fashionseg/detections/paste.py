@@ -1,9 +1,9 @@
-"""From a box and its small mask of probabilities to a binary mask in a photo's or the competition's frame.
+"""Mask pasting: a box and its grid of probabilities to a binary mask in the frame of a photo or the competition.
 
-The mask head answers on an M x M grid that spans the box (He et al., Mask R-CNN, section 3: the mask is resized to the
-box and binarised). A pixel whose centre lies in the box takes the bilinear interpolation of the grid there, each cell
-at the place that it was trained on (`find_taps`); beyond the outermost cells their value goes on. The box keeps its
-fractions of a pixel, so a mask does not jump with rounding.
+The mask head predicts an M x M grid that spans the box (He et al., Mask R-CNN, section 3: the mask is resized to the
+box and binarised). A pixel whose centre lies in the box gets the bilinear interpolation of the grid, with each cell
+at the position it was trained on (`find_taps`); values are clamped beyond the outermost cells. Boxes are not rounded to
+whole pixels, so a mask does not jump.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _scratch = threading.local()
 
 @dataclass(frozen=True, eq=False)
 class Taps:
-    """Where the pixels of N boxes take their values: along the rows of every box, then along the columns.
+    """Interpolation positions of the pixels of N boxes: along the rows of every box, then along the columns.
 
     Attributes:
-        first: int64 [2, N], the first row and the first column with its centre in the box.
-        count: int64 [2, N], rows and columns in the box; 0 where it holds no centre.
-        end: int64 [2, N], where those of each box end in the two arrays below.
+        first: int64 [2, N], the first row and the first column whose centre is in the box.
+        count: int64 [2, N], rows and columns with centres in the box.
+        end: int64 [2, N], the end of each box in the two arrays below.
         cell: intp [all], the cell above or to the left, 0 to M - 2.
-        part: float32 [all], how far the pixel lies towards the next cell, 0 to 1.
+        part: float32 [all], position between the cell and the next one, 0 to 1.
     """
 
     first: np.ndarray
@@ -45,9 +45,9 @@ class Taps:
 
 
 def find_taps(boxes_norm: np.ndarray, hw: tuple[int, int], cells: int) -> Taps:
-    """For boxes [N, 4], y1, x1, y2, x2 as fractions of a frame of `hw` pixels, with grids of `cells` x `cells`.
+    """Taps of boxes [N, 4], y1, x1, y2, x2 as fractions of a frame of `hw` pixels, with grids of `cells` x `cells`.
 
-    In one go for many boxes, as the arrays of a single one are so short that NumPy's calls cost more than their work.
+    All boxes at once: the arrays of a single box are so short that NumPy's calls would cost more than the work.
     """
     size = np.array(hw, boxes_norm.dtype)
     low = (boxes_norm[:, :2] * size).T.astype(np.float64)
@@ -73,10 +73,10 @@ def interpolate(mask_probs: np.ndarray, taps: Taps, box: int) -> np.ndarray:
     Args:
         mask_probs: uint8 [M, M] of this box, 255 = certain.
         taps: of the boxes.
-        box: which of them.
+        box: index of the box.
 
     Returns:
-        float32 [w, h] in 0..255, which the next call of this thread overwrites.
+        float32 [w, h] in 0..255, overwritten by the next call in this thread.
     """
     row_cell, row_part = taps.of(box, 0)
     column_cell, column_part = taps.of(box, 1)
@@ -104,8 +104,8 @@ def paste_columns(
         hw: the frame's height and width in pixels.
 
     Returns:
-        First row and first column (pixels of the frame) and float32 [w, h] in 0..255, which the next call of this
-        thread overwrites. w or h is 0 where the box holds no pixel's centre.
+        First row and first column (pixels of the frame) and float32 [w, h] in 0..255, overwritten by the next call in
+        this thread. w or h is 0 where the box contains no pixel's centre.
     """
     taps = find_taps(box_norm[None], hw, len(mask_probs))
     return int(taps.first[0, 0]), int(taps.first[1, 0]), interpolate(mask_probs, taps, 0)
@@ -139,7 +139,7 @@ def paste_runs(mask_probs: np.ndarray, box_norm: np.ndarray, hw: tuple[int, int]
 
 
 def _buffers(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Two float32 arrays of `shape`, kept between calls: fresh ones cost more in page faults than the pasting."""
+    """Two float32 arrays of `shape`, kept between calls: new arrays cost more in page faults than the pasting."""
     size = shape[0] * shape[1]
     kept = getattr(_scratch, "kept", None)
     if kept is None or kept.shape[1] < size:

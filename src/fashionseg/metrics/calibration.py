@@ -211,7 +211,7 @@ class _Search:
         gain[groups.photo[is_category], groups.label[is_category]] = scores[is_category]
         added = is_category & (groups.present == 0)
         cost[groups.photo[added], groups.label[added]] = 1.0
-        total = np.bincount(groups.photo, scores, minlength=groups.num_photos)
+        total: np.ndarray = np.bincount(groups.photo, scores, minlength=groups.num_photos)
         count = np.bincount(groups.photo[is_active], minlength=groups.num_photos).astype(np.float64)
         gain, cost, total, count = gain[photos], cost[photos], total[photos], count[photos]
         dropped: set[int] = set()

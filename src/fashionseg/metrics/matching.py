@@ -1,11 +1,11 @@
-"""How many predictions are true positives, at each of the competition's ten IoU thresholds.
+"""True positives at each of the competition's ten IoU thresholds.
 
-A prediction and a truth of the same label may be matched at threshold t when their IoU is greater than t; each
-takes part in one match at most. Scores play no part, so the count is that of a maximum matching: no pairing could
-find more true positives, and the count does not depend on the order of rows.
+A prediction and a truth of the same label match at threshold t when their IoU is greater than t; each is in at most
+one match. Scores are ignored, so the count is the size of a maximum matching: no assignment has more true positives,
+and the order of rows does not matter.
 
-Masks of one label do not share pixels in a valid submission, so a truth can have IoU > 0.5 with one prediction at
-most and counting is enough; only where masks overlap is a matching searched (Kuhn's augmenting paths).
+Masks of one label share no pixels in a valid submission, so a truth has IoU > 0.5 with at most one prediction and
+counting is enough; a matching is searched only where masks overlap (Kuhn's augmenting paths).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ NUM_THRESHOLDS = len(IOU_THRESHOLDS)
 
 
 def iou_levels(overlaps: np.ndarray, row_areas: np.ndarray, column_areas: np.ndarray) -> np.ndarray:
-    """How many of the ten thresholds the IoU of each pair is greater than.
+    """Number of the ten thresholds that the IoU of each pair exceeds.
 
-    In whole numbers, because IoU 0.7 as a float may fall on either side of the threshold 0.7: with i the overlap and
-    u the union, i/u > k/20 for k = 10, 11, ... holds ceil(20 i / u) - 10 times.
+    In integers, because IoU 0.7 as a float may fall on either side of the threshold 0.7: with overlap i and union u,
+    i/u > k/20 for k = 10, 11, ... holds ceil(20 i / u) - 10 times.
 
     Args:
         overlaps: int64 [P, T], pixels in both masks.
@@ -44,7 +44,7 @@ def count_true_positives(levels: np.ndarray) -> np.ndarray:
 
 
 def level_counts(levels: np.ndarray) -> np.ndarray:
-    """int64 [10]: how many of `levels` [n] pass each threshold."""
+    """int64 [10]: number of `levels` [n] that pass each threshold."""
     counts = np.bincount(levels, minlength=NUM_THRESHOLDS + 1)
     return counts[::-1].cumsum()[::-1][1:]
 

@@ -1,7 +1,7 @@
-"""What the thresholds come to, photo by photo: matches at every level of the metric and confusions of categories.
+"""Outcome of the thresholds per photo: matches by both labels of the metric, and confusions of categories.
 
-This goes through the same `find_instances` and `match_photo` as a submission and its score, not through the search's
-short cuts, so the reported score is that of the file that would be submitted.
+The instances and matches are those of a submission and its score (`find_instances`, `match_labels`), without the
+short cuts of the search, so the reported score is the score of the file that would be submitted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fashionseg.detections.photos import Photo
 from fashionseg.metrics.competition import Pairs, PhotoMatches, match_labels
 from fashionseg.parallel import map_photos
 
-NOTHING = -1  # the other side of a truth that was missed or of an instance that is none
+NOTHING = -1  # paired with a missed truth or with an instance without a truth
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,8 @@ class Outcome:
         out_of_fold: matches with the thresholds fitted on other photos, label the category.
         out_of_fold_class_id: the same, label the whole ClassId.
         final: matches with the final thresholds, label the category.
-        confusions: (true category, predicted category) at IoU > 0.5 with the final thresholds, NOTHING for none.
+        confusions: (true category, predicted category) at IoU > 0.5 with the final thresholds; NOTHING where there is
+            no partner.
     """
 
     out_of_fold: PhotoMatches
@@ -39,7 +40,7 @@ class Outcome:
 def judge_photos(
     photos: Sequence[Photo], fold_thresholds: Sequence[Thresholds], final: Thresholds
 ) -> list[Outcome]:
-    """An outcome for each photo; `fold_thresholds` holds one for each photo."""
+    """One outcome per photo; `fold_thresholds` has the thresholds of each photo."""
     work = [(photo, thresholds, final) for photo, thresholds in zip(photos, fold_thresholds, strict=True)]
     return map_photos(_judge, work, "score")
 
@@ -54,7 +55,7 @@ def _judge(work: list[tuple[Photo, Thresholds, Thresholds]]) -> list[Outcome]:
         pairs = Pairs.of([instance.mask for instance in instances], truth_masks)
         levels = pairs.levels()
         by_category = by_category_final = match_labels(levels, found, categories)
-        # The model tells no attributes, so its ClassId is the category alone.
+        # The model predicts no attributes, so its ClassId is the category alone.
         by_class_id = match_labels(levels, [str(category) for category in found], truths.class_ids)
         if final != out_of_fold:
             instances = find_instances(detections, final)
@@ -69,7 +70,7 @@ def _judge(work: list[tuple[Photo, Thresholds, Thresholds]]) -> list[Outcome]:
 def find_confusions(found: list[int], categories: list[int], ious: np.ndarray) -> list[tuple[int, int]]:
     """Pairs (true, predicted) one to one: first those of equal category, then by falling IoU, all with IoU > 0.5.
 
-    Truths and instances left over are paired with NOTHING.
+    The remaining truths and instances are paired with NOTHING.
 
     Args:
         found: categories of the instances, [P].

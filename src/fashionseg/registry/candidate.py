@@ -14,6 +14,7 @@ from fashionseg.data.truths import read_truths
 from fashionseg.detections.thresholds import read_thresholds
 from fashionseg.errors import UserError
 from fashionseg.params import flatten, read_yaml
+from fashionseg.storage.json_file import read_json
 
 SCORE = "competition_score"
 
@@ -57,7 +58,7 @@ def read_candidate(root: Path) -> Candidate:
         UserError: a file is missing, or the scores are not those of this model.
     """
     model, reports = root / "models/finetuned", root / "reports"
-    metrics, label = _read_metrics(reports / "metrics.json")
+    metrics = _read_metrics(reports / "metrics.json")
     read_thresholds(reports / "thresholds.json")
     files = (model / "model.weights.h5", model / "model.json", reports / "thresholds.json")
     for path in files:
@@ -68,7 +69,7 @@ def read_candidate(root: Path) -> Candidate:
         model,
         reports / "thresholds.json",
         metrics,
-        truth_hash(root / "data/decoded", root / "data/splits", label),
+        truth_hash(root / "data/decoded", root / "data/splits", _label(reports / "metrics.json")),
         _hash_files(files),
     )
 
@@ -93,7 +94,7 @@ def truth_hash(decoded: Path, splits: Path, label: str) -> str:
     """32 hexadecimal digits of the validation photos' ids and truths in the competition's frame, and of the label."""
     truths = read_truths(decoded, read_split(splits)[1])
     digest = hashlib.blake2b(digest_size=16)
-    if label != "category":  # scores by category have had no label in their hash
+    if label != "category":  # hashes of registered versions are by category and without a label
         digest.update(label.encode())
     digest.update(json.dumps(truths.photos).encode())
     for place, class_id, runs in zip(truths.photo_index, truths.class_ids, truths.runs, strict=True):
@@ -111,8 +112,12 @@ def dvc_md5(path: Path) -> str:
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
-def _read_metrics(path: Path) -> tuple[dict[str, float], str]:
-    """The figures, and the label that the competition score is for."""
+def _label(metrics: Path) -> str:
+    """The label of the competition score."""
+    return str(read_json(metrics, "run `dvc repro`").get("label", "category"))
+
+
+def _read_metrics(path: Path) -> dict[str, float]:
     try:
         values = flatten(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -122,7 +127,7 @@ def _read_metrics(path: Path) -> tuple[dict[str, float], str]:
     metrics = {key: float(value) for key, value in values.items() if isinstance(value, int | float)}
     if SCORE not in metrics:
         raise UserError(f"{path}: expected a number {SCORE}, got {values.get(SCORE)!r}")
-    return metrics, str(values.get("label", "category"))
+    return metrics
 
 
 def _check_scores_are_of(model: Path, metrics: Path, lock: Path) -> None:

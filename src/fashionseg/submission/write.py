@@ -1,7 +1,7 @@
-"""From detections to the competition's csv: `ImageId,EncodedPixels,ClassId`, one row for each object.
+"""The competition's csv from detections: `ImageId,EncodedPixels,ClassId`, one row per object.
 
-Masks are pasted straight into the 512 x 512 frame. Two masks of one class in a photo share no pixel, starts ascend,
-and every test photo has a row: where nothing was found the placeholder of sample_submission.csv.
+Masks are pasted directly into the 512 x 512 frame. Two masks of one class in a photo share no pixel, starts ascend,
+and every test photo has a row: the placeholder of sample_submission.csv for a photo without objects.
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ PhotoRows = list[tuple[str, str]]  # EncodedPixels and ClassId of each object
 def write_submission(
     detections: Detections, thresholds: Thresholds, test_photos: Sequence[str], path: Path
 ) -> int:
-    """Writes the rows of all `test_photos`, by id and falling score; returns how many objects they hold.
+    """Writes the rows of all `test_photos`, by id and falling score; returns the number of objects.
 
-    Photos without detections, and those on which none were looked for (they could not be read), get the placeholder.
+    Photos without instances and photos missing from the detections (not decoded) get the placeholder.
 
     Raises:
-        UserError: detections of a photo that is no test photo.
+        UserError: detections of a photo that is not a test photo.
     """
     if strange := sorted({*detections.photos} - {*test_photos}):
-        raise UserError(f"detections of {len(strange)} photos that are not test photos, first {strange[0]!r}")
+        raise UserError(
+            f"expected detections on test photos, got {len(strange)} other photos, first {strange[0]!r}"
+        )
     rows = dict(zip(detections.photos, submission_rows(detections, thresholds), strict=True))
     write_rows(((photo, rows.get(photo, [])) for photo in sorted(test_photos)), path)
     return sum(len(of_photo) for of_photo in rows.values())
@@ -51,7 +53,7 @@ def submission_rows(detections: Detections, thresholds: Thresholds) -> list[Phot
 
 
 def write_rows(photos: Iterable[tuple[str, PhotoRows]], path: Path) -> None:
-    """The csv, whole or not at all; a photo without rows gets the placeholder."""
+    """Writes the csv, whole or not at all; a photo without rows gets the placeholder."""
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEADER)
