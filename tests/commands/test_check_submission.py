@@ -47,6 +47,6 @@ def test_the_competitions_own_file_names_the_photos(submission, tmp_path, capsys
     assert "'c.jpg'" in capsys.readouterr().out
 
 
-def test_a_missing_file_is_the_users_mistake(tmp_path, capsys):
+def test_a_missing_file_is_a_user_error(tmp_path, capsys):
     assert main(["check-submission", str(tmp_path / "none.csv")]) == 2
     assert "none.csv: no such file" in capsys.readouterr().err

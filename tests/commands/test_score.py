@@ -59,7 +59,7 @@ def test_rows_of_one_category_may_overlap_when_their_attributes_differ(score):
     assert found["image"] == pytest.approx(0.8)
 
 
-def test_truth_masks_are_brought_to_512_as_cv2_does(score):
+def test_truth_masks_are_resized_to_512_as_by_cv2(score):
     rng = np.random.default_rng(0)
     mask = np.zeros((700, 300), bool)
     mask[100:650, 20:280] = rng.random((550, 260)) < 0.5
@@ -83,19 +83,19 @@ def test_a_photo_without_a_row_scores_nothing_and_is_counted(score):
     assert (found["image"], found["photos_missing"]) == (0.5, 1)
 
 
-def test_a_photo_unknown_to_the_truth_is_left_out_and_counted(score):
+def test_a_photo_missing_from_the_truth_is_skipped_and_counted(score):
     found = score(f"a.jpg,{UPPER},512,512,6\n", f"a.jpg,{UPPER},6\nz.jpg,{UPPER},6\n", "--json")
     assert (found["image"], found["photos_ignored"]) == (1.0, 1)
 
 
-def test_a_truth_that_vanishes_at_512_is_left_out_and_counted(score):
+def test_a_truth_without_a_pixel_at_512_is_skipped_and_counted(score):
     # Pixel 2 of a row of 2000 columns x 1 row: source columns taken are 0, 3, 7, ...
     truth = "a.jpg,2 1,1,2000,7\na.jpg,1 1,1,2000,6\n"
     found = score(truth, "a.jpg,1 1,23\n", "--json")
     assert (found["num_truths"], found["truths_vanished"]) == (1, 1)
 
 
-def test_people_get_a_table(score):
+def test_the_default_output_is_a_table(score):
     text = score(f"a.jpg,{UPPER},512,512,6\n", f"a.jpg,{UPPER},6\nz.jpg,1 1,23\n")
     assert "image_category  1.00000" in text
     assert "1 photos of the submission are not in the truth" in text

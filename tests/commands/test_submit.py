@@ -49,13 +49,13 @@ def test_a_faulty_file_is_not_uploaded(uploads, project, capsys):
     assert "row 2: EncodedPixels" in capsys.readouterr().out
 
 
-def test_a_submission_that_lacks_a_test_photo_is_not_uploaded(uploads, project):
+def test_a_submission_without_a_test_photo_is_not_uploaded(uploads, project):
     (project / "data/raw/test/b.jpg").touch()
     assert main(["submit", "--upload"]) == 1
     assert uploads == []
 
 
-def test_another_file_can_be_named(uploads, project, tmp_path):
+def test_another_file_can_be_given(uploads, project, tmp_path):
     (project / "other.csv").write_text(HEADER + "a.jpg,1 2,23\n")
     assert main(["submit", "other.csv", "--upload"]) == 0
     assert uploads[0][0] == "other.csv"

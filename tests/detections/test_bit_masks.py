@@ -22,7 +22,7 @@ def test_intersection_of_two_rectangles_by_hand(bits):
     assert intersection(bits(0, 0, 100, 100), bits(50, 60, 200, 200)) == 2000
 
 
-def test_masks_side_by_side_share_nothing(bits):
+def test_adjacent_masks_share_no_pixel(bits):
     assert intersection(bits(0, 0, 512, 256), bits(0, 256, 512, 512)) == 0
 
 
@@ -36,7 +36,7 @@ def test_random_masks_agree_with_arrays(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_runs_survive_both_ways(seed):
+def test_runs_round_trip(seed):
     runs = mask_to_runs(blobs(seed))
     np.testing.assert_array_equal(to_runs(from_runs(runs)), runs)
 
@@ -54,7 +54,7 @@ def test_empty_mask():
     assert intersection(empty, from_columns(np.ones((512, 512), bool), 0)) == 0
 
 
-def test_subtraction_leaves_its_arguments_alone(bits):
+def test_subtraction_does_not_change_its_arguments(bits):
     mask, other = bits(0, 0, 10, 10), bits(0, 0, 10, 5)
     assert minus(mask, [other]).area == 50
     assert (mask.area, other.area) == (100, 50)

@@ -38,13 +38,13 @@ def test_box_of_the_whole_window_is_the_whole_photo() -> None:
     assert found.scores.tolist() == pytest.approx([0.9])
 
 
-def test_box_in_the_window_keeps_its_place() -> None:
+def test_box_in_the_window_is_in_fractions_of_the_photo() -> None:
     # Rows 16 to 32 of 64 are a quarter to a half; columns 24 to 48 of the window 16 to 48 are a quarter to the end.
     found = predict_photos(detector_that_finds([[16, 24, 32, 48, 1, 0.9]]), photos((128, 64)), batch_size=2)
     np.testing.assert_allclose(found.boxes_norm, [[0.25, 0.25, 0.5, 1.0]], atol=1e-6)
 
 
-def test_padding_rows_are_no_detections_and_padding_photos_no_photos() -> None:
+def test_padding_rows_and_padding_photos_are_ignored() -> None:
     found = predict_photos(
         detector_that_finds([[0, 0, 32, 32, 1, 0.5], [0, 0, 16, 16, 3, 0.7]]),
         photos((64, 64), (32, 32), (64, 64)),

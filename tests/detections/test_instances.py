@@ -61,7 +61,7 @@ def test_a_suppressed_box_suppresses_no_other():
     assert kept.tolist() == [[True, False, True], [True, True, True]]
 
 
-def test_an_instance_left_with_too_few_pixels_goes_and_takes_none():
+def test_an_instance_below_the_minimum_area_is_dropped_and_claims_no_pixels():
     # 1 keeps 400 of its 1000 pixels; if that is too few, 2 keeps those that 1 would have taken
     photo = detections((6, 0.9, [0, 0, 10, 60]), (6, 0.8, [0, 0, 10, 100]), (6, 0.7, [0, 50, 100, 100]))
     found = find_instances(photo, thresholds(min_area=401))
@@ -70,12 +70,12 @@ def test_an_instance_left_with_too_few_pixels_goes_and_takes_none():
     assert [(its.row, its.mask.area) for its in found] == [(0, 600), (1, 400), (2, 4500)]
 
 
-def test_a_wholly_covered_instance_vanishes_even_without_a_minimum():
+def test_a_fully_covered_instance_is_dropped_without_a_minimum_area():
     photo = detections((6, 0.9, [0, 0, 100, 100]), (6, 0.8, [20, 20, 40, 40]))
     assert [its.row for its in find_instances(photo, thresholds())] == [0]
 
 
-def test_a_score_at_the_threshold_stays():
+def test_a_score_at_the_threshold_is_kept():
     photo = detections((6, 0.7, [0, 0, 9, 9]), (7, 0.3, [0, 0, 9, 9]))
     assert [its.row for its in find_instances(photo, thresholds(score=0.7))] == [0]
     assert [its.row for its in find_instances(photo, thresholds(score=0.3))] == [0, 1]
@@ -86,7 +86,7 @@ def test_no_detections():
 
 
 @pytest.mark.parametrize("score", [0.2, 0.4, 0.55, 0.7])
-def test_a_higher_score_threshold_only_cuts_the_end(photos, score):
+def test_a_higher_score_threshold_only_removes_the_last_instances(photos, score):
     """Calibration reads all score thresholds off one pass because of this."""
     for photo, _ in photos:
         every = find_instances(photo, thresholds(nms=0.5, min_area=100))

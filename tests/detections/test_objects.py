@@ -41,7 +41,7 @@ def test_box_and_mask_are_in_pixels_of_the_photo():
     assert (one.category, one.score) == (DRESS, pytest.approx(0.9))
 
 
-def test_by_falling_score_and_above_the_threshold():
+def test_objects_are_sorted_by_score_and_above_the_threshold():
     rows = [(SHOE, 0.3, [0, 0, 0.5, 0.5]), (DRESS, 0.6, [0, 0, 1, 1]), (SHOE, 0.8, [0.5, 0.5, 1, 1])]
     assert [(one.category, round(one.score, 3)) for one in found(rows, 100, 100)] == [
         (SHOE, 0.8),
@@ -64,12 +64,12 @@ def test_objects_of_two_categories_may_overlap():
     assert runs_area(sleeve.runs) == 50 * 50
 
 
-def test_a_mask_without_a_pixel_of_the_photo_goes():
+def test_a_mask_without_a_pixel_in_the_photo_is_dropped():
     """3 rows of 512 lie between the centres of two rows of 8."""
     assert found([(DRESS, 0.9, [0.25, 0, 0.255, 1])], 8, 8) == []
 
 
-def test_photos_come_back_in_their_own_order():
+def test_objects_are_in_the_order_of_the_photos():
     rows = [(DRESS, 0.9, [0.0, 0.0, 1.0, 1.0])]
     photo = np.zeros((10, 10, 3), np.uint8)
     objects = photo_objects(detections(rows, ("b", "a")), [("b", photo), ("a", photo)], HALVES)

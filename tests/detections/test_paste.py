@@ -37,7 +37,7 @@ def test_the_grid_is_not_shifted():
     assert not mask[:280, 240:].any()
 
 
-def test_rows_are_not_taken_for_columns():
+def test_rows_and_columns_are_not_exchanged():
     top = np.zeros((28, 28), np.uint8)
     top[:14] = 255
     mask = pasted(top, [0, 0, 56, 280])
@@ -77,7 +77,7 @@ def test_a_box_without_a_pixel_gives_an_empty_mask(box):
     assert not pasted(FULL, box).any()
 
 
-def test_boxes_together_are_pasted_as_each_alone():
+def test_boxes_pasted_together_equal_boxes_pasted_alone():
     rng = np.random.default_rng(5)
     probs = rng.integers(0, 256, (4, 28, 28)).astype(np.uint8)
     # One of them holds no pixel's centre, one ends beyond the frame.
@@ -91,7 +91,7 @@ def test_boxes_together_are_pasted_as_each_alone():
     assert taps.count.T.tolist() == [[28, 30], [0, 24], [4, 24], [40, 60]]
 
 
-def test_a_box_beyond_the_frame_is_cut(rectangle):
+def test_a_box_beyond_the_frame_is_clipped(rectangle):
     np.testing.assert_array_equal(pasted(FULL, [500, -20, 530, 9]), rectangle(500, 0, 512, 9))
 
 

@@ -34,7 +34,7 @@ def test_boxes_are_clipped_to_the_photo():
     np.testing.assert_array_equal(small().boxes_norm[1], [0, 0, 1, 1])
 
 
-def test_what_was_written_is_read(tmp_path):
+def test_detections_round_trip(tmp_path):
     write_detections(small(), tmp_path / "predictions")
     found = read_detections(tmp_path / "predictions")
     assert found.photos == small().photos
@@ -43,7 +43,7 @@ def test_what_was_written_is_read(tmp_path):
         assert getattr(found, name).dtype == getattr(small(), name).dtype
 
 
-def test_no_detection_at_all_survives(tmp_path):
+def test_no_detections_round_trip(tmp_path):
     write_detections(no_detections(["b", "a"]), tmp_path / "predictions")
     found = read_detections(tmp_path / "predictions")
     assert found.photos == ("a", "b")
@@ -58,7 +58,7 @@ def test_the_same_detections_give_the_same_bytes(tmp_path):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
 
 
-def test_parts_join_in_any_order(tmp_path):
+def test_parts_are_concatenated_in_any_order(tmp_path):
     first, second = small().select_photos(["c", "b"]), small().select_photos(["a"])
     for parts in ((first, second), (second, first)):
         joined = concatenate(parts)
@@ -88,7 +88,7 @@ def test_missing_and_broken_files_are_named(tmp_path):
         read_detections(tmp_path)
 
 
-def test_a_photo_that_the_list_lacks_is_refused(tmp_path):
+def test_a_photo_missing_from_the_list_is_refused(tmp_path):
     write_detections(small(), tmp_path / "predictions")
     (tmp_path / "predictions" / "photos.txt").write_text("a\nc\n")
     with pytest.raises(UserError, match="'b' is not in photos"):

@@ -79,12 +79,12 @@ def test_out_of_fold_never_beats_in_sample(photos, num_folds):
     assert found.out_of_fold <= found.in_sample + 1e-12
 
 
-def test_one_photo_has_no_other_to_fit_on(photos):
+def test_with_one_photo_out_of_fold_equals_in_sample(photos):
     found = calibrate(photos[:1], GRID, folds(photos[:1], 5))
     assert found.out_of_fold == found.in_sample
 
 
-def test_no_photo_is_refused():
+def test_no_photos_are_refused():
     with pytest.raises(ValueError, match="at least one"):
         calibrate([], GRID, folds([], 5))
 
@@ -98,7 +98,7 @@ def test_the_outcome_agrees_with_the_search(photos):
     assert photo_scores(final).mean() == pytest.approx(found.in_sample)
 
 
-def test_confusions_name_every_truth_and_every_instance_once(photos):
+def test_confusions_contain_every_truth_and_instance_once(photos):
     found = calibrate(photos, GRID, folds(photos, 4))
     outcomes = judge_photos(photos, [found.final] * len(photos), found.final)
     for (detections, truths), outcome in zip(photos, outcomes, strict=True):

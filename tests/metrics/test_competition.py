@@ -49,18 +49,18 @@ def test_each_level_by_hand(bits):
     assert scores["pooled"] == pytest.approx((8 * 2 / 5 + 2 * 1 / 6) / 10)
 
 
-def test_a_perfect_answer_scores_one(bits):
+def test_perfect_predictions_score_one(bits):
     masks = [bits(0, 0, 10, 10), bits(20, 0, 40, 10)]
     assert score((["a", "b"], masks, ["b", "a"], masks[::-1])) == dict.fromkeys(
         ("image_category", "image", "pooled"), 1.0
     )
 
 
-def test_nothing_at_all_scores_one():
+def test_a_photo_without_truths_and_predictions_scores_one():
     assert score(([], [], [], [])) == {"image_category": 1.0, "image": 1.0, "pooled": 1.0}
 
 
-def test_the_right_mask_under_the_wrong_label_is_a_miss_and_a_false_alarm(bits):
+def test_a_right_mask_with_a_wrong_label_is_a_false_negative_and_a_false_positive(bits):
     mask = [bits(0, 0, 50, 50)]
     assert score(([1], mask, [2], mask)) == {"image_category": 0.0, "image": 0.0, "pooled": 0.0}
 
@@ -71,14 +71,14 @@ def test_attributes_count_when_the_label_is_the_whole_class_id(bits):
     assert score((["10_3_20"], mask, ["10_3_20"], mask))["image"] == 1.0
 
 
-def test_half_an_overlap_is_not_enough(bits):
+def test_an_iou_of_one_half_is_no_match(bits):
     # 50 of 100 pixels: IoU exactly 0.5
     assert score(([1], [bits(0, 0, 10, 5)], [1], [bits(0, 0, 10, 10)]))["image"] == 0.0
     # 6 of 10 columns: 0.6 passes 0.50 and 0.55
     assert score(([1], [bits(0, 0, 10, 6)], [1], [bits(0, 0, 10, 10)]))["image"] == pytest.approx(0.2)
 
 
-def test_no_photo_is_refused():
+def test_no_photos_are_refused():
     with pytest.raises(ValueError, match="at least one"):
         competition_scores(match_table([]))
 

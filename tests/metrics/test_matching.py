@@ -37,13 +37,13 @@ def test_each_truth_and_each_prediction_counts_once():
     assert count_true_positives(np.array([[3, 5]])).tolist() == [1] * 5 + [0] * 5
 
 
-def test_the_pairing_that_finds_most_is_taken():
+def test_the_matching_is_maximal():
     # Prediction 0 fits both truths, best truth 0; prediction 1 fits truth 0 only. Greedy by IoU would pair 0-0 and
     # leave truth 1 unmatched; 0-1 and 1-0 gives two.
     assert count_true_positives(np.array([[6, 2], [4, 0]])).tolist() == [2, 2, 1, 1, 1, 1, 0, 0, 0, 0]
 
 
-def test_nothing_on_either_side():
+def test_no_predictions_or_no_truths():
     for shape in ((0, 0), (0, 3), (3, 0)):
         assert count_true_positives(np.zeros(shape, np.int64)).tolist() == [0] * 10
 

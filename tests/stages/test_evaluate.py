@@ -52,7 +52,7 @@ def read_csv(path):
         return list(csv.DictReader(file))
 
 
-def test_metrics_hold_every_promised_figure(reports):
+def test_metrics_contain_every_figure(reports):
     figures = json.loads((reports / "metrics.json").read_text())
     assert 0.2 < figures["competition_score"] <= figures["competition_score_in_sample"] < 1
     assert 0 < figures["competition_score_classid"] < figures["competition_score"]
@@ -103,7 +103,7 @@ def test_confusions_count_every_truth(reports):
     assert truths == figures["num_truths"]
 
 
-def test_pictures_and_the_page_are_there(reports, sample):
+def test_pictures_and_the_page_are_written(reports, sample):
     asked = load_params(sample / "params.yaml").evaluate.pictures
     photos = len((sample / "data/splits/validation.txt").read_text().split())
     assert len(list((reports / "pictures").glob("*.png"))) == min(asked, photos)

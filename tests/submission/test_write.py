@@ -36,7 +36,7 @@ def read(path):
         return list(csv.reader(file))
 
 
-def test_every_test_photo_has_a_row_and_nothing_found_is_the_placeholder(photos, tmp_path):
+def test_every_test_photo_has_a_row_and_without_objects_the_placeholder(photos, tmp_path):
     path = tmp_path / "submission.csv"
     names = [f"{number}.jpg" for number in range(len(photos))] + ["broken.jpg"]
     num_objects = write_submission(stored(photos), THRESHOLDS, names, path)
@@ -64,7 +64,7 @@ def test_no_pixel_belongs_to_two_objects_of_a_class(photos, tmp_path):
     assert max(np.max(count) for count in counts.values()) == 1
 
 
-def test_the_score_of_the_file_is_the_score_that_was_reported(photos, tmp_path):
+def test_the_file_scores_as_reported(photos, tmp_path):
     """Through text, files and the command's own reader; truths at 512 x 512, so that nothing is resized."""
     with_truths = [photo for photo in photos if len(photo[1]) and len(photo[0])]
     path, truth = tmp_path / "submission.csv", tmp_path / "train.csv"
@@ -92,7 +92,7 @@ def test_the_same_detections_give_the_same_bytes(photos, tmp_path):
     assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
 
 
-def test_detections_of_a_photo_that_is_none_are_refused(photos, tmp_path):
+def test_detections_of_other_photos_are_refused(photos, tmp_path):
     with pytest.raises(UserError, match=r"first '0\.jpg'"):
         write_submission(stored(photos[:1]), THRESHOLDS, ["other.jpg"], tmp_path / "submission.csv")
     assert not (tmp_path / "submission.csv").exists()
