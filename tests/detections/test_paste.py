@@ -5,7 +5,7 @@ import pytest
 
 from fashionseg.data.rle import runs_to_mask
 from fashionseg.detections.bit_masks import to_runs
-from fashionseg.detections.paste import find_taps, interpolate, paste_bits, paste_columns, paste_runs
+from fashionseg.detections.paste import find_taps, interpolate, paste_bits, paste_box_runs, paste_runs
 
 FULL = np.full((28, 28), 255, np.uint8)
 
@@ -49,8 +49,9 @@ def test_values_between_cells_by_hand():
     # A 2 x 2 grid in a box of 4 x 4, learned from a mini-mask of 4 x 4: the mini-mask's cells are the pixels, and the
     # grid's two cells stand for the centres of its first and last one, with thirds between them.
     grid = np.array([[0, 100], [0, 100]], np.uint8)
-    first_row, first_column, values = paste_columns(grid, np.array([0, 0, 1, 1]), (4, 4))
-    assert (first_row, first_column) == (0, 0)
+    taps = find_taps(np.array([[0, 0, 1, 1]]), (4, 4), 2)
+    values = interpolate(grid, taps, 0)
+    assert taps.first.tolist() == [[0], [0]]
     np.testing.assert_allclose(values[:, 0], [0, 100 / 3, 200 / 3, 100], rtol=1e-6)
     np.testing.assert_allclose(values[:, 3], [0, 100 / 3, 200 / 3, 100], rtol=1e-6)
 
@@ -85,9 +86,9 @@ def test_boxes_pasted_together_equal_boxes_pasted_alone():
     taps = find_taps(boxes, (40, 60), 28)
     for row in range(len(boxes)):
         together = interpolate(probs[row], taps, row).copy()
-        top, left, alone = paste_columns(probs[row], boxes[row], (40, 60))
-        assert taps.first[:, row].tolist() == [top, left]
-        np.testing.assert_array_equal(together, alone)
+        single = find_taps(boxes[row][None], (40, 60), 28)
+        assert taps.first[:, row].tolist() == single.first[:, 0].tolist()
+        np.testing.assert_array_equal(together, interpolate(probs[row], single, 0))
     assert taps.count.T.tolist() == [[28, 30], [0, 24], [4, 24], [40, 60]]
 
 
@@ -106,3 +107,19 @@ def test_runs_of_a_photo_of_any_size_are_the_same_mask():
     expected = np.zeros((40, 60), bool)
     expected[10:20, 30:60] = True
     np.testing.assert_array_equal(runs_to_mask(runs, (40, 60)), expected)
+
+
+@pytest.mark.parametrize(
+    "box", [[0, 0.1, 1, 0.6], [0, 0, 1, 1], [0.2, 0, 1, 1], [0, 0.3, 0.7, 1], [0.5, 0.5, 0.5, 0.9]]
+)
+@pytest.mark.parametrize("fill", [255, 0, None])
+def test_runs_equal_those_of_the_bits(box, fill):
+    """Also where runs touch from one column to the next, as in a mask as high as the frame."""
+    rng = np.random.default_rng(6)
+    probs = (
+        np.full((28, 28), fill, np.uint8) if fill is not None else np.uint8(rng.integers(0, 256, (28, 28)))
+    )
+    taps = find_taps(np.float32(box)[None], (512, 512), 28)
+    found = paste_box_runs(probs, taps, 0, 512, 0.5)
+    np.testing.assert_array_equal(found, to_runs(bits_of(probs, box, 0.5)[0]))
+    assert found.dtype == np.int32

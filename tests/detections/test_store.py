@@ -5,7 +5,6 @@ import pytest
 
 from fashionseg.detections.store import (
     Detections,
-    concatenate,
     no_detections,
     read_detections,
     write_detections,
@@ -58,17 +57,9 @@ def test_the_same_detections_give_the_same_bytes(tmp_path):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
 
 
-def test_parts_are_concatenated_in_any_order(tmp_path):
-    first, second = small().select_photos(["c", "b"]), small().select_photos(["a"])
-    for parts in ((first, second), (second, first)):
-        joined = concatenate(parts)
-        assert joined.photos == ("a", "b", "c")
-        np.testing.assert_array_equal(joined.scores, small().scores)
-
-
-def test_the_same_photo_in_two_parts_is_refused():
+def test_a_photo_named_twice_is_refused():
     with pytest.raises(ValueError, match="twice"):
-        concatenate([small(), small()])
+        Detections.build(["a", "a"], [], [], [], np.zeros((0, 4)), np.zeros((0, 28, 28)))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

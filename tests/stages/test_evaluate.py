@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fashionseg.data.splits import read_split
-from fashionseg.detections.store import read_detections, write_detections
+from fashionseg.detections.store import no_detections, read_detections, write_detections
 from fashionseg.detections.thresholds import read_thresholds
 from fashionseg.errors import UserError
 from fashionseg.metrics import evaluate as evaluation
@@ -192,7 +192,7 @@ def test_near_identical_photos_are_in_one_fold(run, sample, tmp_path, monkeypatc
 
 def test_detections_on_other_photos_are_refused(run, sample, tmp_path):
     detections = read_detections(sample / "data/predictions/validation")
-    write_detections(detections.select_photos(detections.photos[1:]), tmp_path / "predictions")
+    write_detections(no_detections(detections.photos[1:]), tmp_path / "predictions")
     with pytest.raises(UserError, match="run the stage predict"):
         run(tmp_path / "reports", predictions=tmp_path / "predictions")
     assert not (tmp_path / "reports").exists()

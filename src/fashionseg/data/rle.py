@@ -31,7 +31,7 @@ def parse_rle(text: str, height: int, width: int) -> Runs:
     runs = _parse_pairs(text, height, width)
     if np.any(runs[1:, 0] < runs[:-1].sum(axis=1)):
         raise ValueError("EncodedPixels: expected ascending runs without overlap")
-    return _join_touching(runs[:, 0], runs[:, 1])
+    return join_touching(runs[:, 0], runs[:, 1])
 
 
 def repair_rle(text: str, height: int, width: int) -> Runs:
@@ -126,7 +126,7 @@ def resize_runs(runs: Runs, src_hw: tuple[int, int], dst_hw: tuple[int, int], ce
         order = np.argsort(columns, kind="stable")
         columns, tops, bottoms = columns[order], tops[order], bottoms[order]
     filled = bottoms > tops
-    return _join_touching((columns * height_out + tops)[filled], (bottoms - tops)[filled])
+    return join_touching((columns * height_out + tops)[filled], (bottoms - tops)[filled])
 
 
 def _column_segments(
@@ -185,7 +185,7 @@ def _parse_pairs(text: str, height: int, width: int) -> NDArray[np.int64]:
     return numbers.reshape(-1, 2) - _FROM_ONE
 
 
-def _join_touching(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Runs:
+def join_touching(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Runs:
     """Sorted runs without overlap; those that touch become one."""
     if len(starts) < 2:
         return _stack(starts, lengths)

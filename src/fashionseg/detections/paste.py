@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fashionseg.data.rle import Runs, mask_to_runs
+from fashionseg.data.rle import Runs, join_touching
 from fashionseg.detections.bit_masks import SIDE, BitMask, from_columns
 
 _scratch = threading.local()
@@ -93,24 +93,6 @@ def interpolate(mask_probs: np.ndarray, taps: Taps, box: int) -> np.ndarray:
     return pasted
 
 
-def paste_columns(
-    mask_probs: np.ndarray, box_norm: np.ndarray, hw: tuple[int, int]
-) -> tuple[int, int, np.ndarray]:
-    """Probabilities inside the box, column-major.
-
-    Args:
-        mask_probs: uint8 [M, M], 255 = certain.
-        box_norm: [4], y1, x1, y2, x2 as fractions of the frame.
-        hw: the frame's height and width in pixels.
-
-    Returns:
-        First row and first column (pixels of the frame) and float32 [w, h] in 0..255, overwritten by the next call in
-        this thread. w or h is 0 where the box contains no pixel's centre.
-    """
-    taps = find_taps(box_norm[None], hw, len(mask_probs))
-    return int(taps.first[0, 0]), int(taps.first[1, 0]), interpolate(mask_probs, taps, 0)
-
-
 def paste_bits(mask_probs: np.ndarray, taps: Taps, box: int, thresholds: tuple[float, ...]) -> list[BitMask]:
     """Masks in the 512 x 512 competition frame, one for each threshold in 0..1 (a pixel at the threshold is inside).
 
@@ -127,15 +109,26 @@ def paste_bits(mask_probs: np.ndarray, taps: Taps, box: int, thresholds: tuple[f
     return masks
 
 
+def paste_box_runs(mask_probs: np.ndarray, taps: Taps, box: int, height: int, threshold: float) -> Runs:
+    """Runs of the mask in the frame of the taps, which is `height` pixels high; arguments as in `paste_bits`."""
+    pasted = interpolate(mask_probs, taps, box)
+    width, rows = pasted.shape
+    top, left = taps.first[:, box].tolist()
+    # One pixel before the mask and an empty row below it: every run starts and ends, and ends in its own column.
+    line = np.zeros(1 + width * (rows + 1), np.bool_)
+    inside = line[1:].reshape(width, rows + 1)[:, :rows]
+    np.greater_equal(pasted, np.float32(255.0 * threshold), out=inside)
+    column, row = np.divmod(np.flatnonzero(line[1:] != line[:-1]), rows + 1)
+    edges = column * height + (row + (left * height + top))
+    starts, lengths = edges[::2], edges[1::2] - edges[::2]
+    if rows == height:
+        return join_touching(starts, lengths)
+    return np.stack((starts, lengths), axis=1).astype(np.int32)
+
+
 def paste_runs(mask_probs: np.ndarray, box_norm: np.ndarray, hw: tuple[int, int], threshold: float) -> Runs:
-    """Runs of the mask in a frame of any size."""
-    top, left, pasted = paste_columns(mask_probs, box_norm, hw)
-    width, height = pasted.shape
-    if width == 0 or height == 0:
-        return np.zeros((0, 2), np.int32)
-    columns = np.zeros((width, hw[0]), np.bool_)
-    np.greater_equal(pasted, np.float32(255.0 * threshold), out=columns[:, top : top + height])
-    return mask_to_runs(columns.T) + np.array([left * hw[0], 0], np.int32)
+    """Runs of one mask in a frame of any size; `box_norm` [4], y1, x1, y2, x2 as fractions of the frame."""
+    return paste_box_runs(mask_probs, find_taps(box_norm[None], hw, len(mask_probs)), 0, hw[0], threshold)
 
 
 def _buffers(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -108,44 +108,6 @@ class Detections:
         """int64 [P + 1]: the detections of photo p are rows `offsets[p]` to `offsets[p + 1]`."""
         return np.searchsorted(self.photo_index, np.arange(len(self.photos) + 1))
 
-    def select_photos(self, photos: Sequence[str]) -> Detections:
-        """The detections on `photos`, all of which must be in `self.photos`."""
-        places = {photo: place for place, photo in enumerate(self.photos)}
-        wanted = sorted(places[photo] for photo in photos)
-        renumbered = np.full(len(self.photos), -1, np.int32)
-        renumbered[wanted] = np.arange(len(wanted), dtype=np.int32)
-        index = renumbered[self.photo_index]
-        kept = index >= 0
-        return Detections(
-            photos=tuple(self.photos[place] for place in wanted),
-            photo_index=index[kept],
-            categories=self.categories[kept],
-            scores=self.scores[kept],
-            boxes_norm=self.boxes_norm[kept],
-            mask_probs=self.mask_probs[kept],
-        )
-
-
-def concatenate(parts: Sequence[Detections]) -> Detections:
-    """All detections of `parts`: different photos, masks of one size.
-
-    Raises:
-        ValueError: no parts, or a photo in two parts.
-    """
-    if not parts:
-        raise ValueError("parts: expected at least one")
-    starts = np.cumsum([0, *(len(part.photos) for part in parts)])
-    return Detections.build(
-        photos=[photo for part in parts for photo in part.photos],
-        photo_index=np.concatenate(
-            [part.photo_index + start for part, start in zip(parts, starts, strict=False)]
-        ),
-        categories=np.concatenate([part.categories for part in parts]),
-        scores=np.concatenate([part.scores for part in parts]),
-        boxes_norm=np.concatenate([part.boxes_norm for part in parts]),
-        mask_probs=np.concatenate([part.mask_probs for part in parts]),
-    )
-
 
 def no_detections(photos: Sequence[str], mask_side: int = 28) -> Detections:
     """Photos without detections."""

@@ -16,7 +16,7 @@ from hotcoco.mask import rle_to_string
 
 from fashionseg.data.rle import Runs, runs_area, runs_box
 from fashionseg.detections.bit_masks import FRAME, SIDE
-from fashionseg.detections.paste import Taps, find_taps, interpolate
+from fashionseg.detections.paste import find_taps, paste_box_runs
 from fashionseg.detections.photos import Photo
 from fashionseg.parallel import map_photos
 
@@ -118,44 +118,25 @@ def _encode_photos(photos: list[Photo]) -> list[_PhotoMasks]:
 def _encode(photo: Photo) -> _PhotoMasks:
     detections, truths = photo
     taps = find_taps(detections.boxes_norm, FRAME, detections.mask_probs.shape[1])
-    edges = [_mask_edges(probs, taps, row) for row, probs in enumerate(detections.mask_probs)]
+    found = [
+        paste_box_runs(probs, taps, row, SIDE, MASK_THRESHOLD)
+        for row, probs in enumerate(detections.mask_probs)
+    ]
     boxes = np.array([runs_box(runs, SIDE) for runs in truths.runs], np.float64).reshape(-1, 4)
     return _PhotoMasks(
-        detections=[_compress(its) for its in edges],
-        areas=[int((its[1::2] - its[::2]).sum()) for its in edges],
-        truths=[_compress(_run_edges(runs)) for runs in truths.runs],
+        detections=[_compress(runs) for runs in found],
+        areas=[runs_area(runs) for runs in found],
+        truths=[_compress(runs) for runs in truths.runs],
         truth_areas=[runs_area(runs) for runs in truths.runs],
         truth_boxes=np.column_stack([boxes[:, 1::-1], boxes[:, 3:1:-1] - boxes[:, 1::-1]]),
     )
 
 
-def _mask_edges(mask_probs: np.ndarray, taps: Taps, box: int) -> np.ndarray:
-    """int64 [2n]: where the runs of a pasted mask start and end, column-major in the frame."""
-    pasted = interpolate(mask_probs, taps, box)
-    width, height = pasted.shape
-    top, left = taps.first[:, box].tolist()
-    # One pixel before the mask and an empty row below it: every run starts and ends, and ends in its own column.
-    line = np.zeros(1 + width * (height + 1), np.bool_)
-    inside = line[1:].reshape(width, height + 1)[:, :height]
-    np.greater_equal(pasted, np.float32(255.0 * MASK_THRESHOLD), out=inside)
-    edges = np.flatnonzero(line[1:] != line[:-1])
-    column, row = np.divmod(edges, height + 1)
-    edges = column * SIDE + (row + (left * SIDE + top))
-    if height < SIDE:
-        return edges
-    touching = np.flatnonzero(edges[1:-1:2] == edges[2::2])
-    return np.delete(edges, np.concatenate([2 * touching + 1, 2 * touching + 2]))
-
-
-def _run_edges(runs: Runs) -> np.ndarray:
-    edges = runs.astype(np.int64)
-    edges[:, 1] += edges[:, 0]
-    return edges.ravel()
-
-
-def _compress(edges: np.ndarray) -> str:
-    counts = np.append(edges, SIDE * SIDE)
-    counts[1:] -= edges
+def _compress(runs: Runs) -> str:
+    """COCO's text: lengths of the runs outside and inside the mask in turn."""
+    counts = np.append(runs, SIDE * SIDE)
+    ends = runs[:, 0] + runs[:, 1]
+    counts[2::2] -= ends
     return rle_to_string({"size": FRAME, "counts": counts.tolist()})
 
 

@@ -5,7 +5,7 @@ one match. Scores are ignored, so the count is the size of a maximum matching: n
 and the order of rows does not matter.
 
 Masks of one label share no pixels in a valid submission, so a truth has IoU > 0.5 with at most one prediction and
-counting is enough; a matching is searched only where masks overlap (Kuhn's augmenting paths).
+counting is enough; a matching is searched only where masks overlap.
 """
 
 from __future__ import annotations
@@ -51,16 +51,7 @@ def level_counts(levels: np.ndarray) -> np.ndarray:
 
 def _maximum_matching(edges: np.ndarray) -> int:
     """Size of the maximum matching of a bipartite graph, bool [P, T]."""
-    partners = [np.flatnonzero(row).tolist() for row in edges]
-    owner: dict[int, int] = {}
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_bipartite_matching
 
-    def find_partner(row: int, tried: set[int]) -> bool:
-        for column in partners[row]:
-            if column not in tried:
-                tried.add(column)
-                if column not in owner or find_partner(owner[column], tried):
-                    owner[column] = row
-                    return True
-        return False
-
-    return sum(find_partner(row, set()) for row in range(len(partners)))
+    return int((maximum_bipartite_matching(csr_array(edges)) >= 0).sum())
