@@ -8,8 +8,9 @@ import pytest
 from fashionseg.data.rle import mask_to_runs
 from fashionseg.detections.instances import Thresholds, find_instances
 from fashionseg.detections.photos import PhotoDetections, PhotoTruths
-from fashionseg.metrics.calibration import Grid, assign_folds, calibrate, grid_scores
+from fashionseg.metrics.calibration import assign_folds, calibrate, grid_scores
 from fashionseg.metrics.competition import match_photo, match_table, photo_scores
+from fashionseg.metrics.grid_levels import Grid
 from fashionseg.metrics.outcomes import judge_photos
 
 GRID = Grid(scores=(0.2, 0.4, 0.7), nms=(0.3, 0.6), masks=(0.4, 0.5), min_areas=(0, 500, 5000))

@@ -15,9 +15,10 @@ from fashionseg.detections.bit_masks import FRAME, SIDE, to_runs
 from fashionseg.detections.instances import Thresholds
 from fashionseg.detections.paste import find_taps, paste_bits
 from fashionseg.detections.photos import Photo
-from fashionseg.metrics.calibration import Grid, assign_folds, calibrate
+from fashionseg.metrics.calibration import assign_folds, calibrate
 from fashionseg.metrics.coco import AveragePrecision, average_precision, evaluate_coco
 from fashionseg.metrics.competition import competition_scores, match_table
+from fashionseg.metrics.grid_levels import Grid
 from fashionseg.metrics.outcomes import judge_photos
 from fashionseg.submission.check import check_submission
 from fashionseg.submission.write import write_submission

@@ -1,8 +1,7 @@
 """Calibration: the thresholds that turn detections into a submission, searched for the competition's own metric.
 
-No inference runs: the stored detections are pasted once for each mask threshold, and every combination of score,
-NMS and mask threshold and minimum area is scored (level `image_category`). All score thresholds come from one pass,
-because the instances at a higher score are the first instances at a lower one (`fashionseg.detections.instances`).
+No inference runs: every combination of score, NMS and mask threshold and minimum area is scored from the stored
+detections (`grid_levels`), at level `image_category`.
 
 The label is the category, or the competition's ClassId. Detections carry no attributes, so with ClassId a row of a
 category that mostly occurs with attributes is a false positive more often than a match: the set of submitted
@@ -12,13 +11,11 @@ Thresholds fitted on the photos they are judged on flatter themselves, so the re
 photo is scored with the thresholds fitted on the photos of the other folds. The final thresholds are fitted on all
 photos.
 
-Letters: P photos, N detections over all photos, D of one photo; C combinations of the grid; G pairs of photo and label;
-K categories.
+Letters: P photos, N detections over all photos; C combinations of the grid; G pairs of photo and label; K categories.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,40 +23,16 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionseg.detections.bit_masks import FRAME, BitMask, intersections, minus
-from fashionseg.detections.instances import Thresholds, rows_by_category, suppress
-from fashionseg.detections.paste import find_taps, paste_bits
-from fashionseg.detections.photos import Photo, PhotoDetections, PhotoTruths
+from fashionseg.detections.instances import Thresholds
+from fashionseg.detections.photos import Photo
 from fashionseg.metrics.competition import Label
-from fashionseg.metrics.matching import NUM_THRESHOLDS, iou_levels
+from fashionseg.metrics.grid_levels import DROPPED, NUM_LABELS, Grid, photo_levels, truth_labels
+from fashionseg.metrics.matching import NUM_THRESHOLDS
 from fashionseg.parallel import map_photos
-from fashionseg.taxonomy import format_class_id
 
 Categories = tuple[int, ...] | None  # submitted ones, ascending; None for all
 
-DROPPED = -1
-_FIRST_OTHER = 1 << 15  # labels from here on are ClassIds with attributes; below they are categories
-_NUM_LABELS = 1 << 16
 _LEAST_GAIN = 1e-12  # above the rounding of a mean
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The searched values, each ascending."""
-
-    scores: tuple[float, ...]
-    nms: tuple[float, ...]
-    masks: tuple[float, ...]
-    min_areas: tuple[int, ...]
-
-    def combinations(self) -> list[Thresholds]:
-        """All C combinations, in the order of the rows of `grid_scores`."""
-        return [
-            Thresholds(score, nms, mask, min_area)
-            for mask, nms, min_area, score in itertools.product(
-                self.masks, self.nms, self.min_areas, self.scores
-            )
-        ]
 
 
 @dataclass(frozen=True)
@@ -123,6 +96,7 @@ def calibrate(
     """
     if not photos:
         raise ValueError("photos: expected at least one, got none")
+    assert label == "category" or num_categories > 0, "the search needs to know all categories"
     search = _Search(photos, grid, label, num_categories)
     every = np.ones(len(photos), np.bool_)
     fold_thresholds = []
@@ -235,94 +209,6 @@ def _levels_of_photos(photos: list[Photo], grid: Grid, label: Label) -> list[np.
     return [photo_levels(detections, truths, grid, label) for detections, truths in photos]
 
 
-def truth_labels(truths: PhotoTruths, label: Label) -> NDArray[np.int64]:
-    """int64 [T]: the category where a detection without attributes can match, another number elsewhere."""
-    categories = truths.categories.astype(np.int64)
-    if label == "category":
-        return categories
-    others: dict[str, int] = {}
-    return np.array(
-        [
-            category
-            if class_id == format_class_id(category)
-            else others.setdefault(class_id, _FIRST_OTHER + len(others))
-            for category, class_id in zip(categories.tolist(), truths.class_ids, strict=True)
-        ],
-        np.int64,
-    )
-
-
-def photo_levels(
-    detections: PhotoDetections, truths: PhotoTruths, grid: Grid, label: Label = "category"
-) -> np.ndarray:
-    """int8 [masks, nms, min_areas, D]: IoU thresholds passed with the best truth of the label, or DROPPED.
-
-    Instances of a category share no pixel and matches need IoU > 0.5, so a truth has one candidate at most and
-    the number of instances with a level above k is the number of true positives at threshold k.
-    """
-    levels = np.full((len(grid.masks), len(grid.nms), len(grid.min_areas), len(detections)), DROPPED, np.int8)
-    kept = suppress(detections.categories, detections.boxes_norm, grid.nms)
-    count = int(np.count_nonzero(detections.scores >= np.float32(grid.scores[0])))
-    truth_masks = truths.masks()
-    labels = truth_labels(truths, label).tolist()
-    taps = find_taps(detections.boxes_norm[:count], FRAME, detections.mask_probs.shape[1])
-    for every_row in rows_by_category(detections.categories[:count]):
-        rows = every_row[kept[:, every_row].any(axis=0)]
-        category = detections.categories[rows[0]]
-        rivals = [mask for mask, its in zip(truth_masks, labels, strict=True) if its == category]
-        pasted = [paste_bits(detections.mask_probs[row], taps, row, grid.masks) for row in rows]
-        for place in range(len(grid.masks)):
-            masks = [of_row[place] for of_row in pasted]
-            levels[place][:, :, rows] = _category_levels(masks, rivals, kept[:, rows], grid.min_areas)
-    return levels
-
-
-def _category_levels(
-    masks: list[BitMask], truths: list[BitMask], kept: np.ndarray, min_areas: tuple[int, ...]
-) -> np.ndarray:
-    """int8 [nms, min_areas, len(masks)]: as `photo_levels`, for one category and one mask threshold.
-
-    `kept` is bool [nms, len(masks)]. Most masks touch no other mask of their category, and one comparison with the
-    truths serves all settings; only where masks overlap do the settings decide which mask gets the pixels.
-    """
-    areas = np.array([mask.area for mask in masks])
-    large_enough = areas[None, None, :] >= np.maximum(min_areas, 1)[None, :, None]
-    best = _best_levels(masks, truths)
-    levels = np.where(kept[:, None, :] & large_enough, best[None, None, :], DROPPED).astype(np.int8)
-    overlapping = (
-        np.triu(intersections(masks, masks), 1) > 0 if len(masks) > 1 else np.zeros((1, 1), np.bool_)
-    )
-    contested = np.flatnonzero(overlapping.any(axis=0) | overlapping.any(axis=1)).tolist()
-    if not contested:
-        return levels
-    earlier = {row: np.flatnonzero(overlapping[:, row]).tolist() for row in contested}
-    known: dict[tuple[int, ...], tuple[int, int]] = {}
-    for nms, area in itertools.product(range(len(kept)), range(len(min_areas))):
-        claimed: set[int] = set()
-        for row in contested:
-            if not kept[nms, row]:
-                continue
-            key = (row, *(other for other in earlier[row] if other in claimed))
-            if key not in known:
-                rest = minus(masks[row], [masks[other] for other in key[1:]])
-                known[key] = rest.area, int(_best_levels([rest], truths)[0])
-            rest_area, level = known[key]
-            if rest_area >= max(min_areas[area], 1):
-                claimed.add(row)
-                levels[nms, area, row] = level
-            else:
-                levels[nms, area, row] = DROPPED
-    return levels
-
-
-def _best_levels(masks: list[BitMask], truths: list[BitMask]) -> np.ndarray:
-    """int64 [len(masks)]: IoU thresholds passed with the best truth."""
-    overlaps = intersections(masks, truths)
-    areas = np.array([mask.area for mask in masks], np.int64)
-    truth_areas = np.array([truth.area for truth in truths], np.int64)
-    return iou_levels(overlaps, areas, truth_areas).max(axis=1, initial=0)
-
-
 @dataclass(frozen=True)
 class _Groups:
     """The G pairs of photo and label with a detection or a truth, by photo.
@@ -342,7 +228,7 @@ class _Groups:
     @classmethod
     def of(cls, photos: Sequence[Photo], label: Label) -> _Groups:
         parts = [
-            place * _NUM_LABELS
+            place * NUM_LABELS
             + np.concatenate([detections.categories.astype(np.int64), truth_labels(truths, label)])
             for place, (detections, truths) in enumerate(photos)
         ]
@@ -354,8 +240,8 @@ class _Groups:
             num_photos=len(photos),
             of_detection=group[~is_truth],
             present=np.bincount(group[is_truth], minlength=len(keys)),
-            photo=keys // _NUM_LABELS,
-            label=keys % _NUM_LABELS,
+            photo=keys // NUM_LABELS,
+            label=keys % NUM_LABELS,
         )
 
     def photo_scores(self, levels: np.ndarray, bins: np.ndarray, num_scores: int) -> np.ndarray:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from fashionseg.detections.photos import Photo
 from fashionseg.errors import UserError
 from fashionseg.metrics import errors, tables
-from fashionseg.metrics.calibration import Calibration, Grid, assign_folds, calibrate
+from fashionseg.metrics.calibration import Calibration, assign_folds, calibrate
 from fashionseg.metrics.coco import AveragePrecision, average_precision, evaluate_coco
 from fashionseg.metrics.competition import MatchTable, competition_scores, match_table
+from fashionseg.metrics.grid_levels import Grid
 from fashionseg.metrics.outcomes import Outcome, judge_photos
 from fashionseg.params import Evaluate
 from fashionseg.taxonomy import Taxonomy
