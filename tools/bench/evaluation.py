@@ -45,9 +45,9 @@ def measure_evaluation(bench: Bench) -> list[Row]:
         return seconds[sizes[1]] + slope * (_ALL - sizes[1])
 
     on = f"{_ALL:,} photos" + ("" if bench.full else f", from {small} and {large:,}")
-    score, coco = of_all(_competition_score), of_all(_coco)
+    score, coco = of_all(_competition_score), of_all(average_precisions)
     theirs, their_seconds, their_preparation = pycocotools_on(photos[small])
-    check_equal(_coco(photos[small]), theirs)
+    check_equal(average_precisions(photos[small]), theirs)
     times = _ALL / small
     settings = bench.params.evaluate
     grid = Grid(
@@ -78,7 +78,7 @@ def _competition_score(photos: list[Photo]) -> dict[str, float]:
     return competition_scores(match_table([outcome.final for outcome in outcomes]))
 
 
-def _coco(photos: list[Photo]) -> dict[str, AveragePrecision]:
+def average_precisions(photos: list[Photo]) -> dict[str, AveragePrecision]:
     evaluators = evaluate_coco(photos, [str(category) for category in range(NUM_CATEGORIES)])
     return {kind: average_precision(evaluator) for kind, evaluator in evaluators.items()}
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tools.__main__ import main
 from tools.bench.data import decode_mask, decode_mask_usual, measure_masks
-from tools.bench.evaluation import check_equal, measure_submission, pycocotools_on
+from tools.bench.evaluation import average_precisions, check_equal, measure_submission, pycocotools_on
 from tools.bench.gpu_rows import our_rows, peer_row
 from tools.bench.inputs import (
     DETECTIONS_PER_PHOTO,
@@ -31,7 +31,6 @@ from tools.bench.timing import in_turns
 from tools.commands.bench import PARTS
 
 from fashionseg.errors import UserError
-from fashionseg.metrics.coco import coco_average_precision
 from fashionseg.params import changed, load_params
 
 
@@ -82,7 +81,7 @@ def test_synthetic_detections_have_the_sizes_of_the_targets() -> None:
 def test_average_precision_equals_pycocotools() -> None:
     photos, _ = make_photos_to_score(4)
     theirs, _, _ = pycocotools_on(photos)
-    ours = coco_average_precision(photos, 46)
+    ours = average_precisions(photos)
     assert 0.05 < theirs["mask"][0] < 0.95  # neither nothing found nor everything
     check_equal(ours, theirs)
     with pytest.raises(AssertionError):
