@@ -36,7 +36,7 @@ def test_a_category_by_hand():
     assert np.isnan(found[1]["recall50"])
 
 
-def test_confusions_are_counted_and_nothing_comes_last():
+def test_confusions_are_counted_and_unmatched_come_last():
     table = tables.confusion(
         [outcome((23, 23), (-1, 6), (6, -1)), outcome((23, 23), (6, 7))], competition_taxonomy()
     )
@@ -48,10 +48,10 @@ def test_confusions_are_counted_and_nothing_comes_last():
     ]
 
 
-def test_an_instance_goes_to_the_truth_of_its_own_category_before_a_better_fit():
+def test_an_instance_matches_its_own_category_before_a_better_overlap():
     ious = np.array([[0.9, 0.6], [0.1, 0.2]])  # instance 0 fits truth 0 better, but truth 1 has its category
     assert find_confusions([6, 23], [10, 6], ious) == [(6, 6), (10, -1), (-1, 23)]
 
 
-def test_half_an_overlap_is_no_confusion():
+def test_an_iou_of_one_half_is_no_confusion():
     assert find_confusions([6], [6], np.array([[0.5]])) == [(6, -1), (-1, 6)]

@@ -53,7 +53,8 @@ def compare(
                 )
             ],
             predictions=[
-                DrawnInstance.from_runs(its.category, to_runs(its.mask), FRAME, its.score) for its in instances
+                DrawnInstance.from_runs(its.category, to_runs(its.mask), FRAME, its.score)
+                for its in instances
             ],
             note=f"score {scores[place]:.2f}",
         )
