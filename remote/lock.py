@@ -23,11 +23,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fashionseg.project import STATE_FOLDER
 from remote.commands import script
 from remote.failures import CommandFailed, WorkspaceBusy, explain_command
 from remote.runner import Host
-
-STATE_FOLDER = Path(".fashionseg")
 
 # $1 state folder, $2 who. The holder's process id comes first in the note, for taking over. `9>&-`: the waiting `cat`
 # must not keep the lock when the shell is killed.

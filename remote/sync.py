@@ -11,9 +11,9 @@ from typing import Any
 from fashionseg.console import say
 from fashionseg.errors import UserError
 from fashionseg.params import read_yaml
+from fashionseg.project import STATE_FOLDER
 from remote import dvc_files, local, tree
 from remote.commands import Login, script
-from remote.lock import STATE_FOLDER
 from remote.runner import Host
 
 PIPELINE = Path("dvc.yaml")

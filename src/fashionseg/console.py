@@ -5,18 +5,15 @@ Every entry point (command line, stages) runs its `main` through `exit_code`.
 
 from __future__ import annotations
 
-import errno
-import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fashionseg.errors import UserError
-from fashionseg.storage.atomic import storage_errno
+from fashionseg.storage.disk import explain
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -54,7 +51,7 @@ def exit_code(main: Callable[[], int | None]) -> int:
         print("interrupted; the same command goes on from what is done", file=sys.stderr)
         return EXIT_INTERRUPTED
     except (OSError, RuntimeError) as error:  # HDF5 tells of a full disk by either
-        if (explained := explain_storage(error)) is None:
+        if (explained := explain(error)) is None:
             raise
         print(f"error: {explained}", file=sys.stderr)
         return EXIT_USER_ERROR
@@ -80,24 +77,6 @@ def _sigterm_as_exit() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def explain_storage(error: BaseException) -> str | None:
-    """One line for a full disk or a place that cannot be written; None for any other error.
-
-    The system's own words stay in it: `remote.outcome` looks for them.
-    """
-    number = storage_errno(error)
-    name = getattr(error, "filename2", None) or getattr(error, "filename", None)
-    place = Path(os.fsdecode(name)) if isinstance(name, str | bytes) else None
-    if place is not None and place.suffix == ".part":  # a temporary name
-        place = place.parent
-    where = "" if place is None else f"{place}: "
-    if number is None:
-        is_forbidden = isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
-        return f"{where}{error.strerror}" if is_forbidden and isinstance(error, OSError) else None
-    what = "file too large" if number == errno.EFBIG else "disk full"
-    return f"{where}{what} ({os.strerror(number)}); what was there before is as it was; run again when there is room"
 
 
 def say(message: str) -> None:

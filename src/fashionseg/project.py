@@ -1,4 +1,4 @@
-"""Where the project lies: commands work from any folder of a clone, stages also in a throw-away copy of it."""
+"""Paths of the project: commands work in any folder of a clone, stages also in the temporary copy of an experiment."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE
 
-STATE_FOLDER = (
-    ".fashionseg"  # in the real checkout, ignored by Git: journals, local MLflow store, interrupted runs
-)
+# Ignored by Git: journals, the local MLflow store, interrupted runs and downloads.
+STATE_FOLDER = Path(".fashionseg")
 
 
 def find_root() -> Path:
-    """The folder of params.yaml: here or above.
+    """The folder of params.yaml: the current one or one above.
 
     Raises:
         UserError: called outside a clone of the project.
@@ -23,12 +22,17 @@ def find_root() -> Path:
     for folder in (here, *here.parents):
         if (folder / PARAMS_FILE).is_file():
             return folder
-    raise UserError(f"{PARAMS_FILE}: expected it in {here} or above; run this in a clone of the project")
+    raise UserError(f"{PARAMS_FILE}: not found in {here} or above; run this in a clone of the project")
 
 
 def checkout_root() -> Path:
-    """The real checkout, also from inside the throw-away copy that queued and temporary experiments run in."""
+    """The real checkout, also from the temporary copy in which `dvc exp run --queue` and `--temp` run."""
     if root := os.environ.get("DVC_ROOT"):
         return Path(root)
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), here)
+
+
+def state_folder(name: str = "") -> Path:
+    """`.fashionseg/NAME` of the real checkout, made or not: state that outlives a run and is no output of DVC's."""
+    return checkout_root() / STATE_FOLDER / name

@@ -14,7 +14,7 @@ import pytest
 
 from fashionseg.console import exit_code
 from fashionseg.storage.atomic import atomic_directory, atomic_write
-from fashionseg.storage.disk import full_disk_is_user_error
+from fashionseg.storage.disk import full_disk_names
 
 WRITERS = Path(__file__).with_name("writers.py")
 OUTPUTS = 14
@@ -79,11 +79,14 @@ def test_a_device_that_is_full_is_one_line(capsys: pytest.CaptureFixture[str]) -
     """Works everywhere: /dev/full refuses every byte."""
 
     def write() -> None:
-        with full_disk_is_user_error(Path("out")), Path("/dev/full").open("wb") as file:
+        with full_disk_names(Path("out")), Path("/dev/full").open("wb") as file:
             file.write(b"x")
 
     assert exit_code(write) == 2
-    assert capsys.readouterr().err == "error: disk full: nothing more fits into out\n"
+    assert capsys.readouterr().err == (
+        "error: out: disk full (No space left on device); "
+        "earlier outputs are unchanged; free some space and run again\n"
+    )
 
 
 @pytest.mark.parametrize("error", [RuntimeError("in the network"), OSError(5, "Input/output error")])

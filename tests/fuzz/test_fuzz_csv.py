@@ -7,7 +7,8 @@ from tests.fuzz.harness import fuzz, mutations, scratch_folder
 from tests.fuzz.oracles import split_line
 
 from fashionseg.errors import UserError
-from fashionseg.prepare.annotations import COLUMNS, Row, index_rows, parse_size, read_rows, repair_class_id
+from fashionseg.prepare.annotations import COLUMNS, index_annotations, parse_size, repair_class_id
+from fashionseg.prepare.csv_index import Row, read_rows
 from fashionseg.taxonomy import competition_taxonomy
 
 HEADER = ",".join(COLUMNS)
@@ -35,7 +36,7 @@ PATH = scratch_folder() / "train.csv"
 def test_train_csv(data: bytes) -> str:
     PATH.write_bytes(data)
     try:
-        index = index_rows(PATH)
+        index = index_annotations(PATH)
     except UserError as error:
         assert str(error).startswith(f"{PATH}: ")
         assert str(error).isprintable()

@@ -3,8 +3,9 @@
 import pytest
 
 from fashionseg.errors import UserError
-from fashionseg.prepare import annotations
-from fashionseg.prepare.annotations import Row, index_rows, parse_size, read_rows, repair_class_id
+from fashionseg.prepare import csv_index
+from fashionseg.prepare.annotations import index_annotations, parse_size, repair_class_id
+from fashionseg.prepare.csv_index import Row, read_rows
 from fashionseg.taxonomy import competition_taxonomy
 
 HEADER = "ImageId,EncodedPixels,Height,Width,ClassId\n"
@@ -21,7 +22,7 @@ def write(tmp_path):
 
 
 def everything(path):
-    index = index_rows(path)
+    index = index_annotations(path)
     return {key: list(read_rows(index.layout, spans)) for key, spans in index.photos.items()}, index
 
 
@@ -93,7 +94,7 @@ def test_quoted_comma_is_one_field(write):
 
 
 def test_line_without_end_does_not_fill_the_memory(write, monkeypatch):
-    monkeypatch.setattr(annotations, "MAX_LINE_BYTES", 100)
+    monkeypatch.setattr(csv_index, "MAX_LINE_BYTES", 100)
     rows, index = everything(write(HEADER + "a," + "1 3 " * 200 + ",4,5,6\nb,1 3,4,5,6\n"))
     assert list(rows) == ["b"]
     assert rows["b"][0].line == 3
@@ -115,12 +116,12 @@ def test_line_without_end_does_not_fill_the_memory(write, monkeypatch):
 )
 def test_file_that_is_not_train_csv_is_refused(write, content, message):
     with pytest.raises(UserError, match=message):
-        index_rows(write(content))
+        index_annotations(write(content))
 
 
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"train\.csv: no such file"):
-        index_rows(tmp_path / "train.csv")
+        index_annotations(tmp_path / "train.csv")
 
 
 @pytest.mark.parametrize("text", ["", "0", "-3", "4.5", "x", "1" * 5000, "\u0663"])

@@ -89,16 +89,16 @@ def test_a_second_run_downloads_nothing_again(server: Any, raw: Path, tmp_path: 
     assert first.stat().st_mtime_ns == before
 
 
-def test_a_cut_download_goes_on_where_it_stopped(server: Any, raw: Path, tmp_path: Path) -> None:
+def test_a_lost_connection_resumes_the_download(server: Any, raw: Path, tmp_path: Path) -> None:
     server.cuts = [2 * CHUNK + 999]
     archive = kaggle.download_archive("fashion", tmp_path)
     assert archive.read_bytes() == server.files["/files/fashion.zip"]
     assert server.ranges == [None, f"bytes={2 * CHUNK}-"]
 
 
-def test_the_next_run_goes_on_with_an_interrupted_download(server: Any, raw: Path, tmp_path: Path) -> None:
+def test_the_next_run_resumes_an_interrupted_download(server: Any, raw: Path, tmp_path: Path) -> None:
     server.cuts = [CHUNK + 999, *[0] * 5]  # all attempts of the first run
-    with pytest.raises(UserError, match="no connection; run again to go on where it stopped"):
+    with pytest.raises(UserError, match="no connection; run again to resume the download"):
         kaggle.fetch_competition("fashion", raw)
     part = tmp_path / ".fashionseg/kaggle/fashion.zip"
     assert part.stat().st_size == CHUNK

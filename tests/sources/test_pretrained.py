@@ -70,15 +70,15 @@ def test_coco_weights_are_downloaded_once(server: Any, folder: Path, tmp_path: P
     assert server.ranges == []
 
 
-def test_a_cut_download_goes_on_where_it_stopped(server: Any, tmp_path: Path) -> None:
+def test_a_lost_connection_resumes_the_download(server: Any, tmp_path: Path) -> None:
     server.cuts = [400_000, 300_000]
     assert download(server.address, tmp_path / "w.h5", SIZE).read_bytes() == CONTENT
     assert server.ranges == ["bytes=0-", "bytes=400000-", "bytes=700000-"]
 
 
-def test_the_next_run_goes_on_with_an_interrupted_download(server: Any, tmp_path: Path) -> None:
+def test_the_next_run_resumes_an_interrupted_download(server: Any, tmp_path: Path) -> None:
     server.cuts = [500_000, 0]
-    with pytest.raises(UserError, match=r"500,000 of 1,024,008 bytes are here, run again to go on"):
+    with pytest.raises(UserError, match=r"500,000 of 1,024,008 bytes are here, run again to resume"):
         download(server.address, tmp_path / "w.h5", SIZE)
     assert not (tmp_path / "w.h5").exists()
     server.ranges.clear()

@@ -86,7 +86,7 @@ def enqueue(project: Path, *shifts: float) -> None:
     from fashionseg.tune.study import open_study
 
     params = to_dict(load_params())
-    study = open_study(load_tuning(TUNE_FILE, params), params, project)
+    study = open_study(load_tuning(TUNE_FILE, params), params)
     for shift in shifts:
         study.enqueue_trial({"augment.shift_fraction": shift})
 

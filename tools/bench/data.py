@@ -16,7 +16,7 @@ from fashionseg.data.jpeg import encode_jpeg
 from fashionseg.data.rle import parse_rle, resize_runs, runs_to_mask
 from fashionseg.parallel import available_cores
 from fashionseg.params import changed
-from fashionseg.prepare.annotations import index_rows
+from fashionseg.prepare.annotations import index_annotations
 from fashionseg.prepare.decode import decode_folder
 from fashionseg.prepare.photo_decoder import PhotoDecoder, Task
 from fashionseg.taxonomy import competition_taxonomy
@@ -86,7 +86,7 @@ def measure_photos(bench: Bench) -> list[Row]:
     """Read a JPEG, shrink it to 1024 px and encode it: in one process, and in the stage with one process per core."""
     raw = _write_raw(bench.work / "raw", bench.count(80, 2))
     settings = changed(bench.params.decode, long_side=1024)
-    index = index_rows(raw / "train.csv")
+    index = index_annotations(raw / "train.csv")
     decoder = PhotoDecoder(raw, index.layout, competition_taxonomy(), settings)
     names = sorted(path.name for path in (raw / "test").iterdir())
     few = names[:8]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fashionseg.console import EXIT_FAULT, EXIT_USER_ERROR, say
-from fashionseg.project import STATE_FOLDER, find_root
+from fashionseg.project import find_root, state_folder
 
 if TYPE_CHECKING:
     from tools.audit.vulnerabilities import Finding
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     root = find_root()
     locks = {path: read_lock(path) for path in sorted((root / "requirements").glob("*.lock"))}
-    sbom = root / STATE_FOLDER / SBOM
+    sbom = state_folder(SBOM)
     count = write_sbom(locks.values(), sbom)
     say(f"{count} packages of {', '.join(path.name for path in locks)} -> {sbom}")
     if arguments.sbom_only:

@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from fashionseg.project import STATE_FOLDER, find_root
+    from fashionseg.project import find_root, state_folder
     from tools.bench.settings import gpu_backend
 
     if arguments.try_on_cpu and arguments.machine != "gpu":
@@ -83,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UserError("--keep: expected a whole run on the CPU, without gpu, --only, --networks and --size")
     os.chdir(find_root())  # worker processes and DVC take paths relative to the project
     name = "bench-trial" if arguments.try_on_cpu else "bench"
-    out = (arguments.out or Path(STATE_FOLDER) / name).resolve()
+    out = (arguments.out or state_folder(name)).resolve()
     if arguments.machine == "gpu":
         # All before Keras is imported. JAX shares the card with torchvision's process.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

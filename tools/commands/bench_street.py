@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from fashionseg.project import STATE_FOLDER, find_root
+    from fashionseg.project import find_root, state_folder
     from tools.bench.results import RESULTS, as_line, machine_text, write_results
     from tools.bench.settings import gpu_backend, original_params
     from tools.bench.street import is_done, rows, run_sides
@@ -66,7 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     os.chdir(find_root())
     name = "street-trial" if arguments.try_on_cpu else "street"
-    out = (arguments.out or Path(STATE_FOLDER) / name).resolve()
+    out = (arguments.out or state_folder(name)).resolve()
     if arguments.restart:
         shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)

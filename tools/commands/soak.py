@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fashionseg.console import say
 from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, load_params
-from fashionseg.project import STATE_FOLDER, find_root
+from fashionseg.project import find_root, state_folder
 from tools.bench.timing import processor
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"--minutes: expected a time above 0, got {arguments.minutes:g}")
     root = find_root()
     os.chdir(root)
-    out = (arguments.out or Path(STATE_FOLDER) / "soak").resolve()
+    out = (arguments.out or state_folder("soak")).resolve()
     out.mkdir(parents=True, exist_ok=True)
     from tools.soak.inputs import soak_params, write_inputs
     from tools.soak.results import PLOT, write_part

@@ -22,7 +22,7 @@ from fashionseg.model.networks import build_network
 from fashionseg.params import Inference, Model, Sampling, parse_section, to_dict
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.storage.hdf5 import open_checked
-from fashionseg.storage.room import require_room
+from fashionseg.storage.disk import require_room
 
 WEIGHTS_FILE = "model.weights.h5"
 DESCRIPTION_FILE = "model.json"

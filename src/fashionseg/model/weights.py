@@ -22,8 +22,8 @@ from fashionseg.model.layers import find_layer
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.model.matterport_layout import CLASS_LAYERS, NamePair, layer_names, name_pairs
 from fashionseg.storage.atomic import atomic_write
+from fashionseg.storage.disk import require_room
 from fashionseg.storage.hdf5 import open_checked
-from fashionseg.storage.room import require_room
 
 # A TF 2 port of Matterport's code saves its anchors as a weight; they are computed here.
 COMPUTED_GROUPS = ("anchors",)

@@ -19,8 +19,10 @@ from fashionseg.data.records import ShardWriter
 from fashionseg.data.tables import InstanceTable, write_photos
 from fashionseg.errors import UserError
 from fashionseg.parallel import available_cores, ordered_map
-from fashionseg.prepare.annotations import Fault, RowIndex, index_rows, read_rows, shorten
+from fashionseg.prepare.annotations import index_annotations
+from fashionseg.prepare.csv_index import CsvIndex, read_rows
 from fashionseg.prepare.csv_lines import is_plain_text
+from fashionseg.prepare.faults import Fault, shorten
 from fashionseg.prepare.photo_decoder import DecodedPhoto, PhotoDecoder, Task, count_rows
 from fashionseg.storage.atomic import atomic_directory
 from fashionseg.taxonomy import LABEL_DESCRIPTIONS, load_taxonomy
@@ -39,7 +41,7 @@ def decode_folder(raw: Path, decoded: Path, decode: params.Decode) -> dict[str, 
     """
     taxonomy = load_taxonomy(raw / LABEL_DESCRIPTIONS)
     train_files, test_files = (_list_photos(raw / subset) for subset in ("train", "test"))
-    index = index_rows(raw / TRAIN_CSV)
+    index = index_annotations(raw / TRAIN_CSV)
     nameless = [
         Fault(f"{subset}/{ascii(name)[1:-1]}", "expected a name of UTF-8 text on one line", "dropped")
         for subset, names in (("train", train_files), ("test", test_files))
@@ -89,7 +91,7 @@ def _list_photos(folder: Path) -> list[str]:
         raise UserError(f"{folder}: cannot be read: {error.strerror}") from None
 
 
-def _match_files(index: RowIndex, files: list[str]) -> tuple[list[Task], list[Fault]]:
+def _match_files(index: CsvIndex, files: list[str]) -> tuple[list[Task], list[Fault]]:
     """Photos that have both a file and rows, sorted; the rest becomes faults."""
     faults = list(index.faults)
     names = set(files)

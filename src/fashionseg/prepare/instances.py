@@ -24,7 +24,9 @@ from fashionseg.data.rle import (
     runs_area,
     runs_to_mask,
 )
-from fashionseg.prepare.annotations import Fault, Outcome, Row, parse_size, repair_class_id
+from fashionseg.prepare.annotations import parse_size, repair_class_id
+from fashionseg.prepare.csv_index import Row
+from fashionseg.prepare.faults import Fault, Outcome
 from fashionseg.prepare.photos import Header
 from fashionseg.taxonomy import Taxonomy, format_class_id
 

@@ -11,8 +11,9 @@ from fashionseg import params
 from fashionseg.data.instance import Instance
 from fashionseg.data.jpeg import PhotoError, Pixels, encode_jpeg
 from fashionseg.data.records import PhotoRecord
-from fashionseg.prepare.annotations import Fault, Layout, read_rows
+from fashionseg.prepare.csv_index import Layout, read_rows
 from fashionseg.prepare.csv_lines import Span
+from fashionseg.prepare.faults import Fault
 from fashionseg.prepare.instances import match_frame, read_photo_instances
 from fashionseg.prepare.photos import Header, decode_photo, difference_hash, read_file, read_header
 from fashionseg.taxonomy import Taxonomy

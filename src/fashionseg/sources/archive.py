@@ -1,4 +1,8 @@
-"""Unpacks a zip file that came over the network: nothing is written outside the folder, nothing goes unchecked."""
+"""Unpacking of a zip file from the network: nothing is written outside the folder, every size and CRC is checked.
+
+`shutil.unpack_archive` and `ZipFile.extractall` rewrite bad names silently, follow no limit of space and overwrite
+files, and no locked package is stricter, so the checks are our own.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from fashionseg.console import track
 from fashionseg.errors import UserError
-from fashionseg.storage.disk import full_disk_is_user_error, require_space
+from fashionseg.storage.disk import full_disk_errno, full_disk_names, require_space
 
 COPY_BYTES = 1 << 20
 
@@ -21,8 +25,9 @@ def unpack(archive: Path, folder: Path) -> int:
     All names are checked before the first byte is written; sizes and CRCs while writing.
 
     Raises:
-        UserError: not a whole zip file, a name that leads out of `folder`, a link or another special file, a name
+        UserError: not a complete zip file, a name that leads out of `folder`, a link or another special file, a name
             twice, an encrypted file, a wrong size or CRC, or not enough space.
+        OSError: the disk is full.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -34,18 +39,20 @@ def unpack(archive: Path, folder: Path) -> int:
     except (UserError, MemoryError):
         raise
     except OSError as error:
-        # Damage too is told so: as a place before the first byte, and by bzip2 without a number.
+        if full_disk_errno(error) is not None:
+            raise
+        # Damage is an OSError too: EINVAL for a position before the first byte, and without a number from bzip2.
         if error.errno not in (errno.EINVAL, None):
             raise UserError(f"{archive}: cannot be unpacked into {folder}: {error.strerror}") from None
         raise _damaged(archive, error) from None
-    except Exception as error:  # zipfile and its decompressors have no kind in common for damaged files
+    except Exception as error:  # zipfile and its decompressors share no exception for damaged files
         raise _damaged(archive, error) from None
     return len(members)
 
 
 def _damaged(archive: Path, error: Exception) -> UserError:
     reason = ascii(str(error))[1:-1][:200] or type(error).__name__
-    return UserError(f"{archive}: not a whole zip file: {reason}; delete it and start again")
+    return UserError(f"{archive}: not a complete zip file: {reason}; delete it and run again")
 
 
 def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -54,7 +61,7 @@ def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
         if fault := _fault(info):
             raise UserError(f"{archive}: refused to unpack {info.orig_filename!a}: {fault}")
         if info.filename in seen:
-            raise UserError(f"{archive}: refused to unpack {info.orig_filename!a}: it is there twice")
+            raise UserError(f"{archive}: refused to unpack {info.orig_filename!a}: the name occurs twice")
         seen.add(info.filename)
 
 
@@ -79,10 +86,10 @@ def _fault(info: zipfile.ZipInfo) -> str | None:
 
 def _extract(opened: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> None:
     target = folder / info.filename
-    with full_disk_is_user_error(folder):
+    with full_disk_names(folder):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            # Reading to the end checks the CRC; "x" never follows something that already lies there.
+            # Reading to the end checks the CRC; "x" never follows an existing link.
             with opened.open(info) as source, target.open("xb") as output:
                 shutil.copyfileobj(source, output, COPY_BYTES)
         except (FileExistsError, NotADirectoryError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fashionseg.console import track
 from fashionseg.errors import UserError
-from fashionseg.storage.disk import full_disk_is_user_error, require_space
+from fashionseg.storage.disk import full_disk_names, require_space
 from fashionseg.taxonomy import LABEL_DESCRIPTIONS
 
 TRAIN_CSV, SAMPLE_SUBMISSION = "train.csv", "sample_submission.csv"
@@ -45,7 +45,7 @@ def copy_folder(source: Path, target: Path) -> int:
     check_layout(source)
     photos = sorted(_photos(source))
     require_space(target, sum(path.stat().st_size for path in photos), f"copying {source}")
-    with full_disk_is_user_error(target):
+    with full_disk_names(target):
         for name in FOLDERS:
             (target / name).mkdir()
         for name in FILES:

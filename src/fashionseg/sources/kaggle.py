@@ -6,7 +6,6 @@ The client is imported only when used: its import looks for credentials and may 
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
 import re
@@ -17,9 +16,11 @@ from typing import Any
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
+from fashionseg.prepare.csv_index import IMAGE_ID, index_csv
+from fashionseg.project import state_folder
 from fashionseg.sources.archive import unpack
 from fashionseg.sources.folder import FOLDERS, SAMPLE_SUBMISSION, TRAIN_CSV, check_layout
-from fashionseg.storage.disk import full_disk_is_user_error, require_space, state_folder
+from fashionseg.storage.disk import full_disk_errno, full_disk_names, require_space
 
 SITE = "https://www.kaggle.com"
 CREDENTIALS_HELP = (
@@ -31,14 +32,16 @@ TOLERATED_MISSING = 0.01  # share of photos named in a csv that Kaggle's archive
 
 
 def fetch_competition(competition: str, folder: Path) -> None:
-    """Downloads the competition's archive (or goes on where it was cut) and unpacks it into the empty `folder`.
+    """Downloads the competition's archive (or resumes an interrupted download) and unpacks it into the empty `folder`.
 
     The archive stays in `.fashionseg/kaggle`, so that a later run needs no second download.
 
     Raises:
         UserError: no or wrong credentials, rules not accepted, no network, a full disk, or a broken archive.
     """
-    archive = download_archive(competition, state_folder("kaggle"))
+    downloads = state_folder("kaggle")
+    downloads.mkdir(parents=True, exist_ok=True)
+    archive = download_archive(competition, downloads)
     unpack(archive, folder)
     _unpack_nested(folder)
     check_layout(folder)
@@ -48,15 +51,15 @@ def fetch_competition(competition: str, folder: Path) -> None:
 
 
 def download_archive(competition: str, folder: Path) -> Path:
-    """`competition`.zip in `folder`; an earlier part of it is completed, a whole and current one kept."""
+    """`competition`.zip in `folder`; a partial one is completed, a complete and current one kept."""
     api = _authenticated_api(folder)
-    with _clear_errors(competition), full_disk_is_user_error(folder):
+    with full_disk_names(folder), _clear_errors(competition):
         api.competition_download_files(competition, path=str(folder), quiet=not os.isatty(2))
     archives = sorted(folder.glob(f"{competition}.*"))
-    whole = [path for path in archives if path.suffix == ".zip"]
-    if not whole:
+    complete = [path for path in archives if path.suffix == ".zip"]
+    if not complete:
         raise UserError(f"kaggle: expected {competition}.zip, got {[path.name for path in archives]}")
-    return whole[0]
+    return complete[0]
 
 
 def upload_submission(file: Path, message: str, competition: str) -> str:
@@ -136,13 +139,13 @@ def _clear_errors(competition: str | None) -> Iterator[None]:
         raise UserError(_explain_status(error, competition)) from None
     except (requests.RequestException, TransportError) as error:
         raise UserError(
-            "kaggle: no connection; run again to go on where it stopped "
+            "kaggle: no connection; run again to resume the download "
             f"({type(error).__name__}: {_one_line(error)})"
         ) from None
     except ValueError as error:
         raise UserError(f"kaggle: {_one_line(error)}; run again") from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if full_disk_errno(error) is not None:
             raise
         raise UserError(f"kaggle: {_one_line(error)}") from None
 
@@ -184,12 +187,12 @@ def _unpack_nested(folder: Path) -> None:
 
 
 def _check_count(photos: Path, table: Path) -> None:
-    """Compares the photos with those that the csv names; sizes and CRCs were checked while unpacking.
+    """Compares the photos with those that the csv names; unpacking has checked sizes and CRCs.
 
     Raises:
         UserError: the csv names many photos that are not there, or has no ImageId column.
     """
-    named = _image_ids(table)
+    named = index_csv(table, (IMAGE_ID,)).photos.keys()
     present = {path.name for path in photos.iterdir()}
     missing = sorted(named - present)
     if len(missing) > TOLERATED_MISSING * len(named):
@@ -198,13 +201,3 @@ def _check_count(photos: Path, table: Path) -> None:
         )
     lacking = f", {len(missing)} of them missing" if missing else ""
     say(f"kaggle: {len(present)} photos in {photos.name}/, {len(named)} in {table.name}{lacking}")
-
-
-def _image_ids(table: Path) -> set[str]:
-    """The distinct ImageIds, the first column. Only the line's start is read: rows hold megabytes of pixels."""
-    with table.open("rb") as lines:
-        header = next(lines, b"").split(b",", 1)[0].strip()
-        if header.removeprefix(b"\xef\xbb\xbf") != b"ImageId":
-            raise UserError(f"{table}: expected the first column ImageId, got {header[:40]!r}")
-        ids = {line.split(b",", 1)[0].strip() for line in lines}
-    return {image_id.decode("utf-8", "replace") for image_id in ids if image_id}

@@ -1,4 +1,8 @@
-"""Pretrained weights: Matterport's COCO weights from the public release, or any weight file."""
+"""Pretrained weights: Matterport's COCO weights from the public release, or any weight file.
+
+The download is our own because no locked package resumes one: requests and urllib3 retry a request, not its body, and
+fsspec starts again.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,8 @@ from pathlib import Path
 
 from fashionseg.console import progress_bar
 from fashionseg.errors import UserError
-from fashionseg.storage.disk import full_disk_is_user_error, require_space, state_folder
+from fashionseg.project import state_folder
+from fashionseg.storage.disk import full_disk_names, require_space
 
 # The release of 2018-03-19, weights of the ResNet-101 trained on COCO; the address and the size never changed.
 COCO_WEIGHTS_URL = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5"
@@ -48,7 +53,7 @@ def write_pretrained(
 
 
 def download(url: str, path: Path, size: int, sha256: str | None = None) -> Path:
-    """Fetches `url` to `path`, or completes an earlier part of it; a whole file is kept.
+    """Fetches `url` to `path`, resuming a partial download; a complete file is kept.
 
     Raises:
         UserError: no connection, no such file, another size or hash than stated, or a full disk.
@@ -56,10 +61,11 @@ def download(url: str, path: Path, size: int, sha256: str | None = None) -> Path
     if path.is_file() and path.stat().st_size == size:
         _check_hash(path, sha256)
         return path
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     present = part.stat().st_size if part.exists() else 0
     require_space(path.parent, max(size - present, 0), f"downloading {path.name}")
-    with full_disk_is_user_error(path.parent):
+    with full_disk_names(path.parent):
         _download_with_retries(url, part, size)
     _check_hash(part, sha256)
     part.replace(path)
@@ -67,10 +73,10 @@ def download(url: str, path: Path, size: int, sha256: str | None = None) -> Path
 
 
 def _download_with_retries(url: str, part: Path, size: int) -> None:
-    """Goes on after cuts; gives up when an attempt brings nothing new."""
+    """Resumes after lost connections; gives up when an attempt brings nothing new."""
     for attempt in range(1, ATTEMPTS + 1):
         before = part.stat().st_size if part.exists() else 0
-        reason = "the connection was cut"
+        reason = "the connection was lost"
         try:
             _append(url, part, size)
         except urllib.error.HTTPError as error:
@@ -90,7 +96,7 @@ def _download_with_retries(url: str, part: Path, size: int) -> None:
             raise UserError(f"{url}: expected {size:,} bytes, got at least {have:,}")
         if attempt == ATTEMPTS or have == before:
             raise UserError(
-                f"{url}: no connection ({reason}); {have:,} of {size:,} bytes are here, run again to go on"
+                f"{url}: no connection ({reason}); {have:,} of {size:,} bytes are here, run again to resume"
             )
 
 
@@ -126,7 +132,7 @@ def _check_hash(path: Path, sha256: str | None) -> None:
 
 
 def _copy_weights(weights: Path, folder: Path) -> None:
-    """Copies a weight file after a look at its signature."""
+    """Copies a weight file whose signature is HDF5's."""
     if not weights.is_file():
         raise UserError(
             f"model.pretrained: expected none, coco or a weight file, got {weights}: no such file"
@@ -135,5 +141,5 @@ def _copy_weights(weights: Path, folder: Path) -> None:
         if file.read(len(HDF5_SIGNATURE)) != HDF5_SIGNATURE:
             raise UserError(f"{weights}: expected an HDF5 weight file, got something else")
     require_space(folder, weights.stat().st_size, f"copying {weights.name}")
-    with full_disk_is_user_error(folder):
+    with full_disk_names(folder):
         shutil.copyfile(weights, folder / WEIGHTS)

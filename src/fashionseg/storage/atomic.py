@@ -1,4 +1,4 @@
-"""Outputs that are either whole or not there: written under a temporary name, flushed to disk, then renamed."""
+"""Atomic outputs, complete or absent: written under a temporary name, flushed to disk, then renamed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fashionseg.storage.disk import full_disk_names
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; when the block ends well, that file takes the place of `path`."""
+    """Yields a temporary path next to `path`; when the block succeeds, that file replaces `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with _named(path):
+        with full_disk_names(path):
             yield temporary
             flush(temporary)
             temporary.replace(path)
@@ -28,7 +30,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder beside `path`; when the block ends well, it replaces `path` as a whole."""
+    """Yields a temporary folder next to `path`; when the block succeeds, it replaces `path` as a whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, before = (path.with_name(f".{path.name}.{kind}{os.getpid()}.part") for kind in ("", "before."))
     for left in (temporary, before):
@@ -36,7 +38,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     _delete_left_by_killed(path)
     temporary.mkdir()
     try:
-        with _named(path):
+        with full_disk_names(path):
             yield temporary
             for inside in (temporary, *temporary.rglob("*")):
                 if not inside.is_symlink():
@@ -45,30 +47,6 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             flush(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def storage_errno(error: BaseException) -> int | None:
-    """ENOSPC, EDQUOT or EFBIG, also from the words of HDF5 and ArrayRecord, which raise RuntimeError; else None."""
-    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        if getattr(error, "errno", None) == number:
-            return number
-        if isinstance(error, OSError | RuntimeError) and (
-            os.strerror(number) in str(error) or f"errno = {number}," in str(error)
-        ):
-            return number
-    return None
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """A full disk names the output: Python's own error for a failed write has no name at all."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        number = storage_errno(error)
-        if number is None:
-            raise
-        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def _replace(path: Path, by: Path, before: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fashionseg.errors import UserError
-from fashionseg.project import STATE_FOLDER, checkout_root
+from fashionseg.project import state_folder
 
 PACKAGE = Path(__file__).parents[1]
 _BUFFER = 1 << 20
@@ -44,7 +44,7 @@ def resume_folder(stage: str, key: str) -> Path:
 
     It lies in the real checkout, outside of DVC's outputs, which DVC deletes before it runs a stage again.
     """
-    return checkout_root() / STATE_FOLDER / "resume" / f"{stage}-{key}"
+    return state_folder("resume") / f"{stage}-{key}"
 
 
 def _files(root: Path, pattern: str) -> list[Path]:

@@ -11,9 +11,10 @@ import numpy as np
 from fashionseg.data.rle import COMPETITION_SIDE, Runs, parse_rle
 from fashionseg.errors import UserError
 from fashionseg.parallel import map_photos
-from fashionseg.prepare.annotations import shorten
+from fashionseg.prepare.csv_index import CsvIndex, Layout, Row, read_rows
 from fashionseg.prepare.csv_lines import Span, is_plain_text
-from fashionseg.submission.read import Fault, Row, SubmissionIndex, index_submission, read_rows
+from fashionseg.prepare.faults import Fault, shorten
+from fashionseg.submission.read import index_submission
 from fashionseg.taxonomy import competition_taxonomy, format_class_id, parse_class_id
 
 _MAX_CLASS_ID = 400  # characters; all 92 attributes have fewer
@@ -28,14 +29,16 @@ def check_submission(path: Path, test_photos: Iterable[str] | None = None) -> li
     return check_index(index_submission(path), test_photos)
 
 
-def check_index(index: SubmissionIndex, test_photos: Iterable[str] | None = None) -> list[Fault]:
+def check_index(index: CsvIndex, test_photos: Iterable[str] | None = None) -> list[Fault]:
     """As `check_submission`, of a file already indexed."""
     faults = list(index.faults)
-    for of_photo in map_photos(partial(_check_photos, path=index.path), list(index.photos.values()), "check"):
+    for of_photo in map_photos(
+        partial(_check_photos, layout=index.layout), list(index.photos.values()), "check"
+    ):
         faults += of_photo
     if test_photos is not None and index.photos:
         faults += _compare_photos(index, set(test_photos))
-    return sorted(faults, key=lambda fault: (fault.row == 0, fault.row, fault.reason))
+    return sorted(faults, key=lambda fault: (fault.row is None, fault.row, fault.reason))
 
 
 def list_test_photos(folder: Path) -> list[str]:
@@ -57,38 +60,43 @@ def list_test_photos(folder: Path) -> list[str]:
     return names
 
 
-def _compare_photos(index: SubmissionIndex, test_photos: set[str]) -> list[Fault]:
+def _compare_photos(index: CsvIndex, test_photos: set[str]) -> list[Fault]:
+    file = index.layout.path.name
     faults = [
-        Fault(spans[0].line, f"ImageId: expected a test photo, got {shorten(image_id)}")
+        _refused(file, f"ImageId: expected a test photo, got {shorten(image_id)}", spans[0].line)
         for image_id, spans in index.photos.items()
         if image_id not in test_photos
     ]
     missing = sorted(test_photos - index.photos.keys())
-    return faults + [Fault(0, f"no row for the test photo {shorten(image_id)}") for image_id in missing]
+    return faults + [_refused(file, f"no row for the test photo {shorten(image_id)}") for image_id in missing]
 
 
-def _check_photos(photos: list[tuple[Span, ...]], path: Path) -> list[list[Fault]]:
-    return [check_photo(list(read_rows(path, spans))) for spans in photos]
+def _check_photos(photos: list[tuple[Span, ...]], layout: Layout) -> list[list[Fault]]:
+    return [check_photo(list(read_rows(layout, spans)), layout.path.name) for spans in photos]
 
 
-def check_photo(rows: Sequence[Row]) -> list[Fault]:
-    """Faults in the rows of one photo."""
+def check_photo(rows: Sequence[Row], file: str) -> list[Fault]:
+    """Faults in the rows of one photo in `file`."""
     faults: list[Fault] = []
     masks: dict[str, list[tuple[Row, Runs]]] = {}
     for row in rows:
         if reason := _class_id_fault(row.class_id):
-            faults.append(Fault(row.line, reason))
+            faults.append(_refused(file, reason, row.line))
         if row.encoded_pixels == "" and len(rows) == 1:
             continue  # a photo in which nothing was found; the winner of the competition wrote it so
         try:
             runs = parse_rle(row.encoded_pixels, COMPETITION_SIDE, COMPETITION_SIDE)
         except ValueError as error:
-            faults.append(Fault(row.line, str(error)))
+            faults.append(_refused(file, str(error), row.line))
         else:
             masks.setdefault(row.class_id, []).append((row, runs))
     for class_id, of_class in masks.items():
-        faults += _overlap_faults(class_id, of_class)
+        faults += [_refused(file, reason, line) for line, reason in _overlaps(class_id, of_class)]
     return faults
+
+
+def _refused(file: str, reason: str, row: int | None = None) -> Fault:
+    return Fault(file, reason, "refused", row=row)
 
 
 def _class_id_fault(class_id: str) -> str | None:
@@ -102,8 +110,8 @@ def _class_id_fault(class_id: str) -> str | None:
     return None if plain == class_id else f"ClassId: expected {plain!r}, got {class_id!r}"
 
 
-def _overlap_faults(class_id: str, masks: list[tuple[Row, Runs]]) -> list[Fault]:
-    """One fault for each mask that shares pixels with earlier ones of its class in the photo."""
+def _overlaps(class_id: str, masks: list[tuple[Row, Runs]]) -> list[tuple[int, str]]:
+    """Row and reason of each mask that shares pixels with earlier ones of its class in the photo."""
     if _is_disjoint([runs for _, runs in masks]):
         return []
     faults = []
@@ -117,7 +125,7 @@ def _overlap_faults(class_id: str, masks: list[tuple[Row, Runs]]) -> list[Fault]
                 reason = f"the same mask and class as row {other.line}"
             else:
                 reason = f"{len(taken)} pixels shared with earlier rows of class {class_id}, first row {other.line}"
-            faults.append(Fault(row.line, reason))
+            faults.append((row.line, reason))
         owners[pixels[owners[pixels] < 0]] = place
     return faults
 

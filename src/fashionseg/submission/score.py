@@ -26,11 +26,11 @@ from fashionseg.metrics.competition import (
     match_table,
 )
 from fashionseg.parallel import map_photos
-from fashionseg.prepare.annotations import Layout, index_rows, parse_size, repair_class_id
-from fashionseg.prepare.annotations import read_rows as read_truth_rows
+from fashionseg.prepare.annotations import index_annotations, parse_size, repair_class_id
+from fashionseg.prepare.csv_index import Layout, read_rows
 from fashionseg.prepare.csv_lines import Span
 from fashionseg.submission.check import check_index
-from fashionseg.submission.read import index_submission, read_rows
+from fashionseg.submission.read import index_submission
 from fashionseg.taxonomy import competition_taxonomy, format_class_id
 
 Work = tuple[tuple[Span, ...], tuple[Span, ...]]  # rows of a photo in the truth and in the submission
@@ -70,11 +70,11 @@ def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionS
         UserError: a file is missing or malformed, a row of the truth is unusable, the submission has a fault that
             the competition would refuse, or the two files have no photo in common.
     """
-    truth_index = index_rows(truth)
+    truth_index = index_annotations(truth)
     if truth_index.faults:
         fault = next((fault for fault in truth_index.faults if fault.outcome != "ignored"), None)
         if fault is not None:
-            raise UserError(f"{truth}: row {fault.row}: {fault.reason}")
+            raise UserError(f"{truth}: {fault}")
     if not truth_index.photos:
         raise UserError(f"{truth}: expected rows, got none")
     index = index_submission(submission)
@@ -87,7 +87,7 @@ def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionS
         raise UserError(f"{submission}: expected photos of {truth} such as {photos[0]!r}, found none")
     work: list[Work] = [(truth_index.photos[photo], index.photos.get(photo, ())) for photo in photos]
     results = map_photos(
-        partial(_match_photos, layout=truth_index.layout, submission=submission, label=label), work, "score"
+        partial(_match_photos, truth=truth_index.layout, submission=index.layout, label=label), work, "score"
     )
     table = match_table([matches for matches, _ in results])
     return SubmissionScore(
@@ -103,11 +103,11 @@ def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionS
 
 
 def _match_photos(
-    work: list[Work], layout: Layout, submission: Path, label: Label
+    work: list[Work], truth: Layout, submission: Layout, label: Label
 ) -> list[tuple[PhotoMatches, int]]:
     results = []
     for truth_spans, spans in work:
-        truth_labels, truth_masks, vanished = _read_truths(layout, truth_spans, label)
+        truth_labels, truth_masks, vanished = _read_truths(truth, truth_spans, label)
         labels, masks = [], []
         for row in read_rows(submission, spans):
             labels.append(row.class_id.split("_")[0] if label == "category" else row.class_id)
@@ -119,7 +119,7 @@ def _match_photos(
 def _read_truths(layout: Layout, spans: Sequence[Span], label: Label) -> tuple[list[str], list[BitMask], int]:
     """Labels and masks of one photo, and the number of masks without a pixel at 512 x 512."""
     labels, masks, vanished = [], [], 0
-    for row in read_truth_rows(layout, spans):
+    for row in read_rows(layout, spans):
         try:
             hw = parse_size(row)
             category, attributes, _ = repair_class_id(row.class_id, competition_taxonomy())

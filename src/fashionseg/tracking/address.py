@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from fashionseg.project import STATE_FOLDER, checkout_root
+from fashionseg.project import checkout_root, state_folder
 
 CONNECT_SECONDS = 3.0
 SQLITE = "sqlite:///"
@@ -21,7 +21,7 @@ def tracking_uri(configured: str | None) -> str:
     root = checkout_root().resolve()
     uri = take_login(os.environ.get("MLFLOW_TRACKING_URI") or configured or "")
     if not uri:
-        return f"{SQLITE}{root / STATE_FOLDER / 'mlflow.db'}"
+        return f"{SQLITE}{state_folder('mlflow.db').resolve()}"
     relative = uri.removeprefix(SQLITE)
     if relative != uri and not relative.startswith("/"):
         return f"{SQLITE}{root / relative}"

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from fashionseg.errors import UserError
 from fashionseg.params import Params, flatten, read_yaml
-from fashionseg.project import STATE_FOLDER, checkout_root
+from fashionseg.project import state_folder
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class RunIdentity:
 
 
 def journal_folder() -> Path:
-    return checkout_root() / STATE_FOLDER / "journal"
+    return state_folder("journal")
 
 
 def tracked_params(params: Params) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from fashionseg.storage.atomic import atomic_directory
-from fashionseg.storage.room import require_room
+from fashionseg.storage.disk import require_room
 
 STATE_FILE = "state.json"
 WEIGHTS_FILE = "training.weights.h5"

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from fashionseg.console import say
 from fashionseg.errors import UserError
 from fashionseg.params import flatten
-from fashionseg.project import STATE_FOLDER
+from fashionseg.project import STATE_FOLDER, state_folder
 from fashionseg.tune.settings import Choices, Range, Tuning
 from fashionseg.tune.trial import end_orphan, run_trial
 
@@ -30,26 +30,26 @@ def tune(tuning: Tuning, trials: int, params: dict[str, Any], root: Path) -> opt
     Raises:
         UserError: the study was made for something else, or trials keep failing.
     """
-    study = open_study(tuning, params, root)
-    with _only_sweep(tuning.name, root):
+    study = open_study(tuning, params)
+    with _only_sweep(tuning.name):
         requeue_interrupted(study)
         failures = 0
         while sum(trial.state in DONE for trial in study.trials) < trials:
             state = _run_next(study, tuning, root)
             failures = failures + 1 if state == TrialState.FAIL else 0
             if failures == MAX_FAILURES:
-                raise UserError(f"{MAX_FAILURES} trials failed in a row; see {root / STATE_FOLDER / 'tune'}")
+                raise UserError(f"{MAX_FAILURES} trials failed in a row; see {state_folder('tune')}")
     return study
 
 
-def open_study(tuning: Tuning, params: dict[str, Any], root: Path) -> optuna.Study:
+def open_study(tuning: Tuning, params: dict[str, Any]) -> optuna.Study:
     """The study in `.fashionseg/tune.db`, made if it is not there.
 
     Raises:
         UserError: it was made with another search space or other values around it.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    database = root / STATE_FOLDER / "tune.db"
+    database = state_folder("tune.db")
     database.parent.mkdir(exist_ok=True)
     study = optuna.create_study(
         study_name=tuning.name,
@@ -96,9 +96,9 @@ def suggest(trial: optuna.Trial, space: dict[str, Range | Choices]) -> dict[str,
 
 
 @contextmanager
-def _only_sweep(name: str, root: Path) -> Iterator[None]:
+def _only_sweep(name: str) -> Iterator[None]:
     """Another process of the same study would take our running trials for interrupted ones."""
-    folder = root / STATE_FOLDER / "tune"
+    folder = state_folder("tune")
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("w") as lock:
         try:

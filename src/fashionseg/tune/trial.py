@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fashionseg.project import STATE_FOLDER, checkout_root
+from fashionseg.project import state_folder
 from fashionseg.tracking.identity import journal_folder
 from fashionseg.tracking.journal import Journal, stored_journals
 
@@ -46,7 +46,7 @@ def run_trial(
         root: the checkout.
     """
     before = {journal.folder for journal in stored_journals(journal_folder())}
-    log = root / STATE_FOLDER / "tune" / f"{name}.log"
+    log = state_folder("tune") / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -87,7 +87,7 @@ def experiment_command(name: str, values: Mapping[str, Any]) -> list[str]:
 
 def delete_states(losses: Mapping[int, float]) -> None:
     """Deletes what a stopped trial kept to go on from: nobody will. Known by its validation losses."""
-    for path in (checkout_root() / STATE_FOLDER / "resume").glob("*/state.json"):
+    for path in state_folder("resume").glob("*/state.json"):
         history = json.loads(path.read_text(encoding="utf-8"))["history"]
         if history and all(losses.get(row["epoch"]) == row["val_loss"] for row in history):
             shutil.rmtree(path.parent, ignore_errors=True)
