@@ -66,11 +66,18 @@ def checkout_outputs(paths: Sequence[str]) -> None:
 
 
 def changed_outputs() -> str:
-    """What `dvc status` would have to run again or bring; empty when it is clean."""
+    """Outputs that `dvc status` reports as missing or stale; empty when it is clean.
+
+    Stages that run every time, such as `source`, are never up to date for DVC and do not count.
+    """
     done = subprocess.run([*DVC, "status", "--json"], capture_output=True, text=True)
     if done.returncode != 0:
         return done.stderr.strip()
-    return "\n".join(f"{stage}: {json.dumps(found)}" for stage, found in json.loads(done.stdout).items())
+    found = {
+        stage: [entry for entry in entries if entry != "always changed"]
+        for stage, entries in json.loads(done.stdout).items()
+    }
+    return "\n".join(f"{stage}: {json.dumps(entries)}" for stage, entries in found.items() if entries)
 
 
 def import_journals() -> None:

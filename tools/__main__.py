@@ -12,6 +12,7 @@ COMMANDS = {
     "audit": "write the SBOM of the locked packages and look up their known vulnerabilities",
     "bench": "measure the speed of the parts against their targets",
     "bench-street": "train our Mask R-CNN and torchvision's on the same photos for the same time",
+    "dvc-deps": "write the code dependencies of dvc.yaml from the imports of the stages",
     "parity": "compare the model with stored outputs of Matterport's code",
     "reproducible": "run the pipeline twice in fresh clones and compare every output's hash",
     "soak": "train and serve for long and check that memory and open files stay level",

@@ -13,7 +13,7 @@ from fashionseg.params import load_params
 def test_a_preset_with_changes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preset", "folder", "download.folder=../photos", "train.heads.learning_rate=1e-5"]) == 0
     params = load_params()
-    assert (params.download.source, params.download.folder) == ("folder", "../photos")
+    assert (params.download.source, params.download.folder) == ("folder", str(project.parent / "photos"))
     assert params.train.heads.learning_rate == 0.00001
     said = capsys.readouterr().out
     assert "download.source: sample -> folder" in said
@@ -44,6 +44,22 @@ def test_from_a_folder_below(project: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(project / "src")
     assert main(["preset", "sample", "seed=3"]) == 0
     assert load_params(project / "params.yaml").seed == 3
+
+
+def test_a_folder_is_stored_absolute_as_seen_from_the_current_folder(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative, it would be another folder for whoever runs the stages elsewhere."""
+    (project / "src").mkdir()
+    monkeypatch.chdir(project / "src")
+    monkeypatch.setenv("HOME", "/home/anna")
+    for given, stored in (
+        ("../photos", f"{project}/photos"),
+        ("~/photos", "/home/anna/photos"),
+        ("/a", "/a"),
+    ):
+        assert main(["preset", "folder", f"download.folder={given}"]) == 0
+        assert load_params(project / "params.yaml").download.folder == stored
 
 
 def test_twice_is_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,7 @@ from fashionseg.project import find_root
 from fashionseg.storage.atomic import atomic_write
 
 PRESETS = "presets"
+FOLDER = "download.folder"
 COMMENT_COLUMN = 32  # of params.yaml
 
 
@@ -46,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     differences = _read_preset(root, arguments.name) if has_preset else {}
     for change in changes:
         key, value = parse_change(change)
+        if key == FOLDER and isinstance(value, str):  # relative to where the user is, not to params.yaml
+            value = str(Path(value).expanduser().resolve())
         differences[key] = value
     changed = merge(root / PARAMS_FILE, differences)
     for line in changed:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from fashionseg.console import track
 from fashionseg.errors import UserError
+from fashionseg.project import checkout_root
 from fashionseg.storage.disk import full_disk_names, require_space
 from fashionseg.taxonomy import LABEL_DESCRIPTIONS
 
@@ -16,11 +19,16 @@ FILES = (TRAIN_CSV, LABEL_DESCRIPTIONS, SAMPLE_SUBMISSION)
 FOLDERS = ("train", "test")
 
 
+def source_folder(folder: str) -> Path:
+    """The path that `download.folder` means; a relative one lies in the real checkout, also for a temporary copy."""
+    return checkout_root() / Path(folder).expanduser()
+
+
 def check_layout(folder: Path) -> None:
-    """Makes sure that Kaggle's files and folders are there. What is in them is the decoder's to judge.
+    """Checks that Kaggle's files and folders are there. Their content is checked by the stage `decode`.
 
     Raises:
-        UserError: naming all that is missing.
+        UserError: names everything that is missing.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected Kaggle's layout: {_layout()}")
@@ -33,6 +41,15 @@ def check_layout(folder: Path) -> None:
             raise UserError(f"{folder / name}: expected photos, the folder is empty")
 
 
+def listing_digest(folder: Path) -> str:
+    """32 hexadecimal digits of the names, sizes and modification times of all that `copy_folder` copies."""
+    lines = [
+        f"{name} {stat.st_size} {stat.st_mtime_ns}"
+        for name, stat in [(name, (folder / name).stat()) for name in FILES] + sorted(_photos(folder))
+    ]
+    return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
 def copy_folder(source: Path, target: Path) -> int:
     """Copies Kaggle's files and photos, and nothing else, into the existing empty folder `target`.
 
@@ -41,26 +58,28 @@ def copy_folder(source: Path, target: Path) -> int:
 
     Raises:
         UserError: something is missing, or there is not enough space.
+        OSError: the disk is full.
     """
     check_layout(source)
     photos = sorted(_photos(source))
-    require_space(target, sum(path.stat().st_size for path in photos), f"copying {source}")
+    require_space(target, sum(stat.st_size for _, stat in photos), f"copying {source}")
     with full_disk_names(target):
         for name in FOLDERS:
             (target / name).mkdir()
         for name in FILES:
             shutil.copyfile(source / name, target / name)
-        for path in track(photos, f"copying {source.name}"):
-            shutil.copyfile(path, target / path.relative_to(source))
+        for name, _ in track(photos, f"copying {source.name}"):
+            shutil.copyfile(source / name, target / name)
     return len(photos)
 
 
-def _photos(source: Path) -> Iterator[Path]:
-    """Files directly in train/ and test/, but not hidden ones (`.DS_Store` and its like)."""
+def _photos(source: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Names of the files directly in train/ and test/, except hidden ones such as `.DS_Store`."""
     for name in FOLDERS:
-        for path in (source / name).iterdir():
-            if path.is_file() and not path.name.startswith("."):
-                yield path
+        with os.scandir(source / name) as entries:
+            for entry in entries:
+                if not entry.name.startswith(".") and entry.is_file():
+                    yield f"{name}/{entry.name}", entry.stat()
 
 
 def _layout() -> str:

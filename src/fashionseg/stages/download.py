@@ -1,7 +1,7 @@
 """Stage `download`: the raw data in Kaggle's layout, and pretrained weights when the model asks for them.
 
-1. raw data from `download.source`: drawn (`sample`), copied (`folder`) or downloaded (`kaggle`)
-2. weights from `model.pretrained`: none, Matterport's COCO weights, or a file
+1. Raw data from `download.source`: drawn (`sample`), copied (`folder`) or downloaded (`kaggle`).
+2. Weights from `model.pretrained`: none, Matterport's COCO weights, or a file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fashionseg.console import exit_code, say
 from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, Download, load_params
 from fashionseg.sample import write_sample
-from fashionseg.sources.folder import copy_folder
+from fashionseg.sources.folder import copy_folder, source_folder
 from fashionseg.sources.kaggle import fetch_competition
 from fashionseg.sources.pretrained import write_pretrained
 from fashionseg.storage.atomic import atomic_directory
@@ -36,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def fetch_raw(download: Download, raw: Path) -> None:
-    """Replaces `raw` by the data of the chosen source; on failure `raw` stays as it was."""
-    source = Path(download.folder).expanduser() if download.source == "folder" and download.folder else None
+    """Replaces `raw` with the data of the chosen source; on failure `raw` stays as it was."""
+    source = source_folder(download.folder) if download.source == "folder" and download.folder else None
     if source:
         _refuse_overlap(source, raw)
     with atomic_directory(raw) as folder:
@@ -46,14 +46,14 @@ def fetch_raw(download: Download, raw: Path) -> None:
                 sample = download.sample
                 write_sample(folder, sample.train_photos, sample.test_photos, sample.seed)
             case "folder":
-                assert source is not None  # params.py demands it
+                assert source is not None  # checked with the params
                 copy_folder(source, folder)
             case "kaggle":
                 fetch_competition(download.competition, folder)
 
 
 def _refuse_overlap(source: Path, raw: Path) -> None:
-    """The output replaces what lies in `raw`, so the source must not be there."""
+    """The output replaces `raw`, so the source must not be in it or around it."""
     inner, outer = source.resolve(), raw.resolve()
     if inner == outer or outer in inner.parents or inner in outer.parents:
         raise UserError(f"download.folder: expected a folder apart from the output {raw}, got {source}")
