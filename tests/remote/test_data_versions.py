@@ -80,6 +80,7 @@ def project(tmp_path: Path) -> Project:
             f"{sys.executable} stub.py {' '.join(o if isinstance(o, str) else next(iter(o)) for o in outs)}"
         )
         stage["deps"] = [path for path in stage["deps"] if not path.startswith("src/")]
+        stage.pop("always_changed", None)  # here a stage that runs shows that an output was missing
     (project.folder / "dvc.yaml").write_text(json.dumps(definition))
     (project.folder / "stub.py").write_text(STUB)
     shutil.copy(REPO / "params.yaml", project.folder)

@@ -21,8 +21,8 @@ from fashionseg.model.api import Network
 from fashionseg.model.networks import build_network
 from fashionseg.params import Inference, Model, Sampling, parse_section, to_dict
 from fashionseg.storage.atomic import atomic_write
-from fashionseg.storage.hdf5 import open_checked
 from fashionseg.storage.disk import require_room
+from fashionseg.storage.hdf5 import open_checked
 
 WEIGHTS_FILE = "model.weights.h5"
 DESCRIPTION_FILE = "model.json"
