@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import types
 from collections.abc import Iterable
@@ -96,7 +97,7 @@ def test_a_folder_stands_for_its_photos_by_name(project: Path, batches: list):
     assert files == ["photos/a.png", "photos/b.JPG", "photos/c.jpeg"]
 
 
-def test_photos_of_one_name_do_not_overwrite_each_other(project: Path, batches: list):
+def test_photos_with_equal_names_get_different_pictures(project: Path, batches: list):
     sources = [
         save_photo(project / folder / name)
         for folder, name in (("x", "a.jpg"), ("y", "A.jpg"), ("y", "a.png"))
@@ -107,15 +108,13 @@ def test_photos_of_one_name_do_not_overwrite_each_other(project: Path, batches: 
     assert sorted(file.name for file in (project / "out").glob("*.png")) == ["A_2.png", "a.png", "a_3.png"]
 
 
-def test_a_photo_named_twice_is_done_once(project: Path, batches: list):
+def test_a_photo_given_twice_is_processed_once(project: Path, batches: list):
     save_photo(project / "photos" / "a.jpg")
     assert main(["predict", "photos", "photos/a.jpg"]) == 0
     assert len(predictions(project / "predictions")["photos"]) == 1
 
 
-def test_bad_photos_are_told_and_the_others_go_on(
-    project: Path, batches: list, capsys: pytest.CaptureFixture
-):
+def test_bad_photos_are_reported_and_skipped(project: Path, batches: list, capsys: pytest.CaptureFixture):
     good = save_photo(project / "good.jpg")
     (project / "text.jpg").write_text("this is no photo")
     (project / "cut.jpg").write_bytes(good.read_bytes()[:200])
@@ -137,10 +136,31 @@ def test_bad_photos_are_told_and_the_others_go_on(
     ]
 
 
-def test_nothing_but_bad_photos_needs_no_network(project: Path, monkeypatch: pytest.MonkeyPatch):
+def test_where_no_photo_is_found_nothing_is_loaded_or_written(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
     monkeypatch.setitem(sys.modules, "fashionseg.detections.inference", None)  # importing it now fails
-    assert main(["predict", "missing.jpg"]) == 1
-    assert predictions(project / "predictions")["photos"] == []
+    (project / "empty").mkdir()
+    assert main(["predict", "nosuch.jpg", "empty"]) == 1
+    assert not (project / "predictions").exists()
+    output = capsys.readouterr()
+    assert output.out == "0 of 2 photos outlined\n"
+    assert output.err.splitlines() == [
+        "error: nosuch.jpg: no such file or folder",
+        "error: empty: no photo in this folder",
+    ]
+
+
+def test_photos_that_cannot_be_read_are_listed_in_the_json(project: Path, batches: list):
+    (project / "text.jpg").write_text("this is no photo")
+    assert main(["predict", "text.jpg"]) == 1
+    content = predictions(project / "predictions")
+    assert (content["photos"], [fault["file"] for fault in content["failed"]]) == ([], ["text.jpg"])
+
+
+def test_git_ignores_the_default_output_folder():
+    words = ["git", "-C", str(ROOT), "check-ignore", "-q", "predictions/a.png"]
+    assert subprocess.run(words).returncode == 0
 
 
 def test_turned_and_grey_photos_are_upright_rgb(project: Path, batches: list):
@@ -175,7 +195,7 @@ def test_the_thresholds_of_a_file_decide(project: Path, batches: list):
     assert content["thresholds"]["score"] == 0.1
 
 
-def test_without_calibrated_thresholds_halves_are_used_and_said(
+def test_without_calibrated_thresholds_0_5_is_used_and_reported(
     project: Path, batches: list, capsys: pytest.CaptureFixture
 ):
     (project / "reports" / "thresholds.json").unlink()

@@ -1,9 +1,9 @@
 """`fashionseg predict PHOTO... [--weights DIR] [--out DIR] [--thresholds FILE]`: any photos to outlined pictures.
 
-1. list the photos, those of folders included, and give each a picture name of its own;
-2. read them a batch at a time; a bad photo is one line on standard error, and the others go on;
-3. detect, apply the calibrated thresholds, bring each mask to its photo's size;
-4. write one outlined PNG per photo and one predictions.json for all.
+1. List the photos, those of folders included, and give each a picture name of its own.
+2. Read them a batch at a time; a bad photo is reported on standard error and skipped.
+3. Detect, apply the calibrated thresholds, resize each mask to its photo.
+4. Write one outlined PNG per photo and one predictions.json for all; nothing where no photo was found.
 """
 
 from __future__ import annotations
@@ -55,19 +55,21 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"{weights}: no such folder; train first (`make repro`) or give --weights")
     faults = Faults()
     jobs = name_pictures(list_photos(arguments.photos, faults), arguments.out)
-    entries: list[dict[str, object]] = []
-    if jobs:
-        from fashionseg.detections.inference import load_detector, predict_photos
-        from fashionseg.detections.objects import photo_objects
+    if not jobs:
+        say(f"0 of {len(faults.lines)} photos outlined")
+        return EXIT_FAULT
+    from fashionseg.detections.inference import load_detector, predict_photos
+    from fashionseg.detections.objects import photo_objects
 
-        detector = load_detector(weights, params.inference)
-        names = detector.category_names
-        size = params.predict.batch_size
-        for batch in _batches(_read(jobs, params.decode.max_megapixels, faults), size):
-            photos = [(f"{place:08d}", photo) for place, (_, photo) in enumerate(batch)]
-            found = photo_objects(predict_photos(detector, photos, size), photos, thresholds)
-            for (job, photo), objects in zip(batch, found, strict=True):
-                entries.append(_write_photo(arguments.out, job, photo, objects, names))
+    entries: list[dict[str, object]] = []
+    detector = load_detector(weights, params.inference)
+    names = detector.category_names
+    size = params.predict.batch_size
+    for batch in _batches(_read(jobs, params.decode.max_megapixels, faults), size):
+        photos = [(f"{place:08d}", photo) for place, (_, photo) in enumerate(batch)]
+        found = photo_objects(predict_photos(detector, photos, size), photos, thresholds)
+        for (job, photo), objects in zip(batch, found, strict=True):
+            entries.append(_write_photo(arguments.out, job, photo, objects, names))
     _write_json(arguments.out / PREDICTIONS, weights, thresholds, entries, faults)
     say(
         f"{len(entries)} of {len(entries) + len(faults.lines)} photos outlined: {arguments.out}/, {PREDICTIONS}"
@@ -76,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class Faults:
-    """Photos that gave nothing, each told at once."""
+    """Photos that could not be processed, each reported at once."""
 
     def __init__(self) -> None:
         self.lines: list[dict[str, str]] = []
@@ -87,7 +89,7 @@ class Faults:
 
 
 def list_photos(paths: list[Path], faults: Faults) -> list[Path]:
-    """The photos in the order given; a folder stands for the photos in it (not below it), by name."""
+    """The photos in the order given; a folder stands for the photos directly in it, sorted by name."""
     from fashionseg.prepare.photos import SUFFIXES
 
     photos: list[Path] = []
@@ -107,10 +109,10 @@ def list_photos(paths: list[Path], faults: Faults) -> list[Path]:
 def name_pictures(photos: list[Path], out: Path) -> list[Job]:
     """A picture name for each photo: `dress.jpg` -> `dress.png`, the next of that name `dress_2.png`.
 
-    Names differ in more than capitals, for file systems that ignore them.
+    Names differ in more than case, for file systems that ignore it.
 
     Raises:
-        UserError: the pictures would lie among the photos, where they could replace one.
+        UserError: a picture would be written next to its photo, which it could replace.
     """
     taken: set[str] = set()
     jobs = []
@@ -129,7 +131,7 @@ def _endings() -> Iterator[str]:
 
 
 def choose_thresholds(path: Path | None, calibrated: Path) -> Thresholds:
-    """`path`, or `calibrated` if it is there, or the usual halves for a model never calibrated.
+    """The thresholds of `path`, else of `calibrated` if it exists, else 0.5 each.
 
     Raises:
         UserError: `path` is missing or malformed.
