@@ -6,7 +6,8 @@ import resource
 from pathlib import Path
 
 from fashionseg.data.jpeg import PhotoError
-from fashionseg.prepare.photos import decode_photo, read_header
+from fashionseg.prepare.photo_header import read_header
+from fashionseg.prepare.photos import decode_photo
 
 
 def decode_with_little_memory(data: bytes) -> int:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from fashionseg.data.jpeg import PhotoError
 from fashionseg.params import load_params
-from fashionseg.prepare.photos import read_header, read_photo
+from fashionseg.prepare.photo_header import read_header
+from fashionseg.prepare.photos import read_photo
 
 
 def tiff_of_pages(count: int) -> bytes:

@@ -9,15 +9,9 @@ import pytest
 from PIL import Image
 
 from fashionseg.data.jpeg import PhotoError, decode_jpeg, encode_jpeg
-from fashionseg.prepare.photos import (
-    decode_photo,
-    difference_hash,
-    read_file,
-    read_header,
-    read_photo,
-    shrunk_hw,
-    turn_upright,
-)
+from fashionseg.prepare.near_duplicates import difference_hash
+from fashionseg.prepare.photo_header import read_file, read_header
+from fashionseg.prepare.photos import decode_photo, read_photo, shrunk_hw, turn_upright
 
 RED, GREEN, BLUE, WHITE = (200, 20, 20), (20, 180, 20), (20, 20, 200), (240, 240, 240)
 

@@ -10,7 +10,8 @@ from fashionseg.data.instance import Instance
 from fashionseg.data.splits import read_groups, read_split, write_groups
 from fashionseg.data.tables import InstanceTable, write_photos
 from fashionseg.errors import UserError
-from fashionseg.prepare.split import near_duplicate_groups, split_photos, summarize
+from fashionseg.prepare.near_duplicates import near_duplicate_groups
+from fashionseg.prepare.split import split_photos, summarize
 from fashionseg.stages import split as stage
 
 
@@ -71,7 +72,7 @@ def test_groups_across_blocks():
     assert groups.tolist() == [*range(900), *range(900)]
 
 
-def test_near_identical_photos_stay_on_one_side(photos):
+def test_near_duplicate_photos_stay_on_one_side(photos):
     ids, dhashes, presence = photos
     copies = ([*ids, *(f"copy-{name}" for name in ids)], np.tile(dhashes, 2), np.tile(presence, (2, 1)))
     split = divide(copies, bits=4)
@@ -107,7 +108,7 @@ def test_summary_counts_instances_by_hand(photos):
         {"category": 0, "train": 0, "validation": 1},
         {"category": 3, "train": 2, "validation": 1},
     ]
-    assert summary["near_identical"] == {"groups": 0, "photos": 0, "largest_group": 1}
+    assert summary["near_duplicates"] == {"groups": 0, "photos": 0, "largest_group": 1}
 
 
 def test_ids_of_a_missing_or_empty_file(tmp_path):

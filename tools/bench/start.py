@@ -102,7 +102,7 @@ def _write_pipeline(folder: Path, num_photos: int, num_test_photos: int) -> None
         "            (folder / f'{number}.jpg').write_text(f'{folder}{number}' * 9)\n"
     )
     photos = folder.resolve().with_name("raw")  # the name for which the script writes photos
-    write = [sys.executable, folder / "make.py", str(num_photos), str(num_test_photos), photos]
+    write = [sys.executable, str(folder / "make.py"), str(num_photos), str(num_test_photos), str(photos)]
     subprocess.run(write, check=True)
     for name in FILES:
         (photos / name).touch()

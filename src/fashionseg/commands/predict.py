@@ -90,7 +90,7 @@ class Faults:
 
 def list_photos(paths: list[Path], faults: Faults) -> list[Path]:
     """The photos in the order given; a folder stands for the photos directly in it, sorted by name."""
-    from fashionseg.prepare.photos import SUFFIXES
+    from fashionseg.prepare.photo_header import SUFFIXES
 
     photos: list[Path] = []
     for path in paths:

@@ -27,7 +27,7 @@ from fashionseg.data.rle import (
 from fashionseg.prepare.annotations import parse_size, repair_class_id
 from fashionseg.prepare.csv_index import Row
 from fashionseg.prepare.faults import Fault, Outcome
-from fashionseg.prepare.photos import Header
+from fashionseg.prepare.photo_header import Header
 from fashionseg.taxonomy import Taxonomy, format_class_id
 
 HW = tuple[int, int]

@@ -15,7 +15,9 @@ from fashionseg.prepare.csv_index import Layout, read_rows
 from fashionseg.prepare.csv_lines import Span
 from fashionseg.prepare.faults import Fault
 from fashionseg.prepare.instances import match_frame, read_photo_instances
-from fashionseg.prepare.photos import Header, decode_photo, difference_hash, read_file, read_header
+from fashionseg.prepare.near_duplicates import difference_hash
+from fashionseg.prepare.photo_header import Header, read_file, read_header
+from fashionseg.prepare.photos import decode_photo
 from fashionseg.taxonomy import Taxonomy
 
 _CONVERTED_MODES = {"L": "grayscale", "CMYK": "CMYK", "I;16": "16-bit", "I;16B": "16-bit"}

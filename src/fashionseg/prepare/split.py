@@ -1,6 +1,6 @@
-"""Training and validation photos: stratified over categories, near-identical photos on one side, seeded.
+"""Training and validation photos: stratified over categories, near-duplicate photos on one side, seeded.
 
-Photos are sorted first and shuffled with the seed then, so nothing depends on the order in which they were decoded.
+Photos are sorted, then shuffled with the seed, so that nothing depends on the order in which they were decoded.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionseg.errors import UserError
-
-_BLOCK = 512  # rows of the distance matrix computed at a time
+from fashionseg.prepare.near_duplicates import near_duplicate_groups
 
 
 @dataclass(frozen=True)
 class Split:
     """Image ids of both sides, each sorted; `groups` gives each photo (in sorted order) the number of its group of
-    near-identical photos.
+    near-duplicate photos.
     """
 
     train: tuple[str, ...]
@@ -36,14 +35,14 @@ def split_photos(
     near_duplicate_bits: int,
     seed: int,
 ) -> Split:
-    """Divides photos.
+    """Splits photos.
 
     Args:
         image_ids: N ids, all different.
-        dhashes: [N] difference hashes, see `photos.difference_hash`.
+        dhashes: [N] difference hashes, see `near_duplicates.difference_hash`.
         presence: [N, K] whether a photo shows a category.
         validation_fraction: wanted share of the photos.
-        near_duplicate_bits: photos whose hashes differ in at most so many bits stay together; -1: all are free.
+        near_duplicate_bits: photos whose hashes differ in at most this many bits stay together; -1: off.
         seed: of the shuffle and of ties.
 
     Raises:
@@ -70,26 +69,6 @@ def split_photos(
     return Split(tuple(ids[~validation].tolist()), tuple(ids[validation].tolist()), groups)
 
 
-def near_duplicate_groups(dhashes: NDArray[np.uint64], max_bits: int) -> NDArray[np.int64]:
-    """[N] group numbers 0, 1, ... in order of first appearance; photos linked by at most `max_bits` share one."""
-    count = len(dhashes)
-    if max_bits < 0:
-        return np.arange(count)
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = [np.zeros((2, 0), np.int64)]
-    for start in range(0, count, _BLOCK):  # 45,000 photos: 10^9 pairs, a few seconds, and exact
-        distance = np.bitwise_count(dhashes[start : start + _BLOCK, None] ^ dhashes[None, start:])
-        rows, columns = np.nonzero(distance <= max_bits)
-        pairs.append(np.stack((rows, columns)) + start)
-    rows, columns = np.concatenate(pairs, axis=1)
-    graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(count, count))
-    labels = connected_components(graph, directed=False)[1]
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse]
-
-
 def summarize(split: Split, image_ids: Sequence[str], categories: NDArray[np.integer]) -> dict[str, Any]:
     """Photos and instances on each side, by category; `image_ids` and `categories` are those of all instances."""
     validation = set(split.validation)
@@ -106,7 +85,7 @@ def summarize(split: Split, image_ids: Sequence[str], categories: NDArray[np.int
             }
             for category in np.unique(categories)
         ],
-        "near_identical": {
+        "near_duplicates": {
             "groups": int((sizes > 1).sum()),
             "photos": int(sizes[sizes > 1].sum()),
             "largest_group": int(sizes.max()),

@@ -49,7 +49,8 @@ class PhotoModel(PythonModel):
         """
         from fashionseg.detections.inference import predict_photos
         from fashionseg.detections.objects import describe, photo_objects
-        from fashionseg.prepare.photos import decode_photo, read_header
+        from fashionseg.prepare.photo_header import read_header
+        from fashionseg.prepare.photos import decode_photo
 
         photo = decode_photo(data, read_header(data, self.max_megapixels))
         photos = [("photo", photo)]

@@ -1,7 +1,7 @@
 """Stage `split`: which photos train and which validate.
 
 1. Read the photo and instance tables.
-2. Group near-identical photos, stratify the groups over categories.
+2. Group near-duplicate photos, stratify the groups over categories.
 3. Write train.txt, validation.txt (sorted ids), groups.json, and summary.json with the counts of both sides.
 """
 
@@ -54,7 +54,7 @@ def main() -> None:
         (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     say(
         f"split: {len(split.train)} photos to train, {len(split.validation)} to validate; "
-        f"{summary['near_identical']['photos']} near-identical ones in {summary['near_identical']['groups']} groups"
+        f"{summary['near_duplicates']['photos']} near-duplicates in {summary['near_duplicates']['groups']} groups"
     )
 
 
