@@ -1,4 +1,4 @@
-"""What a terminal shows: one-line errors, progress with rate and remaining time.
+"""Terminal output: one-line errors, progress with rate and remaining time.
 
 Every entry point (command line, stages) runs its `main` through `exit_code`.
 """
@@ -27,10 +27,10 @@ EXIT_TERMINATED = 143
 
 
 def exit_code(main: Callable[[], int | None]) -> int:
-    """Runs `main`; what a user can mend becomes one line on standard error and exit status 2, Ctrl-C status 130.
+    """Runs `main` and returns its exit status; errors that a user can fix become one line on standard error.
 
-    That is a mistake, a full disk, a folder that cannot be written, and too little memory. SIGTERM ends `main` as
-    Ctrl-C does, so that nothing half-written is left and tracking says KILLED, with status 143.
+    These are mistakes, a full disk, a folder that cannot be written and too little memory (status 2), and Ctrl-C
+    (130). SIGTERM (143) ends `main` as Ctrl-C does, so that no partial output stays and tracking records KILLED.
     """
     try:
         with _sigterm_as_exit():
@@ -39,18 +39,18 @@ def exit_code(main: Callable[[], int | None]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
     except MemoryError:
-        print("error: out of memory; what was written before is whole, run again with less", file=sys.stderr)
+        print("error: out of memory; earlier outputs are unchanged, run again with less", file=sys.stderr)
         return EXIT_USER_ERROR
     except BrokenPipeError:  # `fashionseg ... | head`
         sys.stderr.close()
         return EXIT_FAULT
     except _Terminated:
-        print("terminated; the same command goes on from what is done", file=sys.stderr)
+        print("terminated; the same command resumes", file=sys.stderr)
         return EXIT_TERMINATED
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from what is done", file=sys.stderr)
+        print("interrupted; the same command resumes", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except (OSError, RuntimeError) as error:  # HDF5 tells of a full disk by either
+    except (OSError, RuntimeError) as error:  # HDF5 raises either for a full disk
         if (explained := explain(error)) is None:
             raise
         print(f"error: {explained}", file=sys.stderr)

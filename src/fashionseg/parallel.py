@@ -1,4 +1,7 @@
-"""`map` over worker processes: results in order, memory flat."""
+"""Parallel `map` over worker processes with ordered results and flat memory.
+
+Our own because joblib's ordered generator dispatches every item at once, however few results have been consumed.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _PENDING_PER_WORKER = 8
 # Below this, starting processes costs more than they save.
 _MIN_PHOTOS = 400
 _CHUNK = 64
-# One process a core; what a process may use is the only setting.
+# One process per core; CPU affinity is the only setting.
 _TO_SAVE_MEMORY = "run it again on fewer cores, as in `taskset -c 0 COMMAND`"
 
 
@@ -41,9 +44,9 @@ def available_cores() -> int:
 def ordered_map(
     function: Callable[[A], B], items: Iterable[A], workers: int, to_save_memory: str
 ) -> Iterator[B]:
-    """`map(function, items)` over worker processes: results in order, only a few items under way at a time.
+    """`map(function, items)` over worker processes: ordered results, only a few items in progress at a time.
 
-    `to_save_memory` says what a user can do so that fewer worker processes share the memory.
+    `to_save_memory` tells the user how to run fewer worker processes.
 
     Raises:
         UserError: a worker process was killed from outside, or memory ran out.
@@ -62,7 +65,7 @@ def _ordered_map(function: Callable[[A], B], items: Iterable[A], workers: int) -
     if workers == 1:
         yield from map(function, items)
         return
-    # Not forked: the parent has threads (Arrow's), and a forked child may wait for one that it does not have.
+    # Not forked: the parent has threads (Arrow's), and a forked child may wait for a thread that it does not have.
     with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (function,)) as pool:
         pending: deque[Future[Any]] = deque()
         try:
@@ -85,10 +88,10 @@ def map_photos(
     """`function` on chunks of `items`, one result for each item, in order, whatever the number of workers.
 
     Args:
-        function: a function of a module (it is sent to the workers by name); takes and returns lists of one length.
+        function: a module-level function (pickled by name); takes and returns lists of equal length.
         items: one for each photo.
-        description: beside the progress bar.
-        workers: processes; None for one a core, or none at all where there is little to do.
+        description: label of the progress bar.
+        workers: processes; None for one per core, or none for few items.
 
     Raises:
         UserError: a worker process was killed.
@@ -106,7 +109,7 @@ _worker_function: Callable[[Any], Any]
 def _start_worker(function: Callable[[Any], Any]) -> None:
     global _worker_function
     _worker_function = function
-    cv2.setNumThreads(1)  # the cores are taken by the other workers
+    cv2.setNumThreads(1)  # the other workers use the other cores
 
 
 def _run_in_worker(item: Any) -> Any:

@@ -66,7 +66,7 @@ def test_twice_is_once(project: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["preset", "kaggle-dgx"]) == 0
     capsys.readouterr()
     assert main(["preset", "kaggle-dgx"]) == 0
-    assert capsys.readouterr().out == "params.yaml: already so\n"
+    assert capsys.readouterr().out == "params.yaml: no change\n"
 
 
 def test_without_a_name_the_presets_are_listed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,6 +39,6 @@ def test_a_stopped_stage_says_so_in_a_line_and_leaves_neither_half_an_output_nor
     process.send_signal(sent)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == status
-    assert said == f"{word}; the same command goes on from what is done\n"
+    assert said == f"{word}; the same command resumes\n"
     assert list(project.glob(".raw*")) == [] and not (project / "raw").exists()
     assert psutil.wait_procs(workers, timeout=60)[1] == []

@@ -102,7 +102,7 @@ def test_16_bit_and_animated_photos_are_made_plain_and_reported(folder: Folder) 
         folder.row(name)
     assert faults(folder.decode()) == [
         ("repaired", "16-bit made RGB"),
-        ("repaired", "the first of 2 frames taken"),
+        ("repaired", "the first of 2 frames used"),
     ]
     assert folder.mask_and_photo_agree("a.png")
     assert folder.mask_and_photo_agree("b.gif")

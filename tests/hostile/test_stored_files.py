@@ -71,8 +71,8 @@ RECORD = PhotoRecord("a.jpg", b"jpeg", 4, 3, np.array([5], np.int16), (np.array(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"image_id": 5}, "of another kind"),
-        ({"jpeg": "text"}, "of another kind"),
+        ({"image_id": 5}, "has another type"),
+        ({"jpeg": "text"}, "has another type"),
         ({"height": 0}, "a photo of 0 x 3"),
         ({"height": True}, "a photo of True x 3"),
         ({"width": 2**40}, "a photo of 4 x "),

@@ -134,7 +134,7 @@ def test_sizes_after_shrinking():
 def test_photo_cut_short_is_refused_or_filled_with_grey():
     data = saved(Image.fromarray(np.tile(quarters(), (8, 8, 1))), quality=95)
     short = data[: len(data) // 2]
-    with pytest.raises(PhotoError, match="cut short or damaged"):
+    with pytest.raises(PhotoError, match="truncated or damaged"):
         decoded(short)
     pixels = decoded(short, allow_truncated=True)
     assert pixels.shape == (512, 768, 3)

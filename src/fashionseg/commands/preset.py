@@ -3,7 +3,7 @@
 1. read params.yaml and presets/NAME.yaml, keeping comments and number formats;
 2. put the preset's values in, then the changes, each key checked to exist;
 3. check types and ranges of the whole before a byte is written;
-4. write params.yaml at once or not at all, and say what changed.
+4. write params.yaml atomically and report the changes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     changed = merge(root / PARAMS_FILE, differences)
     for line in changed:
         say(line)
-    say(f"{PARAMS_FILE}: {len(changed)} values changed" if changed else f"{PARAMS_FILE}: already so")
+    say(f"{PARAMS_FILE}: {len(changed)} values changed" if changed else f"{PARAMS_FILE}: no change")
     return 0
 
 
@@ -120,14 +120,14 @@ def _unknown_key(key: str, known: list[str], path: Path) -> str:
 
 
 def _set(values: CommentedMap, keys: list[str], value: Any) -> None:
-    """Puts one value in; a comment beside it goes back to its column, which a longer value may have pushed on."""
+    """Puts one value in; the comment behind it returns to its column, which a longer value may have shifted."""
     *sections, last = keys
     for section in sections:
         values = values[section]
     values[last] = value
-    beside = values.ca.items.get(last, [None, None, None])[2]
-    if beside is not None and beside.value.startswith("#"):
-        beside.column = COMMENT_COLUMN
+    comment = values.ca.items.get(last, [None, None, None])[2]
+    if comment is not None and comment.value.startswith("#"):
+        comment.column = COMMENT_COLUMN
 
 
 def _show(value: Any) -> str:

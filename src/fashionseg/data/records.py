@@ -1,4 +1,4 @@
-"""Photos with their masks in sharded record files, as the stage `decode` leaves them and the loader reads them.
+"""Photos with their masks in sharded record files, written by the stage `decode` and read by the loader.
 
 A record is a msgpack map (no pickle: reading one runs no code). Shards are ArrayRecord files, one record a group, so
 that any photo can be read on its own.
@@ -20,7 +20,7 @@ from fashionseg.data.rle import Runs
 from fashionseg.errors import UserError
 
 _MAX_SIDE = 65_500  # of a JPEG
-# JPEGs do not shrink further, and reading a photo at random should not have to unpack it.
+# JPEGs do not compress further, and random access should not have to decompress.
 _OPTIONS = "group_size:1,uncompressed"
 
 
@@ -74,9 +74,9 @@ class PhotoRecord:
         return record
 
     def _check(self) -> None:
-        """Raises ValueError where a damaged record would do harm later, far from its cause."""
+        """Raises ValueError for damage that would otherwise show later, far from its cause."""
         if not (isinstance(self.image_id, str) and isinstance(self.jpeg, bytes)):
-            raise ValueError("image_id or jpeg is of another kind")
+            raise ValueError("image_id or jpeg has another type")
         if not all(type(side) is int and 0 < side <= _MAX_SIDE for side in (self.height, self.width)):
             raise ValueError(f"a photo of {self.height!r} x {self.width!r}")
         if len(self.categories) != len(self.runs) or not all(len(runs) for runs in self.runs):
@@ -85,7 +85,7 @@ class PhotoRecord:
             return
         if self.categories.min() < 0:
             raise ValueError("a category below 0")
-        # All masks at once, each moved behind the last one: a few calls of NumPy, whatever their number.
+        # All masks at once, each shifted behind the previous one: a few NumPy calls, however many masks.
         size = self.height * self.width
         counts = [len(runs) for runs in self.runs]
         starts, lengths = np.concatenate(self.runs).astype(np.int64).T
@@ -97,7 +97,7 @@ class PhotoRecord:
 
 
 class ShardWriter:
-    """Writes the records of one subset in order, `per_shard` to a file; files get their names when all are known."""
+    """Writes the records of one subset in order, `per_shard` per file; files are named once their number is known."""
 
     def __init__(self, folder: Path, subset: str, per_shard: int) -> None:
         self.folder = folder
@@ -134,13 +134,13 @@ class PhotoSource:
     """Random access to some photos of a subset; a Grain data source, small to send to worker processes."""
 
     def __init__(self, decoded: Path, subset: str, records: Sequence[int] | NDArray[np.integer]) -> None:
-        """`records` are indices over the subset's shards, in the order in which item 0, 1, ... shall give them."""
+        """`records` are indices over the subset's shards, in the order of items 0, 1, ..."""
         from grain.sources import ArrayRecordDataSource
 
         self._records = np.asarray(records, np.int64)
         self._name = f"{decoded}/{subset}-*.arrayrecord"
         paths = shard_paths(decoded, subset) if len(self._records) else []
-        with self._told_as_damage():
+        with self._corruption_as_user_error():
             self._shards = ArrayRecordDataSource([str(path) for path in paths]) if paths else None
             there = len(self._shards) if self._shards is not None else 0
         if len(self._records) and self._records.max() >= there:
@@ -151,12 +151,12 @@ class PhotoSource:
 
     def __getitem__(self, index: int) -> PhotoRecord:
         assert self._shards is not None
-        with self._told_as_damage():
+        with self._corruption_as_user_error():
             return PhotoRecord.from_bytes(self._shards[int(self._records[index])])
 
     @contextmanager
-    def _told_as_damage(self) -> Iterator[None]:
-        """ArrayRecord checks every byte; what it finds becomes one line that says what helps."""
+    def _corruption_as_user_error(self) -> Iterator[None]:
+        """ArrayRecord checks every byte; a damaged shard becomes one line with the remedy."""
         try:
             yield
         except (RuntimeError, ValueError, OSError) as error:

@@ -26,7 +26,7 @@ def parse_rle(text: str, height: int, width: int) -> Runs:
 
     Raises:
         ValueError: empty, not numbers in pairs, a start or length below 1, a run beyond the last pixel, runs
-            unsorted or overlapping (`repair_rle` mends the last two), or a mask above MAX_PIXELS.
+            unsorted or overlapping (`repair_rle` fixes the last two), or a mask above MAX_PIXELS.
     """
     runs = _parse_pairs(text, height, width)
     if np.any(runs[1:, 0] < runs[:-1].sum(axis=1)):
@@ -89,7 +89,7 @@ def runs_box(runs: Runs, height: int) -> tuple[int, int, int, int]:
     first_column, top = np.divmod(runs[:, 0], height)
     last_column, bottom = np.divmod(runs.sum(axis=1) - 1, height)
     x1, x2 = int(first_column[0]), int(last_column[-1]) + 1
-    if np.any(first_column != last_column):  # the run passes a bottom edge and goes on at the top
+    if np.any(first_column != last_column):  # the run continues from a bottom edge at the next top
         return 0, x1, height, x2
     return int(top.min()), x1, int(bottom.max()) + 1, x2
 
@@ -108,7 +108,7 @@ def overlap_when_shifted(runs: Runs, shift: int) -> int:
 def resize_runs(runs: Runs, src_hw: tuple[int, int], dst_hw: tuple[int, int], centre: bool) -> Runs:
     """Nearest-neighbour resize of a mask on its runs.
 
-    A target pixel i takes source pixel floor(i * n_in / n_out), exactly as cv2.INTER_NEAREST does, or with
+    Target pixel i takes source pixel floor(i * n_in / n_out), exactly as cv2.INTER_NEAREST does, or with
     `centre` the one under its centre, floor((i + 0.5) * n_in / n_out), which shifts nothing.
     """
     height_in, height_out = src_hw[0], dst_hw[0]

@@ -1,6 +1,6 @@
-"""A csv file as lines with their places, so that any line can be found again without keeping it in memory.
+"""Lines of a csv file with their offsets, so that any line can be read again without keeping it in memory.
 
-A line is a row: text of several lines in quotes, which csv would allow, stands in no file of the competition.
+A line is a row: quoted text with line breaks, which csv allows, does not occur in the competition's files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def is_plain_text(name: str) -> bool:
 
 
 def open_lines(path: Path) -> BinaryIO:
-    """The file, to be read as bytes.
+    """Opens the file for reading bytes.
 
     Raises:
         UserError: missing, or cannot be read.
@@ -44,9 +44,9 @@ def open_lines(path: Path) -> BinaryIO:
 
 
 def number_lines(file: BinaryIO, first: int, max_bytes: int) -> Iterator[tuple[int, int, bytes]]:
-    """Line number, offset and bytes of the rest of a file, whose next line is number `first`.
+    """Line number, offset and bytes of each remaining line of a file, whose next line is number `first`.
 
-    Of a line of `max_bytes` or more only its beginning, which `split_line` refuses.
+    Only the beginning of a line of `max_bytes` or more, which `split_line` refuses.
     """
     offset = file.tell()
     line = first
@@ -72,7 +72,7 @@ def split_line(raw: bytes, max_bytes: int) -> list[str]:
     """The fields of one line.
 
     Raises:
-        ValueError: too long, not UTF-8, or quotes that do not fit.
+        ValueError: too long, not UTF-8, or unbalanced quotes.
     """
     if len(raw) >= max_bytes:
         raise ValueError(f"expected a line below {max_bytes} bytes, got a longer one")
@@ -82,7 +82,7 @@ def split_line(raw: bytes, max_bytes: int) -> list[str]:
         raise ValueError("expected UTF-8 text, got other bytes") from None
     if '"' not in text:
         return text.split(",")
-    # Quotes are rare, so only such lines pay for the real csv reader.
+    # Quotes are rare, so only lines with them pay for the csv reader.
     limit = csv.field_size_limit(max_bytes)
     try:
         return next(csv.reader([text], strict=True))

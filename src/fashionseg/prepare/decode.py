@@ -1,8 +1,7 @@
 """The stage `decode`: Kaggle's folder to records at training resolution, two tables, and a report of every fault.
 
-Photos are independent, so worker processes read each one's rows and file and give back one small result; results are
-written in the order of the image ids. So the outputs do not depend on the number of workers, and memory holds a few
-photos however long the csv is.
+Worker processes read each photo's rows and file and return one small result; results are written in the order of the
+image ids. So the outputs do not depend on the number of workers, and memory holds a few photos, however long the csv.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ from fashionseg.taxonomy import LABEL_DESCRIPTIONS, load_taxonomy
 
 TRAIN_CSV = "train.csv"
 REPORT = "report.json"
-# Below this a second process costs more to start than it saves.
+# Below this, starting a second process costs more than it saves.
 _PHOTOS_PER_WORKER = 32
 
 
 def decode_folder(raw: Path, decoded: Path, decode: params.Decode) -> dict[str, int]:
-    """Decodes Kaggle's folder `raw` into the folder `decoded`, whole or not at all; returns the report's counts.
+    """Decodes Kaggle's folder `raw` into the folder `decoded`, completely or not at all; returns the report's counts.
 
     Raises:
-        UserError: part of the layout is missing, train.csv is none, labels differ, or no train photo is usable.
+        UserError: part of the layout is missing, train.csv is unreadable, labels differ, or no train photo is usable.
     """
     taxonomy = load_taxonomy(raw / LABEL_DESCRIPTIONS)
     train_files, test_files = (_list_photos(raw / subset) for subset in ("train", "test"))
@@ -79,7 +78,7 @@ def _num_workers(asked: int, num_tasks: int) -> int:
 
 
 def _list_photos(folder: Path) -> list[str]:
-    """The names of the files in a folder, sorted; hidden ones left out."""
+    """The names of the files in a folder, sorted; hidden ones excluded."""
     try:
         with os.scandir(folder) as entries:
             return sorted(
@@ -92,10 +91,10 @@ def _list_photos(folder: Path) -> list[str]:
 
 
 def _match_files(index: CsvIndex, files: list[str]) -> tuple[list[Task], list[Fault]]:
-    """Photos that have both a file and rows, sorted; the rest becomes faults."""
+    """Tasks for photos with both a file and rows, sorted; faults for the others."""
     faults = list(index.faults)
     names = set(files)
-    # An id is held against the names in the folder, never used as a path unless it is one of them.
+    # An id is compared with the names in the folder and never used as a path unless it is one of them.
     for image_id, spans in index.photos.items():
         if image_id not in names:
             num_rows = sum(1 for _ in read_rows(index.layout, spans))

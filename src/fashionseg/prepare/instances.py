@@ -1,7 +1,7 @@
-"""The csv rows of one photo to its instances: masks at the stored size for training, at 512 x 512 for scoring.
+"""Instances of one photo from its csv rows: masks at the stored size for training, at 512 x 512 for scoring.
 
-Frames: the csv gives masks in an image of its Height x Width, which is the photo upright (EXIF applied), or the photo
-as the file stores it, or, in two known photos, the photo turned by 90 degrees. `match_frame` finds out which.
+Frames: masks are given in an image of Height x Width, which is the upright photo (EXIF applied), the photo as stored in
+the file or, for two known photos, the photo rotated by 90 degrees. `match_frame` finds out which.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Frame:
     """How the csv's masks lie on the photo.
 
     `csv_hw` is the size the rows give, `mask_hw` the size in which runs are read, `photo_hw` the photo's as used;
-    `upright` says whether EXIF is applied, `turned` whether masks have to be turned by 90 degrees, anticlockwise.
+    `upright`: EXIF is applied. `turned`: masks have to be rotated by 90 degrees, anticlockwise.
     """
 
     csv_hw: HW
@@ -49,7 +49,7 @@ class Frame:
 
 
 def match_frame(rows: Sequence[Row], header: Header) -> tuple[Frame | None, str | None]:
-    """The frame of a photo's rows and what is odd about it; no frame if the sizes cannot be brought together."""
+    """The frame of a photo's rows and any repair needed; no frame if the sizes do not match."""
     sizes = []
     for row in rows:
         try:
@@ -78,7 +78,7 @@ def match_frame(rows: Sequence[Row], header: Header) -> tuple[Frame | None, str 
 def read_photo_instances(
     rows: Sequence[Row], frame: Frame, stored_hw: HW, min_area: int, taxonomy: Taxonomy, file: str
 ) -> tuple[list[Instance], list[Fault]]:
-    """The instances of one photo in the order of its rows, and every row that was dropped or mended."""
+    """The instances of one photo in the order of its rows, and a fault for every row that was dropped or repaired."""
     instances: list[Instance] = []
     faults: list[Fault] = []
     seen: dict[tuple[str, bytes], int] = {}
@@ -111,7 +111,7 @@ def read_photo_instances(
 
 
 def _read_runs(text: str, hw: HW) -> tuple[Runs, list[str]]:
-    """Runs and what was mended in them; raises ValueError where nothing can be."""
+    """Runs and the reasons for repairs; raises ValueError if they cannot be repaired."""
     try:
         return parse_rle(text, *hw), []
     except ValueError as error:
@@ -121,10 +121,10 @@ def _read_runs(text: str, hw: HW) -> tuple[Runs, list[str]]:
 def _at_both_sizes(
     category: int, attributes: tuple[int, ...], runs: Runs, frame: Frame, stored_hw: HW, min_area: int
 ) -> tuple[Instance | None, str | None]:
-    if frame.turned:  # rare, so a full raster may be paid for
+    if frame.turned:  # rare, so the cost of a full raster does not matter
         runs = mask_to_runs(np.rot90(runs_to_mask(runs, frame.mask_hw)))
     side = COMPETITION_SIDE
-    # The competition's own rule for the truth; pixel centres for training, where masks must not move on the photo.
+    # The competition's own rule for scoring; pixel centres for training, where masks must not shift on the photo.
     runs_512 = resize_runs(runs, frame.photo_hw, (side, side), centre=False)
     if len(runs_512) == 0:
         return None, f"no pixel left at {side} x {side}"

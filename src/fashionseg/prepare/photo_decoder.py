@@ -1,4 +1,4 @@
-"""One photo file and its csv rows to a record: what each worker of the stage `decode` does."""
+"""Decoding of one photo file and its csv rows to a record, the task of a worker of the stage `decode`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CONVERTED_MODES = {"L": "grayscale", "CMYK": "CMYK", "I;16": "16-bit", "I;16B":
 
 @dataclass(frozen=True)
 class Task:
-    """One photo to decode: a train photo with the places of its rows, or a test photo."""
+    """One photo to decode: a train photo with the spans of its rows, or a test photo."""
 
     subset: str
     image_id: str
@@ -34,7 +34,7 @@ class Task:
 
 @dataclass(frozen=True)
 class DecodedPhoto:
-    """What a worker gives back; without a record the photo was dropped. `hw` is the photo's own size."""
+    """Result of a task; without a record the photo was dropped. `hw` is the photo's original size."""
 
     faults: tuple[Fault, ...]
     record: PhotoRecord | None = None
@@ -45,7 +45,7 @@ class DecodedPhoto:
 
 @dataclass(frozen=True)
 class PhotoDecoder:
-    """Decodes one photo; handed to the worker processes once."""
+    """Decodes one photo; sent to each worker process once."""
 
     raw: Path
     layout: Layout
@@ -77,7 +77,7 @@ class PhotoDecoder:
             rows, frame, pixels.shape[:2], self.decode.min_area, self.taxonomy, self.layout.path.name
         )
         faults += row_faults
-        if not instances:  # the photo may well show clothes, so it is no photo without instances
+        if not instances:  # it may show clothes, so it is no negative example
             faults.append(Fault(file, "none of its rows could be used", "dropped", task.image_id))
             return DecodedPhoto(tuple(faults))
         return self._decoded(task.image_id, pixels, frame.photo_hw, instances, faults)
@@ -127,7 +127,7 @@ def _conversions(header: Header, file: str, image_id: str) -> list[Fault]:
     if (mode := _CONVERTED_MODES.get(header.mode)) is not None:
         reasons.append(f"{mode} made RGB")
     if header.frames > 1:
-        reasons.append(f"the first of {header.frames} frames taken")
+        reasons.append(f"the first of {header.frames} frames used")
     return [Fault(file, reason, "repaired", image_id) for reason in reasons]
 
 

@@ -99,7 +99,7 @@ def _decode_with_opencv(data: bytes, header: Header, target: tuple[int, int]) ->
             raise
         pixels = None
     if pixels is None:
-        raise PhotoError("cut short or damaged: not a JPEG after its header")
+        raise PhotoError("truncated or damaged: not a JPEG after its header")
     return np.asarray(pixels, np.uint8)
 
 
@@ -118,6 +118,6 @@ def _decode_with_pillow(data: bytes, target: tuple[int, int], allow_truncated: b
             raise
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise PhotoError(f"cut short or damaged: {reason}") from None
+            raise PhotoError(f"truncated or damaged: {reason}") from None
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = before

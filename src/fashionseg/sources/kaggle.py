@@ -128,7 +128,7 @@ def _one_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _clear_errors(competition: str | None) -> Iterator[None]:
-    """Each way in which the client fails, as one line that says what to do."""
+    """Turns each failure of the client into one line that says what to do."""
     import requests
     from urllib3.exceptions import HTTPError as TransportError
 

@@ -1,9 +1,10 @@
 """Stage `decode`: raw photos and train.csv to records at training resolution.
 
 1. Index train.csv: where each photo's rows lie.
-2. On all cores, photo by photo: read rows and file, bring the photo upright and to `decode.long_side`, the masks to its
-   size for training and to 512 x 512 for scoring.
-3. Write sharded records, photos.parquet, instances.parquet, and report.json with every dropped or mended row or photo.
+2. On all cores, photo by photo: read rows and file, turn the photo upright and shrink it to `decode.long_side`, resize
+   the masks to its size for training and to 512 x 512 for scoring.
+3. Write sharded records, photos.parquet, instances.parquet, and report.json with every dropped or
+   repaired row or photo.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A fingerprint of all that a result depends on, and where the state of an unfinished training lies."""
+"""Fingerprints of the inputs of a result, and the folder for the state of an unfinished training."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def fingerprint(params: dict[str, Any], inputs: Sequence[Path], code: Sequence[s
 
 
 def resume_folder(stage: str, key: str) -> Path:
-    """Where `stage` keeps the state to go on from after a kill; `key` is a `fingerprint`, so that a changed parameter,
-    input or line of code never meets an old state.
+    """Folder of the state from which `stage` resumes after a kill; `key` is a `fingerprint`, so that a changed
+    parameter, input or line of code never meets an old state.
 
     It lies in the real checkout, outside of DVC's outputs, which DVC deletes before it runs a stage again.
     """

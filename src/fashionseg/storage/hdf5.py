@@ -1,7 +1,7 @@
-"""A look at an HDF5 weight file before anything of it is used: numbers, all inside the file, no more than it holds.
+"""Checks of an HDF5 weight file before it is used: arrays of numbers only, all stored in the file itself.
 
-HDF5 can do much more than hold weights. A dataset of a few bytes may claim terabytes, lie in another file, or be made
-of objects; a group may be a link to a file elsewhere. Nothing of this is in a weight file.
+HDF5 can hold much more than weights: a dataset of a few bytes may claim terabytes, lie in another file or be made of
+objects, and a group may be a link to another file. A weight file has none of these.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _MAX_OBJECTS = 100_000
 
 @contextmanager
 def open_checked(path: Path) -> Iterator[h5py.File]:
-    """The file, checked, for reading; also what h5py finds wrong while it is read becomes one line.
+    """The checked file, open for reading; errors of h5py while it is read become one line.
 
     Raises:
-        UserError: missing, not a whole HDF5 file, or one that holds more than numbers.
+        UserError: missing, not a complete HDF5 file, or one that holds more than numbers.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -35,7 +35,7 @@ def open_checked(path: Path) -> Iterator[h5py.File]:
             yield file
     except UserError:
         raise
-    except Exception as error:  # h5py raises nearly anything on damaged files
+    except Exception as error:  # h5py raises almost anything on damaged files
         reason = " ".join(str(error).strip("'\"").split()) or type(error).__name__
         raise UserError(f"{path}: not a whole HDF5 file: {reason[:300]}") from None
 
@@ -72,5 +72,5 @@ def _bytes_of(path: Path, place: str, item: object) -> int:
         kind = item.dtype if isinstance(item, h5py.Dataset) else type(item).__name__
         raise UserError(f"{path}: {place!r}: expected an array of numbers, got {kind}")
     if item.external or item.is_virtual:
-        raise UserError(f"{path}: {place!r}: expected an array in this file, got one that lies elsewhere")
+        raise UserError(f"{path}: {place!r}: expected an array in this file, got one in another file")
     return int(item.size) * item.dtype.itemsize
