@@ -46,7 +46,7 @@ def test_a_users_mistake_is_one_line_and_status_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["summary"]) == 2
-    assert capsys.readouterr().err.startswith("error: params.yaml: expected it in ")
+    assert capsys.readouterr().err.startswith("error: params.yaml: not found in ")
 
 
 def test_summary_names_scores_and_places(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

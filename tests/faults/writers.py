@@ -125,7 +125,7 @@ def _weights() -> dict[str, Callable[[Path], Any]]:
     start_backend()
     import keras
 
-    from fashionseg.model.build import save_model
+    from fashionseg.model.folder import save_network
     from fashionseg.training.state import TrainingState
 
     model = load_params(REPO / "params.yaml").model
@@ -141,7 +141,7 @@ def _weights() -> dict[str, Callable[[Path], Any]]:
         TrainingState(path).add_epoch({"epoch": 1, "val_loss": 1.0}, training, network)
 
     return {
-        "models/finetuned": lambda path: save_model(network, model, ("a",), path),
+        "models/finetuned": lambda path: save_network(network, model, ("a",), path),
         "the state of a training": state,
     }
 
