@@ -95,7 +95,7 @@ class Server:
         from fashionseg.registry.server import Limits, make_app
 
         model = PhotoModel()
-        model.detector = Detector(SimpleNamespace(image_side=64), ("coat", "hat", "shoe"), detect_everywhere)  # type: ignore[arg-type]
+        model.detector = Detector(SimpleNamespace(image_size=64), ("coat", "hat", "shoe"), detect_everywhere)  # type: ignore[arg-type]
         model.thresholds = Thresholds(score=0.5, nms=0.5, mask=0.5, min_area=1)
         model.max_megapixels = MAX_MEGAPIXELS
         self.app = make_app(model.detect, "1", Limits(max_bytes=MAX_BYTES))
