@@ -28,7 +28,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in said for name in COMMANDS)
 
 
-def test_help_is_quick_because_it_loads_nothing_heavy() -> None:
+def test_help_imports_no_heavy_module() -> None:
     code = (
         "import sys\n"
         "from fashionseg.cli import main\n"

@@ -33,6 +33,6 @@ class Deadly:
         return os._exit, (1,)
 
 
-def test_a_killed_worker_is_one_line_that_says_what_helps():
+def test_a_killed_worker_is_one_line_with_the_remedy():
     with pytest.raises(UserError, match=r"was killed; if memory ran out, run it again on fewer cores"):
         map_photos(Deadly(), [1, 2], "", workers=2)

@@ -28,7 +28,11 @@ WITHOUT_EFFECT = (
     "parallel",  # results do not depend on the number of processes
     "params",
     "project",
-    "storage",
+    "storage.atomic",
+    "storage.disk",
+    "storage.fingerprint",
+    "storage.hdf5",  # of these two, checks and messages alone
+    "storage.parquet",
     "tracking",
 )
 # A package is named as a whole from this share of its modules on.
@@ -79,8 +83,8 @@ class ImportGraph:
 
 def has_effect(module: str) -> bool:
     """Whether outputs may depend on a module's code."""
-    part = module.partition(".")[2].partition(".")[0]
-    return part not in WITHOUT_EFFECT
+    inside = f"{module.partition('.')[2]}."
+    return not any(inside.startswith(f"{name}.") for name in WITHOUT_EFFECT)
 
 
 def code_deps(graph: ImportGraph, module: str) -> list[str]:

@@ -22,7 +22,7 @@ YEARS = (315_619_200, 4_102_531_200)  # seconds at the begin of 1980 and of 2100
 
 
 @pytest.mark.parametrize("seconds", YEARS)
-def test_a_training_goes_on_whatever_the_dates_of_its_files(tmp_path: Path, seconds: int) -> None:
+def test_a_training_resumes_whatever_the_dates_of_its_files(tmp_path: Path, seconds: int) -> None:
     (tmp_path / "decoded").mkdir()
     (tmp_path / "decoded" / "a").write_text("records")
     state = tmp_path / STATE_FILE

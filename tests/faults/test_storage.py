@@ -59,7 +59,7 @@ def check(results: list[dict[str, Any]], mode: str, words: str) -> None:
         assert result["same"], f"{result['output']}: {result['left']}"
 
 
-def test_a_full_disk_is_one_line_whatever_is_written_and_nothing_half_written_stays(
+def test_a_full_disk_is_one_line_for_every_output_and_leaves_no_partial_file(
     results: list[dict[str, Any]],
 ) -> None:
     check(results, "disk", "disk full")
@@ -126,7 +126,7 @@ def test_bytes_reach_the_disk_before_the_name_does(tmp_path: Path, monkeypatch: 
     assert order == [f"sync {temporary}", "sync a", "name folder", f"sync {tmp_path.name}"]
 
 
-def test_a_folder_is_replaced_without_a_moment_in_which_half_of_the_old_one_is_there(
+def test_a_folder_is_replaced_by_renaming_and_never_partly_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "state"

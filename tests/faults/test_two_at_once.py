@@ -47,7 +47,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def test_the_second_is_refused_in_words_and_harms_nothing(pipeline: Path) -> None:
+def test_a_second_repro_is_refused_in_one_line_and_changes_nothing(pipeline: Path) -> None:
     (pipeline / "hold").touch()
     first = start(pipeline, "repro")
     deadline = time.monotonic() + 120

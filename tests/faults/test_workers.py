@@ -49,7 +49,7 @@ def loader_workers() -> list[psutil.Process]:
     return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
 
-def test_a_killed_loader_worker_ends_the_training_in_one_line_and_the_epochs_before_are_kept(
+def test_a_killed_loader_worker_ends_training_in_one_line_and_keeps_completed_epochs(
     tmp_path: Path, repo: Path
 ) -> None:
     """Through Keras's `fit`, where TensorFlow would make pages of it."""
@@ -103,7 +103,7 @@ def test_a_worker_without_memory_stops_the_stage_and_drops_no_photo(
         list(results)
 
 
-def test_lack_of_memory_is_known_in_both_languages() -> None:
+def test_lack_of_memory_is_recognised_from_python_and_opencv() -> None:
     assert lacks_memory(MemoryError())
     with pytest.raises(cv2.error) as raised:
         cv2.resize(np.zeros((1, 1), np.uint8), (2**30, 2**30))

@@ -64,7 +64,7 @@ def test_names_that_no_csv_can_hold_are_dropped(folder: Folder) -> None:
     assert decoded == ["good.jpg", "with blanks, comma.jpg"] == list_test_photos(folder.raw / "test")
 
 
-def test_a_csv_cut_short_loses_its_last_row_only(folder: Folder) -> None:
+def test_a_truncated_csv_loses_only_its_last_row(folder: Folder) -> None:
     folder.photo("a.jpg")
     folder.row("a.jpg")
     folder.decode()
@@ -93,7 +93,7 @@ def test_a_csv_of_another_encoding_keeps_the_rows_that_are_ascii(folder: Folder)
     ]
 
 
-def test_16_bit_and_animated_photos_are_made_plain_and_reported(folder: Folder) -> None:
+def test_16_bit_and_animated_photos_are_converted_and_reported(folder: Folder) -> None:
     grey = np.where(square(), 220, 20).astype(np.uint16)
     Image.fromarray(grey * 256).save(folder.raw / "train" / "a.png")
     frames = [Image.fromarray(shade.astype(np.uint8)) for shade in (grey, 255 - grey)]
@@ -185,7 +185,7 @@ def test_labels_with_other_ids_or_names_are_refused(tmp_path: Path, change, mess
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, "", "null", '{"categories": "x"}', "{"])
-def test_labels_that_are_none_are_one_line(tmp_path: Path, content: str) -> None:
+def test_unreadable_labels_are_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / LABEL_DESCRIPTIONS).write_text(content)
     with pytest.raises(UserError, match="not a label description") as error:
         load_taxonomy(tmp_path / LABEL_DESCRIPTIONS)

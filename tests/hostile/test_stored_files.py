@@ -37,7 +37,7 @@ def decoded(tmp_path: Path) -> Path:
 IDS = [f"{number}.jpg" for number in range(5)]
 
 
-def test_a_damaged_shard_is_named_with_what_helps(decoded: Path) -> None:
+def test_a_damaged_shard_is_named_with_the_remedy(decoded: Path) -> None:
     path = shard_paths(decoded, "train")[1]
     data = bytearray(path.read_bytes())
     data[200] ^= 1
@@ -46,7 +46,7 @@ def test_a_damaged_shard_is_named_with_what_helps(decoded: Path) -> None:
         list(inference_batches(decoded, "train", IDS, 64, 2))
 
 
-def test_a_shard_cut_short_is_named(decoded: Path) -> None:
+def test_a_truncated_shard_is_named(decoded: Path) -> None:
     path = shard_paths(decoded, "train")[0]
     path.write_bytes(path.read_bytes()[:70_000])
     with pytest.raises(UserError, match="damaged, run the stage decode again"):
@@ -54,13 +54,13 @@ def test_a_shard_cut_short_is_named(decoded: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_missing_shard_is_told_before_a_photo_is_read(decoded: Path, place: int) -> None:
+def test_a_missing_shard_is_reported_before_a_photo_is_read(decoded: Path, place: int) -> None:
     shard_paths(decoded, "train")[place].unlink()
     with pytest.raises(UserError, match=r"expected all of train-\*\.arrayrecord, found 2"):
         PhotoSource(decoded, "train", range(5))
 
 
-def test_a_record_beyond_the_shards_is_told(decoded: Path) -> None:
+def test_a_record_beyond_the_shards_is_reported(decoded: Path) -> None:
     with pytest.raises(UserError, match="expected record 7, found 5 records"):
         PhotoSource(decoded, "train", [0, 7])
 

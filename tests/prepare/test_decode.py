@@ -165,7 +165,7 @@ def test_photo_without_rows_is_dropped(folder):
     assert faults(folder.decode()) == [("dropped", "no row in train.csv")]
 
 
-def test_photo_whose_rows_are_all_bad_is_no_photo_without_clothes(folder):
+def test_photo_with_only_bad_rows_is_dropped_and_no_negative_example(folder):
     folder.photo("a.jpg")
     folder.row("a.jpg", "0 0")
     report = folder.decode()
@@ -269,7 +269,7 @@ def test_photo_above_the_limit_is_refused_without_decoding(folder):
         ),
     ],
 )
-def test_what_cannot_be_decoded_at_all_is_refused_and_leaves_no_output(folder, breakage, message):
+def test_a_folder_without_usable_photos_is_refused_and_leaves_no_output(folder, breakage, message):
     (folder.raw / "train.csv").write_text("\n".join(folder.lines) + "\n")
     breakage(folder.raw)
     with pytest.raises(UserError, match=message):
@@ -292,7 +292,7 @@ def test_outputs_are_the_same_bytes_whatever_the_number_of_workers(folder, tmp_p
     assert filecmp.cmpfiles(alone, folder.decoded, names, shallow=False) == (names, [], [])
 
 
-def test_stage_writes_its_folder_and_says_what_was_dropped(folder, monkeypatch, capsys):
+def test_stage_writes_its_folder_and_reports_dropped_rows(folder, monkeypatch, capsys):
     folder.photo("a.jpg")
     folder.decode()
     arguments = ["--raw", str(folder.raw), "--decoded", str(folder.decoded)]

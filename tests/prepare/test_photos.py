@@ -131,7 +131,7 @@ def test_sizes_after_shrinking():
     assert shrunk_hw((7, 5), None) == (7, 5)
 
 
-def test_photo_cut_short_is_refused_or_filled_with_grey():
+def test_truncated_photo_is_refused_or_filled_with_grey():
     data = saved(Image.fromarray(np.tile(quarters(), (8, 8, 1))), quality=95)
     short = data[: len(data) // 2]
     with pytest.raises(PhotoError, match="truncated or damaged"):

@@ -27,7 +27,7 @@ def write_zip(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def test_files_and_folders_come_out_as_they_went_in(tmp_path: Path, target: Path) -> None:
+def test_unpacking_inverts_packing(tmp_path: Path, target: Path) -> None:
     archive = write_zip(
         tmp_path / "a.zip", {"train.csv": b"x" * 5000, "train/a.jpg": b"photo", "empty/": b""}
     )
@@ -48,7 +48,7 @@ def test_files_and_folders_come_out_as_they_went_in(tmp_path: Path, target: Path
         (".", "strange"),  # found by reading for the fuzz tests: an IndexError
     ],
 )
-def test_names_that_lead_elsewhere_are_refused_before_anything_is_written(
+def test_names_outside_the_folder_are_refused_before_anything_is_written(
     tmp_path: Path, target: Path, name: str, reason: str
 ) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
@@ -122,7 +122,7 @@ def test_a_damaged_offset_and_a_name_too_long_are_one_line(tmp_path: Path, targe
         unpack(write_zip(tmp_path / "b.zip", {"x" * 300: b""}), target)
 
 
-def test_a_cut_archive_is_not_a_zip_file(tmp_path: Path, target: Path) -> None:
+def test_a_truncated_archive_is_refused(tmp_path: Path, target: Path) -> None:
     archive = write_zip(tmp_path / "a.zip", {"a.jpg": b"photo" * 100})
     archive.write_bytes(archive.read_bytes()[:-30])
     with pytest.raises(UserError, match="not a complete zip file"):

@@ -53,7 +53,7 @@ def test_linked_photo_folders_are_followed(tmp_path: Path, source: Path) -> None
     assert not (target / "train").is_symlink()
 
 
-def test_all_that_is_missing_is_named_at_once(source: Path) -> None:
+def test_every_missing_part_is_named_in_one_error(source: Path) -> None:
     (source / "train.csv").unlink()
     (source / "test/c.jpg").unlink()
     (source / "test").rmdir()

@@ -155,7 +155,7 @@ def test_wrong_credentials(server: Any, raw: Path, monkeypatch: pytest.MonkeyPat
         kaggle.fetch_competition("fashion", raw)
 
 
-def test_a_wrong_token_is_not_taken_for_no_credentials(
+def test_a_refused_token_is_not_reported_as_missing_credentials(
     server: Any, raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KAGGLE_USERNAME")

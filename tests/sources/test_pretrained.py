@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def test_without_pretrained_weights_the_folder_says_so(folder: Path) -> None:
+def test_without_pretrained_weights_the_source_is_none(folder: Path) -> None:
     assert write_pretrained(folder, "none") == "none"
     assert [path.name for path in folder.iterdir()] == ["source.json"]
     assert json.loads((folder / "source.json").read_text()) == {"source": "none"}
@@ -92,7 +92,7 @@ def test_a_server_without_ranges_sends_all_again(server: Any, tmp_path: Path) ->
     assert download(server.address, tmp_path / "w.h5", SIZE).read_bytes() == CONTENT
 
 
-def test_a_part_longer_than_the_file_is_thrown_away(server: Any, tmp_path: Path) -> None:
+def test_a_partial_file_longer_than_expected_is_deleted(server: Any, tmp_path: Path) -> None:
     (tmp_path / "w.h5.part").write_bytes(CONTENT + b"too much")
     assert download(server.address, tmp_path / "w.h5", SIZE).read_bytes() == CONTENT
 

@@ -50,7 +50,7 @@ def test_the_sample_as_a_folder_is_the_same_data(params: Path) -> None:
             assert (Path("data/raw") / path.relative_to("mine")).read_bytes() == path.read_bytes()
 
 
-def test_a_failure_leaves_what_was_there(params: Path) -> None:
+def test_a_failed_download_leaves_the_earlier_data(params: Path) -> None:
     Path("data/raw/train").mkdir(parents=True)
     Path("data/raw/train/a.jpg").write_bytes(b"of an earlier run")
     Path("incomplete/train").mkdir(parents=True)

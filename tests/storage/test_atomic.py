@@ -9,7 +9,9 @@ from pathlib import Path
 from fashionseg.storage.atomic import atomic_directory
 
 
-def test_what_a_killed_writer_left_is_deleted_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+def test_leftovers_of_killed_writers_are_deleted_and_running_writers_are_not_disturbed(
+    tmp_path: Path,
+) -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
     names = [f".state.{ended.pid}.part", f".state.{os.getppid()}.part", f".other.{ended.pid}.part"]
