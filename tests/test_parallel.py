@@ -1,4 +1,4 @@
-"""Worker processes change nothing but the time."""
+"""Parallel map: results, order and errors."""
 
 import os
 from functools import partial
@@ -12,9 +12,9 @@ from fashionseg.parallel import map_photos
 
 
 def test_results_do_not_depend_on_the_number_of_workers(photos):
-    """In real processes, so that what goes there survives pickling."""
+    """In real processes, so that arguments and results are pickled."""
     grid = Grid(scores=(0.2, 0.7), nms=(0.5,), masks=(0.5,), min_areas=(0, 500))
-    function = partial(_levels_of_photos, grid=grid)
+    function = partial(_levels_of_photos, grid=grid, label="classid")
     many = photos * 20
     alone, together = (map_photos(function, many, "", workers=workers) for workers in (1, 2))
     assert len(alone) == len(together) == len(many)
