@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from fashionseg.params import read_yaml
-from fashionseg.registry.candidate import dvc_md5
+from fashionseg.tracking.dvc_lock import dvc_md5
 
 REPO = Path(__file__).parents[2]
 STUB = """

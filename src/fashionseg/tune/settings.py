@@ -1,4 +1,4 @@
-"""tune.yaml, checked against params.yaml."""
+"""Search settings of tune.yaml, checked against params.yaml."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fashionseg.errors import UserError
 from fashionseg.params import flatten, read_yaml
 
 TUNE_FILE = Path("tune.yaml")
-# Scores on other photos, or losses in another currency, would compare what cannot be compared.
+# Scores on other photos, and losses with other weights, are not comparable between trials.
 FIXED_SECTIONS = (
     "download",
     "decode",
@@ -40,7 +40,7 @@ class Range:
     @model_validator(mode="after")
     def _check(self) -> Range:
         if self.low >= self.high or (self.log and self.low <= 0):
-            raise ValueError("expected low < high, above 0 with log")
+            raise ValueError("expected low < high, and low > 0 with log")
         return self
 
 
@@ -68,7 +68,7 @@ def load_tuning(path: Path, params: dict[str, Any]) -> Tuning:
     """The settings in `path`; `params` are the sections of params.yaml.
 
     Raises:
-        UserError: missing or malformed, or a key is unknown to params.yaml or must not be searched.
+        UserError: the file is missing or malformed, or a key is not in params.yaml or must not be searched.
     """
     try:
         tuning = TypeAdapter(Tuning).validate_json(json.dumps(read_yaml(path)))
@@ -81,5 +81,7 @@ def load_tuning(path: Path, params: dict[str, Any]) -> Tuning:
         if key not in known:
             raise UserError(f"{path}: space.{key}: no such key in params.yaml")
         if re.match(rf"({'|'.join(map(re.escape, FIXED_SECTIONS))})(\.|$)", key):
-            raise UserError(f"{path}: space.{key}: trials with other values of it could not be compared")
+            raise UserError(
+                f"{path}: space.{key}: cannot be searched, trials with different values are not comparable"
+            )
     return tuning
