@@ -7,17 +7,16 @@ environment variable FASHIONSEG_HOST_FILE.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic import StringConstraints
 
 from fashionseg.errors import UserError
-from fashionseg.params import read_yaml
+from fashionseg.params import parse_section, read_yaml
+from fashionseg.params.types import Count, NonNegativeInt, Positive, component
 from fashionseg.project import STATE_FOLDER
 
 HOST_FILE = Path("remote/host.yaml")
@@ -34,7 +33,7 @@ RemoteFolder = Annotated[str, StringConstraints(pattern=r"^(/[\w.@%+=-]+)+$", ma
 ImageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-zA-Z0-9._:/@-]*$")]
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid"))
+@component
 class HostSettings:
     """One field per key of the host file; `remote/host.example.yaml` explains each."""
 
@@ -52,9 +51,9 @@ class HostSettings:
     mlflow: Annotated[str, StringConstraints(pattern=r"^http://[\w.-]+:\d+/?$")] | None = (
         "http://127.0.0.1:5000"
     )
-    max_output_gb: Annotated[float, Field(gt=0)] = 2.0
-    reconnect_seconds: Annotated[int, Field(ge=0)] = 300
-    stop_seconds: Annotated[int, Field(ge=1)] = 120
+    max_output_gb: Positive = 2.0
+    reconnect_seconds: NonNegativeInt = 300
+    stop_seconds: Count = 120
 
     @property
     def state(self) -> str:
@@ -87,13 +86,7 @@ def parse_settings(values: dict[str, Any], path: Path) -> HostSettings:
     Raises:
         UserError: a key is missing, unknown or invalid.
     """
-    try:
-        settings = TypeAdapter(HostSettings).validate_json(json.dumps(values, default=str))
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(part) for part in fault["loc"]) or "the file"
-        came = "" if fault["type"] == "missing" else f", got {fault['input']!r}"
-        raise UserError(f"{path}: {key}: {fault['msg']}{came}") from None
+    settings = parse_section(HostSettings, values, path)
     if any(part in (".", "..") for part in settings.workspace.split("/")):
         raise UserError(
             f"{path}: workspace: expected a path without `.` and `..`, got {settings.workspace!r}"

@@ -28,7 +28,7 @@ def test_committed_settings_match_the_committed_parameters(repo: Path, params: d
     [
         ("train.finetune.learning_rat: {low: 0.1, high: 0.2}", "no such key in params.yaml"),
         ("split.validation_fraction: {low: 0.1, high: 0.2}", "not comparable"),
-        ("train.loss_weights.mrcnn_mask_loss: {low: 0.1, high: 0.2}", "not comparable"),
+        ("train.loss_weights.mask_loss: {low: 0.1, high: 0.2}", "not comparable"),
         ("train.weight_decay: {low: 0.2, high: 0.1}", "low < high"),
         ("train.weight_decay: {low: 0, high: 0.1, log: true}", "low > 0 with log"),
         ("train.weight_decay: {low: 0.1}", "high"),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic import Field, model_validator
 
 from fashionseg.errors import UserError
-from fashionseg.params import flatten, read_yaml
+from fashionseg.params import flatten, parse_section, read_yaml
+from fashionseg.params.types import Count, NonNegativeInt, component
 
 TUNE_FILE = Path("tune.yaml")
 # Scores on other photos, and losses with other weights, are not comparable between trials.
@@ -26,8 +25,6 @@ FIXED_SECTIONS = (
     "train.loss_weights",
 )
 
-_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-component = dataclass(frozen=True, kw_only=True, config=_STRICT)
 Scalar = bool | int | float | str
 
 
@@ -51,14 +48,14 @@ class Choices:
 
 @component
 class Pruning:
-    startup_trials: Annotated[int, Field(ge=1)]
-    warmup_epochs: Annotated[int, Field(ge=0)]
+    startup_trials: Count
+    warmup_epochs: NonNegativeInt
 
 
 @component
 class Tuning:
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
-    trials: Annotated[int, Field(ge=1)]
+    trials: Count
     seed: int
     pruning: Pruning
     space: Annotated[dict[str, Range | Choices], Field(min_length=1)]
@@ -70,12 +67,7 @@ def load_tuning(path: Path, params: dict[str, Any]) -> Tuning:
     Raises:
         UserError: the file is missing or malformed, or a key is not in params.yaml or must not be searched.
     """
-    try:
-        tuning = TypeAdapter(Tuning).validate_json(json.dumps(read_yaml(path)))
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in fault["loc"])
-        raise UserError(f"{path}: {key}: {fault['msg'].lower()}, got {fault['input']!r}") from None
+    tuning = parse_section(Tuning, read_yaml(path), path)
     known = flatten(params)
     for key in tuning.space:
         if key not in known:
