@@ -105,9 +105,9 @@ def check_tools(stdout: str) -> Check:
     missing = [line.removeprefix("no ") for line in stdout.splitlines() if line.startswith("no ")]
     if missing:
         return Check(
-            "tools there", "bad", f"no {', '.join(missing)}", "packages rsync and util-linux on the host"
+            "host tools", "bad", f"no {', '.join(missing)}", "packages rsync and util-linux on the host"
         )
-    return Check("tools there", "ok", "rsync, flock")
+    return Check("host tools", "ok", "rsync, flock")
 
 
 def check_disk(stdout: str) -> Check:
@@ -159,10 +159,12 @@ def check_image(settings: HostSettings, status: int, label: str) -> Check:
 
 def check_mlflow(address: str | None) -> Check:
     if address is None:
-        return Check("MLflow here", "skipped", "`mlflow: null`")
+        return Check("local MLflow", "skipped", "`mlflow: null`")
     if answers(address):
-        return Check("MLflow here", "ok", address)
-    return Check("MLflow here", "skipped", f"no server at {address}", "`make ui` starts one, for live losses")
+        return Check("local MLflow", "ok", address)
+    return Check(
+        "local MLflow", "skipped", f"no server at {address}", "`make ui` starts one, for live losses"
+    )
 
 
 def parse_inside(settings: HostSettings, stdout: str, stderr: str) -> Iterator[Check]:

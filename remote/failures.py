@@ -12,11 +12,8 @@ EXIT_INTERRUPTED = 130
 
 SSH_FAILED = 255  # ssh itself failed; a remote command's status is lower
 COMMAND_NOT_FOUND = 127
-DISK_FULL = (
-    "No space left on device",
-    "disk is full",
-    "Disk quota exceeded",
-)  # messages of Linux, SQLite and NFS
+# Messages of Linux, SQLite and NFS.
+DISK_FULL = ("No space left on device", "disk is full", "Disk quota exceeded")
 
 
 class RemoteError(UserError):

@@ -118,7 +118,7 @@ def test_doctor_reports_each_check_with_advice(checkout: Checkout) -> None:
     printed = checkout.fab("dgx-doctor", expect=1)
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if "│" in line]
     states = {row[0]: row[1] for row in rows if row[0]}
-    assert states["SSH"] == states["tools there"] == states["workspace"] == states["docker"] == "ok"
+    assert states["SSH"] == states["host tools"] == states["workspace"] == states["docker"] == "ok"
     assert states["python"] == states["packages"] == "ok"
     assert states["driver"] == states["GPUs in TensorFlow"] == "bad"
     assert "for a host without GPUs set `gpus: none`" in " ".join(row[3] for row in rows)

@@ -40,10 +40,8 @@ from fashionseg.tracking.scores import SCORE
 
 PACKAGE = Path(__file__).parents[1]
 ALIAS = "champion"
-NOT_FOUND = (
-    "RESOURCE_DOES_NOT_EXIST",
-    "INVALID_PARAMETER_VALUE",
-)  # MLflow's codes for an unknown version or alias
+# MLflow's error codes for an unknown version or alias.
+NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 PIPELINE_ONLY = {"dvc", "dvc-s3", "dvc-ssh", "fabric", "invoke", "kaggle", "optuna"}
 SCORE_TAG, DATA_TAG, MODEL_TAG = SCORE, "data_hash", "model_hash"
 SIGNATURE = ModelSignature(Schema([ColSpec("binary", "photo")]), Schema([ColSpec("string", "objects")]))

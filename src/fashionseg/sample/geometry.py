@@ -102,8 +102,8 @@ def limb(joints: Path, radii: Sequence[float] | np.ndarray, round_end: bool = Tr
     direction = np.gradient(centre, axis=0)
     direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
     normal = np.stack([-direction[:, 1], direction[:, 0]], axis=1) * radius[:, None]
-    one, other = centre + normal, centre - normal
-    quads = np.stack([one[:-1], one[1:], other[1:], other[:-1]], axis=1)
+    left, right = centre + normal, centre - normal
+    quads = np.stack([left[:-1], left[1:], right[1:], right[:-1]], axis=1)
     # A disc near a flat end would protrude over it.
     discs = np.ones(len(centre), bool) if round_end else np.linalg.norm(centre - centre[-1], axis=1) > radius
     circles = centre[discs, None] + radius[discs, None, None] * _CIRCLE

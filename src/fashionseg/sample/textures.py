@@ -38,9 +38,9 @@ def hex_colour(text: str) -> Colour:
     return red, green, blue
 
 
-def mix(one: Colour, other: Colour, amount: float) -> Colour:
-    """Linear interpolation; `amount` 0: `one`, 1: `other`."""
-    red, green, blue = (a + (b - a) * amount for a, b in zip(one, other, strict=True))
+def mix(first: Colour, second: Colour, amount: float) -> Colour:
+    """Linear interpolation; `amount` 0: `first`, 1: `second`."""
+    red, green, blue = (a + (b - a) * amount for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 

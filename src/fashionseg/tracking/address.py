@@ -69,7 +69,7 @@ def is_listening(uri: str) -> bool:
 
 
 def require_server(uri: str) -> None:
-    """Fails where `uri` is the address of a server that is not running.
+    """Checks that a server listens at `uri`; a local store always passes.
 
     Raises:
         UserError: no server accepts connections there.

@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from fashionseg.errors import UserError
-from fashionseg.params import Params, flatten
+from fashionseg.params import Params, flatten, to_dict
 from fashionseg.project import STATE_FOLDER, checkout_root
 from fashionseg.tracking.dvc_lock import LOCK, locked_hashes, locked_stages
 
@@ -38,7 +36,7 @@ def journal_folder() -> Path:
 
 def tracked_params(params: Params) -> dict[str, Any]:
     """Parameters by dotted name, without `tracking`: the address of MLflow does not change the experiment."""
-    values = TypeAdapter(Params).dump_python(params, mode="json")
+    values = to_dict(params)
     del values["tracking"]
     return flatten(values)
 

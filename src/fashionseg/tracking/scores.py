@@ -12,7 +12,7 @@ from fashionseg.errors import UserError
 from fashionseg.params import flatten
 from fashionseg.tracking.journal import Journal, metric_points
 
-SCORE = "competition_score"  # what sweeps and the registry compare
+SCORE = "competition_score"  # compared by the hyperparameter search and the registry
 
 
 def read_scores(path: Path) -> dict[str, float]:

@@ -22,9 +22,7 @@ CACHE = "cache"  # stage name in the journal of a run restored from DVC's cache
 
 
 class StageRun:
-    """Logging of one stage into its pipeline run. Write errors are printed, not raised: a full disk must not end a
-    training.
-    """
+    """Log of one stage in the pipeline run. Write errors are printed, not raised: a full disk must not end a stage."""
 
     def __init__(self, stage: str, journal: Journal) -> None:
         self._stage = stage
