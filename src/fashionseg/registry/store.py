@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 # Uploading a model may take the server longer than a journal's records.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
 
-from fashionseg.tracking.mlflow_store import PROXIED, local_artifacts, run_id_of  # isort: skip  settings before MLflow
+from fashionseg.tracking.mlflow_store import run_id_of, served_folder  # isort: skip  settings before MLflow
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # about type hints in MLflow's own code
@@ -34,7 +34,6 @@ from fashionseg.data.jpeg import encode_jpeg
 from fashionseg.errors import UserError
 from fashionseg.params import Params, to_dict
 from fashionseg.registry.candidate import Candidate, Champion, verdict
-from fashionseg.tracking.address import sqlite_file
 from fashionseg.tracking.journal import Journal
 from fashionseg.tracking.scores import SCORE
 
@@ -95,7 +94,7 @@ class Registry:
                 artifact_path=logged.artifact_location, run_id=run.info.run_id, model_id=logged.model_id
             )
             save_photo_model(path, candidate, config, described)
-            served = self._served_folder(logged.artifact_location)
+            served = served_folder(logged.artifact_location, self._uri)
             if served is None:
                 self._client.log_model_artifacts(logged.model_id, str(path))
             else:
@@ -149,19 +148,12 @@ class Registry:
                 f"{self._name}: no version {version_or_alias}; run `fashionseg register` to register one"
             ) from None
         place = self._client.get_model_version_download_uri(self._name, found.version)
-        served = self._served_folder(place)
+        served = served_folder(place, self._uri)
         mlflow.set_tracking_uri(self._uri)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             loaded = mlflow.pyfunc.load_model(place if served is None else str(served))
         return loaded.unwrap_python_model(), str(found.version)
-
-    def _served_folder(self, place: str) -> Path | None:
-        """Local folder of an artifact that a server (`make ui`) serves, when we use the server's database directly."""
-        database = sqlite_file(self._uri)
-        if database is None or not place.startswith(PROXIED):
-            return None
-        return local_artifacts(database) / place.removeprefix(PROXIED).lstrip("/")
 
 
 def serving_config(params: Params) -> dict[str, Any]:

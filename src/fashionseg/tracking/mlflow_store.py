@@ -138,8 +138,12 @@ def local_artifacts(database: Path) -> Path:
     return database.parent / "mlartifacts"
 
 
-def _local_path(file_uri: str) -> Path:
-    return Path(unquote(urlsplit(file_uri).path))
+def served_folder(artifact_uri: str, uri: str) -> Path | None:
+    """Local folder of artifacts that a server (`make ui`) serves, when `uri` is the server's database; else None."""
+    database = sqlite_file(uri)
+    if database is None or not artifact_uri.startswith(PROXIED):
+        return None
+    return local_artifacts(database) / artifact_uri.removeprefix(PROXIED).lstrip("/")
 
 
 def _send_metrics(client: MlflowClient, run_id: str, records: list[Record]) -> None:
@@ -162,19 +166,19 @@ def _send_files(client: MlflowClient, run_id: str, journal: Journal, paths: list
     if not paths:
         return
     place = client.get_run(run_id).info.artifact_uri
-    database = sqlite_file(uri)
-    if place.startswith("file:") and database is None and not _local_path(place).parents[1].is_dir():
-        return  # artifacts on the server's machine: only an import there can store them
+    is_on_server = place.startswith("file:") and sqlite_file(uri) is None
+    if is_on_server and not Path(unquote(urlsplit(place).path)).parents[1].is_dir():
+        return  # files on the server's machine: only an import there can store them
+    served = served_folder(place, uri)
     for path in dict.fromkeys(paths):
         source = journal.files / path
-        folder = PurePosixPath(path).parent.as_posix()
-        if place.startswith(PROXIED) and database is not None:
-            # The experiment was created through a server (`make ui`) that serves this folder.
-            target = local_artifacts(database) / place.removeprefix(PROXIED).lstrip("/") / path
+        if served is None:
+            folder = PurePosixPath(path).parent.as_posix()
+            client.log_artifact(run_id, str(source), None if folder == "." else folder)
+        else:
+            target = served / path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
-        else:
-            client.log_artifact(run_id, str(source), None if folder == "." else folder)
 
 
 def _send_status(client: MlflowClient, run_id: str, records: list[Record]) -> None:
