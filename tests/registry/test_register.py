@@ -36,6 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy i
 
 TINY = {"model.box_head.channels": 16, "inference.score_threshold": 0.0, "inference.max_detections": 5}
 # Everything passes: the scores of an untrained network are low.
+CONFIG = {"max_megapixels": 120.0}
 THRESHOLDS = {"score": 0.0, "nms": 0.9, "mask": 0.01, "min_area": 1}
 
 
@@ -95,7 +96,7 @@ def write_scores(project: Path, score: float, **more: str) -> None:
 
 
 def change_weights(project: Path) -> None:
-    """Changes the bytes of the model, which is all the registry compares."""
+    """Changes the bytes of the model folder, as another training would."""
     architecture = project / "models/finetuned/model.json"
     architecture.write_text(architecture.read_text() + " ")
 
@@ -121,20 +122,29 @@ def only_journal(project: Path) -> Journal:
 def test_only_a_higher_score_on_the_same_data_beats_the_champion(
     champion: Champion | None, becomes: bool
 ) -> None:
-    candidate = Candidate(Path(), Path(), {"competition_score": 0.25}, "same", "hash")
+    candidate = Candidate(Path(), Path(), CONFIG, {"competition_score": 0.25}, "same", "hash")
     assert verdict(candidate, champion)[0] is becomes
 
 
 def test_data_hash_depends_on_validation_photos_and_ground_truth_only(trained: Path) -> None:
-    before = read_candidate(trained).data_hash
+    before = read_candidate(trained, CONFIG).data_hash
     write_truths(trained, "1 6")
-    assert read_candidate(trained).data_hash != before
+    assert read_candidate(trained, CONFIG).data_hash != before
     write_truths(trained, "1 5")
-    assert read_candidate(trained).data_hash == before
+    assert read_candidate(trained, CONFIG).data_hash == before
     (trained / "data/splits/train.txt").write_text("c\n")
-    assert read_candidate(trained).data_hash == before
+    assert read_candidate(trained, CONFIG).data_hash == before
     (trained / "data/splits/validation.txt").write_text("a\n")
-    assert read_candidate(trained).data_hash != before
+    assert read_candidate(trained, CONFIG).data_hash != before
+
+
+def test_model_hash_depends_on_model_thresholds_and_configuration(trained: Path) -> None:
+    """A changed inference parameter is a new version: the registered model is served with its own parameters."""
+    before = read_candidate(trained, CONFIG).model_hash
+    assert read_candidate(trained, CONFIG).model_hash == before
+    assert read_candidate(trained, {"max_megapixels": 60.0}).model_hash != before
+    (trained / "reports/thresholds.json").write_text(json.dumps(THRESHOLDS | {"score": 0.1}))
+    assert read_candidate(trained, CONFIG).model_hash != before
 
 
 def test_scores_of_another_label_are_not_comparable(trained: Path) -> None:

@@ -29,18 +29,18 @@ def run(arguments: argparse.Namespace) -> int:
 
     from fashionseg.params import PARAMS_FILE, load_params
     from fashionseg.project import find_root
-    from fashionseg.registry.candidate import read_candidate
+    from fashionseg.registry.candidate import read_candidate, serving_config
     from fashionseg.tracking.address import public_uri, require_server, tracking_uri
     from fashionseg.tracking.mirror import send
 
     root = find_root()
     os.chdir(root)
     params = load_params(PARAMS_FILE)
-    candidate = read_candidate(Path())
+    candidate = read_candidate(Path(), serving_config(params))
     uri = tracking_uri(params.tracking.uri)
     require_server(uri)
     from fashionseg.registry.runs import journal_of
-    from fashionseg.registry.store import Registry, serving_config
+    from fashionseg.registry.store import Registry
 
     journal = journal_of(candidate, params)
     with journal.exclusive(patience_seconds=60.0) as is_locked:
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     registry = Registry(uri, arguments.name or params.tracking.experiment)
     version = registry.find(candidate.model_hash)
     if version is None:
-        version = registry.register(candidate, journal, serving_config(params))
+        version = registry.register(candidate, journal)
         say(f"registered: version {version}, score {candidate.score:.4f}")
     else:
         say(f"already registered: version {version}")

@@ -1,4 +1,4 @@
-"""Registration candidate: model folder, thresholds, scores, and the hash of the data they were measured on."""
+"""Registration candidate: model folder, thresholds, serving configuration, scores and the hash of their data."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fashionseg.data.rle import format_rle
 from fashionseg.data.splits import read_split
 from fashionseg.data.truths import read_truths
 from fashionseg.detections.thresholds import read_thresholds
 from fashionseg.errors import UserError
+from fashionseg.params import Params, to_dict
 from fashionseg.storage.json_file import read_json
 from fashionseg.tracking.dvc_lock import LOCK, dvc_md5, locked_hashes, locked_stages
 from fashionseg.tracking.scores import SCORE, read_scores
@@ -24,14 +26,16 @@ class Candidate:
     Attributes:
         model: folder written by the fine-tuning.
         thresholds: file written by the calibration.
+        config: from `serving_config`.
         metrics: numbers of reports/metrics.json by dotted name.
         data_hash: hash of the validation photos, their ground truth and the label; scores with equal hashes are
             comparable.
-        model_hash: hash of weights, architecture and thresholds.
+        model_hash: hash of weights, architecture, thresholds and configuration.
     """
 
     model: Path
     thresholds: Path
+    config: dict[str, Any]
     metrics: dict[str, float]
     data_hash: str
     model_hash: str
@@ -51,7 +55,12 @@ class Champion:
     data_hash: str
 
 
-def read_candidate(root: Path) -> Candidate:
+def serving_config(params: Params) -> dict[str, Any]:
+    """Parameters of `photo_model` that are in neither the model folder nor the thresholds."""
+    return {"max_megapixels": params.decode.max_megapixels, "inference": to_dict(params.inference)}
+
+
+def read_candidate(root: Path, config: dict[str, Any]) -> Candidate:
     """The trained model of the project in `root`.
 
     Raises:
@@ -70,9 +79,10 @@ def read_candidate(root: Path) -> Candidate:
     return Candidate(
         model,
         reports / "thresholds.json",
+        config,
         metrics,
         truth_hash(root / "data/decoded", root / "data/splits", _label(reports / "metrics.json")),
-        _hash_files(files),
+        _hash_model(files, config),
     )
 
 
@@ -119,8 +129,8 @@ def _check_scores_belong_to_model(root: Path, model: Path, metrics: Path) -> Non
             raise UserError(f"{path}: differs from the version evaluated in {LOCK}; run `dvc repro`")
 
 
-def _hash_files(paths: tuple[Path, ...]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+def _hash_model(paths: tuple[Path, ...], config: dict[str, Any]) -> str:
+    digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16)
     for path in paths:
         digest.update(hashlib.blake2b(path.read_bytes(), digest_size=16).digest())
     return digest.hexdigest()

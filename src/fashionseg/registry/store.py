@@ -32,7 +32,6 @@ from mlflow.types.schema import ColSpec, Schema
 
 from fashionseg.data.jpeg import encode_jpeg
 from fashionseg.errors import UserError
-from fashionseg.params import Params, to_dict
 from fashionseg.registry.candidate import Candidate, Champion, verdict
 from fashionseg.tracking.journal import Journal
 from fashionseg.tracking.scores import SCORE
@@ -78,12 +77,8 @@ class Registry:
                 return str(found.version)
         return None
 
-    def register(self, candidate: Candidate, journal: Journal, config: dict[str, Any]) -> str:
-        """Logs the model to the run of `journal` and registers it as the next version.
-
-        Args:
-            config: from `serving_config`.
-        """
+    def register(self, candidate: Candidate, journal: Journal) -> str:
+        """Logs the model to the run of `journal` and registers it as the next version."""
         run = self._client.get_run(run_id_of(journal, self._uri))
         logged = self._client.create_logged_model(
             run.info.experiment_id, "model", run.info.run_id, model_type="pyfunc"
@@ -93,7 +88,7 @@ class Registry:
             described = Model(
                 artifact_path=logged.artifact_location, run_id=run.info.run_id, model_id=logged.model_id
             )
-            save_photo_model(path, candidate, config, described)
+            _save_photo_model(path, candidate, described)
             served = served_folder(logged.artifact_location, self._uri)
             if served is None:
                 self._client.log_model_artifacts(logged.model_id, str(path))
@@ -156,32 +151,21 @@ class Registry:
         return loaded.unwrap_python_model(), str(found.version)
 
 
-def serving_config(params: Params) -> dict[str, Any]:
-    """Configuration of `photo_model`: parameters that are in neither the model folder nor the thresholds."""
-    return {"max_megapixels": params.decode.max_megapixels, "inference": to_dict(params.inference)}
-
-
-def save_photo_model(
-    path: Path, candidate: Candidate, config: dict[str, Any], described: Model | None = None
-) -> None:
+def _save_photo_model(path: Path, candidate: Candidate, described: Model) -> None:
     """Writes the MLflow model to the new folder `path`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about missing type hints, and pandas 3 about MLflow's own code
-        _save(path, candidate, config, described)
-
-
-def _save(path: Path, candidate: Candidate, config: dict[str, Any], described: Model | None) -> None:
-    mlflow.pyfunc.save_model(
-        path,
-        python_model=str(Path(__file__).with_name("photo_model.py")),
-        artifacts={"model": str(candidate.model), "thresholds": str(candidate.thresholds)},
-        model_config=config,
-        signature=SIGNATURE,
-        input_example=pd.DataFrame({"photo": [example_photo()]}),
-        code_paths=[str(PACKAGE)],  # the model also loads where this package is not installed
-        pip_requirements=requirements(),  # explicit, because inferring them loads the model
-        mlflow_model=described,
-    )
+        mlflow.pyfunc.save_model(
+            path,
+            python_model=str(Path(__file__).with_name("photo_model.py")),
+            artifacts={"model": str(candidate.model), "thresholds": str(candidate.thresholds)},
+            model_config=candidate.config,
+            signature=SIGNATURE,
+            input_example=pd.DataFrame({"photo": [example_photo()]}),
+            code_paths=[str(PACKAGE)],  # the model also loads where this package is not installed
+            pip_requirements=requirements(),  # explicit, because inferring them loads the model
+            mlflow_model=described,
+        )
 
 
 def requirements() -> list[str]:
