@@ -148,11 +148,11 @@ def test_model_hash_depends_on_model_thresholds_and_configuration(trained: Path)
 
 
 def test_scores_of_another_label_are_not_comparable(trained: Path) -> None:
-    before = read_candidate(trained).data_hash
+    before = read_candidate(trained, CONFIG).data_hash
     write_scores(trained, 0.25, label="category")
-    assert read_candidate(trained).data_hash == before
+    assert read_candidate(trained, CONFIG).data_hash == before
     write_scores(trained, 0.25, label="classid")
-    assert read_candidate(trained).data_hash != before
+    assert read_candidate(trained, CONFIG).data_hash != before
 
 
 def test_scores_of_another_model_are_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,12 +22,10 @@ def test_read_scores_flattens_numbers_and_excludes_the_rest(tmp_path: Path) -> N
 def test_malformed_metrics_are_a_one_line_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "metrics.json"
     path.write_text(text)
-    with pytest.raises(
-        UserError, match=r"^.*metrics\.json: not a JSON mapping of scores: [^\n]*; run `dvc repro`"
-    ):
+    with pytest.raises(UserError, match=r"^.*metrics\.json: [^\n]+; run `dvc repro`$"):
         read_scores(path)
 
 
 def test_missing_metrics_error_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"metrics\.json: no such file; run `dvc repro` to write it$"):
+    with pytest.raises(UserError, match=r"metrics\.json: no such file; run `dvc repro`$"):
         read_scores(tmp_path / "metrics.json")

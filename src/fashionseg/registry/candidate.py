@@ -103,9 +103,7 @@ def verdict(candidate: Candidate, champion: Champion | None) -> tuple[bool, str]
 
 
 def truth_hash(decoded: Path, splits: Path, label: str) -> str:
-    """Hash (32 hexadecimal digits) of the validation photos' ids, their ground truth in the competition's frame, and the
-    label.
-    """
+    """Hash (32 hexadecimal digits) of the validation photos' ids and ground truth in 512 x 512, and of the label."""
     truths = read_truths(decoded, read_split(splits)[1])
     digest = hashlib.blake2b(digest_size=16)
     if label != "category":  # hashes of registered versions are by category and without a label

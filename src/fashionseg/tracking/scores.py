@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fashionseg.errors import UserError
 from fashionseg.params import flatten
+from fashionseg.storage.json_file import read_json
 from fashionseg.tracking.journal import Journal, metric_points
 
 SCORE = "competition_score"  # compared by the hyperparameter search and the registry
@@ -21,14 +20,7 @@ def read_scores(path: Path) -> dict[str, float]:
     Raises:
         UserError: the file is missing or not a JSON mapping.
     """
-    try:
-        return numeric_values(flatten(json.loads(path.read_text(encoding="utf-8"))))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `dvc repro` to write it") from None
-    except (ValueError, AttributeError) as error:
-        raise UserError(
-            f"{path}: not a JSON mapping of scores: {error}; run `dvc repro` to rewrite it"
-        ) from None
+    return numeric_values(flatten(read_json(path, "run `dvc repro`")))
 
 
 def final_scores(journal: Journal) -> dict[str, float]:
