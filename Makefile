@@ -1,4 +1,4 @@
-# `make` lists the targets. Needed beforehand: Python 3.11, Git and make; everything else goes into .venv.
+# `make` lists the targets. Requires Python 3.11, Git and make; everything else is installed into .venv.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT ?= 5000
@@ -6,7 +6,7 @@ REFERENCE ?= ../shared/reference
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# Named after the contents it was made from: another lock is another file, an unchanged one is done in no time.
+# The name has a checksum of the inputs, so a changed lock triggers an installation.
 LOCK := requirements/cpu.lock
 STAMP := .venv/ready-$(shell cat $(LOCK) requirements/uv.lock pyproject.toml | cksum | cut -d' ' -f1)
 
@@ -19,7 +19,7 @@ help:  ## list the targets
 
 setup: $(STAMP)  ## create .venv from the hashed lock
 
-repro: $(STAMP)  ## run the pipeline (only what is stale), then show scores and where the results lie
+repro: $(STAMP)  ## run the stale stages of the pipeline, then print scores and the paths of the results
 	@git rev-parse --git-dir >/dev/null 2>&1 || { dvc config --local core.no_scm true; dvc config --local core.autostage false; }
 	dvc repro
 	@fashionseg summary
@@ -35,77 +35,77 @@ lint: $(STAMP)  ## check style and types
 	ruff format --check .
 	mypy
 
-format: $(STAMP)  ## put the code into shape
+format: $(STAMP)  ## format the code and apply safe fixes
 	ruff check --fix-only .
 	ruff format .
 
 ui: $(STAMP)  ## show the runs in MLflow; PORT=5000
 	@mkdir -p .fashionseg/mlartifacts
 	@fashionseg import-journals --uri "sqlite:///$(CURDIR)/.fashionseg/mlflow.db" || true
-	@echo "MLflow: http://127.0.0.1:$(PORT) in some ten seconds; Ctrl-C ends it"
+	@echo "MLflow: http://127.0.0.1:$(PORT), ready in about 10 s; Ctrl-C stops the server"
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true mlflow server \
 		--backend-store-uri "sqlite:///$(CURDIR)/.fashionseg/mlflow.db" \
 		--artifacts-destination "$(CURDIR)/.fashionseg/mlartifacts" \
 		--host 127.0.0.1 --port $(PORT) --workers 1
 
-tune: $(STAMP)  ## search the space of tune.yaml with Optuna over DVC experiments; goes on where it stopped
+tune: $(STAMP)  ## search the space in tune.yaml with Optuna and DVC experiments; resumes an interrupted search
 	@fashionseg tune
 
-remote: $(STAMP)  ## where `dvc push` and `dvc pull` keep data and models; URL=/folder, ssh://host/folder or s3://bucket/path
+remote: $(STAMP)  ## set the storage of `dvc push` and `dvc pull`; URL=/folder, ssh://host/folder or s3://bucket/path
 	@test -n "$(URL)" || { echo "error: expected URL=/folder, URL=ssh://user@host/folder or URL=s3://bucket/path" >&2; exit 2; }
 	dvc remote add --force --default storage "$(URL)"
 
-register: $(STAMP)  ## make the trained model a version in MLflow, the champion if it is better
+register: $(STAMP)  ## register the trained model in MLflow, and promote it to champion if it is better
 	@fashionseg register
 
-serve: $(STAMP)  ## answer photos over HTTP on 127.0.0.1 with the champion; PORT=5001
+serve: $(STAMP)  ## serve the champion over HTTP on 127.0.0.1; PORT=5001
 	@fashionseg serve --port $(if $(filter file default,$(origin PORT)),5001,$(PORT))
 
-reproducible: $(STAMP)  ## run a tiny sample twice in fresh clones and compare every output's hash
+reproducible: $(STAMP)  ## run a tiny sample in two fresh clones and compare the hashes of all outputs
 	@python -m tools reproducible
 
-kill-test: $(STAMP)  ## kill -9 a tiny pipeline at random moments, go on, compare every output's hash; KILLS=20 SEED=1
+kill-test: $(STAMP)  ## kill -9 a tiny pipeline at random moments, resume, compare the hashes of all outputs; KILLS=20 SEED=1
 	FASHIONSEG_KILLS=$(or $(KILLS),20) FASHIONSEG_KILL_SEED=$(or $(SEED),1) pytest -s tests/test_kill.py
 
-soak: $(STAMP)  ## train a tiny network and serve for long; memory and open files must stay level; MINUTES=60
+soak: $(STAMP)  ## train a tiny network and serve it, check that memory and open files do not grow; MINUTES=60
 	@python -m tools soak --minutes $(or $(MINUTES),60)
 
-fuzz: $(STAMP)  ## a hundred thousand broken inputs for every reader of files and the photo endpoint; CASES=100000
+fuzz: $(STAMP)  ## fuzz all file readers and the HTTP endpoint with broken inputs; CASES=100000
 	FASHIONSEG_FUZZ_CASES=$(or $(CASES),100000) pytest -q -s -p no:xdist --timeout 0 tests/fuzz
 
-audit: $(STAMP)  ## write .fashionseg/sbom.json of all locked packages, and ask for known weaknesses in them
+audit: $(STAMP)  ## write .fashionseg/sbom.json, and check the locked packages for known vulnerabilities
 	@python -m tools audit
 
-exp-report: $(STAMP)  ## one offline page that compares runs; RUNS="name name"
+exp-report: $(STAMP)  ## write an offline HTML page that compares runs; RUNS="name name"
 	@fashionseg exp-report $(RUNS)
 
-bench: $(STAMP)  ## measure how fast the parts are, beside their targets (some 9 minutes on two idle cores)
+bench: $(STAMP)  ## measure the speed of the parts against their targets (about 9 minutes on two idle cores)
 	@python -m tools bench
 
-# Both run where the locked environment is not: PYTHON=python3 with what requirements/bench-gpu.in names.
+# Both run without the locked environment: PYTHON=python3 with the packages in requirements/bench-gpu.in.
 GPU_PYTHON = $(if $(and $(filter file,$(origin PYTHON)),$(wildcard $(STAMP))),python,$(PYTHON))
 
-bench-gpu:  ## the training step on a GPU, beside torchvision's; needs requirements/bench-gpu.in, PYTHON=python3
+bench-gpu:  ## compare a training step on a GPU with torchvision's; needs requirements/bench-gpu.in, PYTHON=python3
 	@PYTHONPATH=src $(GPU_PYTHON) -m tools bench gpu $(ARGS)
 
-bench-street:  ## ours and torchvision's trained on a GPU for the same time; PHOTOS=DIR in Kaggle's layout MINUTES=20
+bench-street:  ## train this model and torchvision's for the same time on a GPU; PHOTOS=DIR in Kaggle's layout MINUTES=20
 	@test -n "$(PHOTOS)" || { echo "error: expected PHOTOS=DIR, a folder in Kaggle's layout" >&2; exit 2; }
 	@PYTHONPATH=src $(GPU_PYTHON) -m tools bench-street "$(PHOTOS)" \
 		--minutes $(or $(MINUTES),20) $(ARGS)
 
-lock: $(STAMP)  ## resolve requirements/*.in anew into the hashed locks
+lock: $(STAMP)  ## resolve requirements/*.in into the hashed locks
 	for variant in uv cpu gpu; do \
 		uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
 			--override requirements/overrides.txt requirements/$$variant.in -o requirements/$$variant.lock || exit; \
 	done
 
-clean:  ## remove the environment and caches; data, models and experiments stay
+clean:  ## remove the environment and caches, keep data, models and experiments
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist dvc_plots
 	find src tests tools remote -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP):
 	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-		{ echo "error: expected Python 3.11; name it by make PYTHON=/path/to/python3.11" >&2; exit 1; }
+		{ echo "error: expected Python 3.11; set it with make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/python && $(BIN)/python -c 'import pip' || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes $(LOCK) requirements/uv.lock

@@ -1,4 +1,4 @@
-"""`fab -l` lists the tasks; they live in remote/tasks.py."""
+"""The tasks of remote/tasks.py; `fab -l` lists them."""
 
 from remote.tasks import namespace
 

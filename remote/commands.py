@@ -1,7 +1,7 @@
-"""Every command line, as a list of words built by a pure function; nothing is run here.
+"""Command lines as lists of words, built by pure functions; nothing is run here.
 
-A remote script takes its values as positional parameters (`$1`, ...), so no value is ever part of a script's text;
-`ssh_command` quotes all words for the login shell on the other side.
+A remote script takes its values as positional parameters (`$1`, ...), so no value is part of a script's text;
+`ssh_command` quotes all words for the login shell on the host.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fashionseg.project import STATE_FOLDER
 from remote.settings import HostSettings
 
-WORKSPACE = "/workspace"  # the workspace as the container sees it
-STATE = f"{WORKSPACE}/.fashionseg"
+WORKSPACE = "/workspace"  # the workspace inside the container
+STATE = f"{WORKSPACE}/{STATE_FOLDER}"
 SOCKET = "mlflow.sock"
 CONNECT_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class Login:
-    """Who we are on the host."""
+    """The user's account on the host."""
 
     user: str
     uid: int
@@ -28,9 +29,10 @@ class Login:
 
 
 def ssh_options(settings: HostSettings, *, batch: bool) -> list[str]:
-    """What every connection has: checked host keys, and an end to waiting for a peer that is gone.
+    """Options of all connections: strict host key checking, and keep-alives that detect a dead peer.
 
-    batch: never ask for a password or passphrase, as where nobody sits at the terminal.
+    Args:
+        batch: never ask for a password or passphrase, as without a terminal.
     """
     options = ["-F", settings.ssh_config] if settings.ssh_config else []
     for option in (
@@ -47,8 +49,8 @@ def ssh_options(settings: HostSettings, *, batch: bool) -> list[str]:
 
 
 def master_command(settings: HostSettings, control_path: str, *, batch: bool) -> list[str]:
-    """Opens the connection that the short commands and rsync share, in the background."""
-    # A minute after the last command, should `fab` have been killed.
+    """Opens the background connection that short commands and rsync share."""
+    # Closed a minute after the last command if `fab` was killed.
     options = ["-o", "ControlPersist=60", *ssh_options(settings, batch=batch)]
     return ["ssh", "-f", "-N", "-M", "-S", control_path, *options, *_no_forwards(), "--", settings.host]
 
@@ -60,7 +62,7 @@ def close_command(settings: HostSettings, control_path: str) -> list[str]:
 def ssh_command(
     settings: HostSettings, control_path: str, words: Sequence[str], *, batch: bool, tty: bool = False
 ) -> list[str]:
-    """Runs `words` on the host through the shared connection, or its own where that is gone."""
+    """Runs `words` on the host through the shared connection, or a new one if the shared connection is gone."""
     terminal = "-tt" if tty else "-T"
     options = ["-S", control_path, *ssh_options(settings, batch=batch), *_no_forwards()]
     return ["ssh", terminal, *options, "--", settings.host, shlex.join(words)]
@@ -69,9 +71,9 @@ def ssh_command(
 def follow_command(
     settings: HostSettings, words: Sequence[str], *, batch: bool, mlflow: str | None
 ) -> list[str]:
-    """Runs `words` over a connection of its own; with the address `mlflow` (host:port) also the reverse tunnel.
+    """Runs `words` over a separate connection, with a reverse tunnel to the address `mlflow` (host:port) if given.
 
-    Of its own, because the tunnel must end when the following ends.
+    Separate, because the tunnel must close when following the log ends.
     """
     tunnel = ["-R", f"{settings.state}/{SOCKET}:{mlflow}"] if mlflow else _no_forwards()
     options = ["-S", "none", *ssh_options(settings, batch=batch), *tunnel]
@@ -79,7 +81,7 @@ def follow_command(
 
 
 def _no_forwards() -> list[str]:
-    """Two connections cannot both open the forwards of the user's ssh config."""
+    """Disables the forwards of the user's ssh config, which two connections cannot both open."""
     return ["-o", "ClearAllForwardings=yes"]
 
 
@@ -92,42 +94,43 @@ def rsync_command(
     *,
     batch: bool,
 ) -> list[str]:
-    """rsync over the shared connection. `source` and `target` are paths; the remote one begins with `:`."""
+    """rsync over the shared connection, from `source` to `target`; the remote path begins with `:`."""
     shell = shlex.join(["ssh", "-S", control_path, *ssh_options(settings, batch=batch), *_no_forwards()])
     source, target = (settings.host + path if path.startswith(":") else path for path in (source, target))
     return ["rsync", "--rsh", shell, "--timeout=120", *flags, "--", source, target]
 
 
 def script(text: str, *arguments: str) -> list[str]:
-    """A shell script with its positional parameters, for whatever login shell the user has there."""
+    """A shell script with positional parameters, independent of the login shell on the host."""
     return ["sh", "-c", text, "fab", *arguments]
 
 
 def gpu_flags(settings: HostSettings) -> list[str]:
-    """How `gpus` of the host file is said to the engine."""
+    """Engine flags for `gpus` of the host file."""
     if settings.gpus == "none":
         return []
     if settings.engine == "podman":
         return [word for gpu in settings.gpus.split(",") for word in ("--device", f"nvidia.com/gpu={gpu}")]
-    # Docker splits the value at commas unless it is quoted inside.
+    # Docker splits an unquoted value at commas.
     return ["--gpus", "all" if settings.gpus == "all" else f'"device={settings.gpus}"']
 
 
 def container_flags(settings: HostSettings, login: Login, commit: str) -> list[str]:
-    """What the job, `dgx-shell` and the checks of `dgx-doctor` have in common: GPUs, user, workspace, environment.
+    """Flags shared by the job and `dgx-shell`: GPUs, user, workspace, environment.
 
-    commit: what the runs are tagged with, as the workspace there has no Git.
+    Args:
+        commit: Git commit for the tags of the runs, as the workspace has no Git.
     """
     environment = {
-        "HOME": f"{STATE}/home",  # an unknown uid has none, and MLflow and DVC ask for it
+        "HOME": f"{STATE}/home",  # an unknown uid has none, and MLflow and DVC need it
         "USER": login.user,
         "LOGNAME": login.user,
         "PYTHONPATH": f"{WORKSPACE}/src",
         "PYTHONUNBUFFERED": "1",
-        # DVC would take `__pycache__` for a part of the sources, and find others here than there.
+        # DVC would hash `__pycache__` as part of the sources, with different contents on each machine.
         "PYTHONDONTWRITEBYTECODE": "1",
         "DVC_NO_ANALYTICS": "1",
-        "DVC_SITE_CACHE_DIR": f"{STATE}/dvc-site-cache",  # else every job hashes all photos again
+        "DVC_SITE_CACHE_DIR": f"{STATE}/dvc-site-cache",  # otherwise each job hashes all photos again
         "GIT_PYTHON_REFRESH": "quiet",  # no Git in the image
         "FASHIONSEG_GIT_COMMIT": commit,
     }
@@ -146,7 +149,7 @@ def container_flags(settings: HostSettings, login: Login, commit: str) -> list[s
 def job_command(
     settings: HostSettings, login: Login, labels: Mapping[str, str], commit: str, stages: Sequence[str]
 ) -> list[str]:
-    """Starts the stages (all, when none are named) in a detached container."""
+    """Starts `stages` (default: all) in a detached container."""
     words = [settings.engine, "run", "--detach", "--pull=never", "--name", settings.job_name]
     for name, value in labels.items():
         words += ["--label", f"{name}={value}"]
@@ -157,7 +160,7 @@ def job_command(
 
 
 def check_command(settings: HostSettings, login: Login) -> list[str]:
-    """Runs the Python program on standard input in a throw-away container."""
+    """Runs a Python program from standard input in a temporary container."""
     words = [settings.engine, "run", "--rm", "--interactive", "--pull=never", *gpu_flags(settings)]
     if settings.container_user == "login":
         words += ["--user", f"{login.uid}:{login.gid}"]
@@ -165,14 +168,8 @@ def check_command(settings: HostSettings, login: Login) -> list[str]:
 
 
 def shell_command(settings: HostSettings, login: Login, commit: str, *, is_running: bool) -> list[str]:
-    """A shell beside the running job, or in a container like the job's."""
+    """A shell in the running job's container, or in a new container with the same flags."""
     if is_running:
         return [settings.engine, "exec", "--interactive", "--tty", settings.job_name, "bash"]
-    flags = container_flags(settings, login, commit)
-    return [
-        settings.engine,
-        *("run", "--rm", "--interactive", "--tty", "--pull=never"),
-        *flags,
-        settings.image,
-        "bash",
-    ]
+    words = [settings.engine, "run", "--rm", "--interactive", "--tty", "--pull=never"]
+    return [*words, *container_flags(settings, login, commit), settings.image, "bash"]

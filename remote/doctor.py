@@ -1,4 +1,4 @@
-"""`fab dgx-doctor`: everything that a training will need, checked in seconds, with what to do about each failure."""
+"""`fab dgx-doctor`: checks the host for everything that a training needs, with advice for each failure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from remote.runner import Host
 from remote.settings import HostSettings
 
 MIN_DRIVER = 525  # CUDA 12
-MIN_CAPABILITY = 6.0  # the oldest that TensorFlow's wheels have code for
+MIN_CAPABILITY = 6.0  # the oldest with code in TensorFlow's wheels
 MIN_FREE_GB = 20.0
 
 State = Literal["ok", "bad", "skipped"]
 
-# $1 workspace: free kilobytes of the disk that holds it, or will.
+# $1 workspace, which may not exist yet: free kilobytes of the disk it is or will be on.
 FREE = 'd=$1; while [ ! -d "$d" ]; do d=$(dirname "$d"); done; df -Pk "$d"'
 QUERY_GPUS = [
     "nvidia-smi",
@@ -33,7 +33,7 @@ QUERY_GPUS = [
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the table."""
+    """One row of the table."""
 
     name: str
     state: State
@@ -42,14 +42,14 @@ class Check:
 
 
 def examine(settings: HostSettings) -> Iterator[Check]:
-    """All checks; those that need an earlier one are skipped when it failed."""
+    """Runs all checks; checks that depend on a failed one are skipped."""
     yield check_local()
     try:
         with Host(settings) as host:
             yield Check("SSH", "ok", settings.host)
             yield from _examine_host(host)
     except UserError as error:
-        yield Check("SSH", "bad", str(error), f"try `ssh {settings.host}` by hand")
+        yield Check("SSH", "bad", str(error), f"check that `ssh {settings.host}` works")
 
 
 def _examine_host(host: Host) -> Iterator[Check]:
@@ -63,7 +63,12 @@ def _examine_host(host: Host) -> Iterator[Check]:
         login = sync.prepare(host)
         yield Check("workspace", "ok", f"{settings.workspace}, as {login.user} ({login.uid}:{login.gid})")
     except UserError as error:
-        yield Check("workspace", "bad", str(error), "must be yours: ask for it, or set another one")
+        yield Check(
+            "workspace",
+            "bad",
+            str(error),
+            "you must own the folder; or change `workspace`",
+        )
         return
     engine = host.run([settings.engine, "info"], "", check=False)
     version = host.run([settings.engine, "--version"], "", check=False)
@@ -85,8 +90,8 @@ def _examine_image(host: Host, login: Login) -> Iterator[Check]:
     if present.status != 0:
         return
     program = Path(__file__).with_name("gpu_check.py").read_text()
-    said = host.run(commands.check_command(host.settings, login), "", stdin=program, check=False)
-    yield from parse_inside(host.settings, said.stdout, said.stderr)
+    printed = host.run(commands.check_command(host.settings, login), "", stdin=program, check=False)
+    yield from parse_inside(host.settings, printed.stdout, printed.stderr)
 
 
 def check_local() -> Check:
@@ -100,19 +105,19 @@ def check_tools(stdout: str) -> Check:
     missing = [line.removeprefix("no ") for line in stdout.splitlines() if line.startswith("no ")]
     if missing:
         return Check(
-            "tools there", "bad", f"no {', '.join(missing)}", "packages rsync and util-linux on the host"
+            "host tools", "bad", f"no {', '.join(missing)}", "packages rsync and util-linux on the host"
         )
-    return Check("tools there", "ok", "rsync, flock")
+    return Check("host tools", "ok", "rsync, flock")
 
 
 def check_disk(stdout: str) -> Check:
-    """From `df -Pk`: the fourth column of the last line is free kilobytes."""
+    """Free space from the output of `df -Pk`: fourth column of the last line, in kilobytes."""
     try:
         free_gb = int(stdout.splitlines()[-1].split()[3]) * 1024 / 1e9
     except (IndexError, ValueError):
-        return Check("disk", "bad", "`df` says nothing", "does the workspace's disk exist?")
+        return Check("disk", "bad", "no output of `df`", "check that the workspace's disk exists")
     state: State = "ok" if free_gb >= MIN_FREE_GB else "bad"
-    advice = f"the whole data set needs about {MIN_FREE_GB:.0f} GB, the sample 1 GB"
+    advice = f"the full data set needs about {MIN_FREE_GB:.0f} GB, the sample 1 GB"
     return Check("disk", state, f"{free_gb:.1f} GB free", advice)
 
 
@@ -121,25 +126,25 @@ def check_engine(settings: HostSettings, status: int, version: str, stderr: str)
         return Check(settings.engine, "ok", version.strip())
     if status == 127:
         return Check(settings.engine, "bad", "not installed", "install it, or set `engine`")
-    advice = "membership in the `docker` group? Is its service running?"
+    advice = "check that the service is running and that you are in the `docker` group"
     return Check(settings.engine, "bad", stderr.strip()[-200:], advice)
 
 
 def check_gpus(status: int, stdout: str) -> Check:
-    """From nvidia-smi's CSV: name, driver, compute capability, memory."""
+    """GPUs and driver from the CSV output of nvidia-smi: name, driver, compute capability, memory."""
     rows = [
         [cell.strip() for cell in line.split(",")] for line in stdout.splitlines() if line.count(",") == 3
     ]
     if status != 0 or not rows:
-        return Check("driver", "bad", "nvidia-smi finds no GPU", "no GPU in this host? Then `gpus: none`")
+        return Check("driver", "bad", "nvidia-smi finds no GPU", "for a host without GPUs set `gpus: none`")
     driver, capabilities = rows[0][1], sorted({row[2] for row in rows})
     found = (
         f"{len(rows)} x {rows[0][0]} ({rows[0][3]}), driver {driver}, capability {', '.join(capabilities)}"
     )
     if int(driver.split(".")[0]) < MIN_DRIVER:
-        return Check("driver", "bad", found, f"CUDA 12 needs driver {MIN_DRIVER} or later (or cuda-compat)")
+        return Check("driver", "bad", found, f"CUDA 12 needs driver {MIN_DRIVER} or later, or cuda-compat")
     if float(capabilities[0]) < MIN_CAPABILITY:
-        return Check("driver", "bad", found, "TensorFlow has no code for this GPU: choose others with `gpus`")
+        return Check("driver", "bad", found, "TensorFlow has no code for this GPU: select others with `gpus`")
     return Check("driver", "ok", found)
 
 
@@ -147,21 +152,23 @@ def check_image(settings: HostSettings, status: int, label: str) -> Check:
     if status != 0:
         return Check("image", "bad", f"no {settings.image}", "`fab dgx-build`")
     if label != image.digest(settings, image.read_inputs()):
-        found = f"{settings.image} was built from other files than these"
-        return Check("image", "bad", found, "`fab dgx-build`, or leave it on purpose")
+        found = f"{settings.image} was built from other versions of its input files"
+        return Check("image", "bad", found, "`fab dgx-build`")
     return Check("image", "ok", settings.image)
 
 
 def check_mlflow(address: str | None) -> Check:
     if address is None:
-        return Check("MLflow here", "skipped", "`mlflow: null`")
+        return Check("local MLflow", "skipped", "`mlflow: null`")
     if answers(address):
-        return Check("MLflow here", "ok", address)
-    return Check("MLflow here", "skipped", f"none at {address}", "`make ui` starts one, for live losses")
+        return Check("local MLflow", "ok", address)
+    return Check(
+        "local MLflow", "skipped", f"no server at {address}", "`make ui` starts one, for live losses"
+    )
 
 
 def parse_inside(settings: HostSettings, stdout: str, stderr: str) -> Iterator[Check]:
-    """The checks that gpu_check.py printed; those about GPUs do not count where none are asked for."""
+    """Checks printed by gpu_check.py; those of GPUs are skipped with `gpus: none`."""
     checks = []
     for line in stdout.splitlines():
         try:
@@ -169,7 +176,7 @@ def parse_inside(settings: HostSettings, stdout: str, stderr: str) -> Iterator[C
         except (ValueError, TypeError):
             continue  # a banner of the base image
     if not checks:
-        yield Check("inside the image", "bad", stderr.strip()[-300:] or "no answer", "`fab dgx-build`")
+        yield Check("inside the image", "bad", stderr.strip()[-300:] or "no output", "`fab dgx-build`")
     for check in checks:
         is_about_gpus = check.name not in ("python", "packages")
         if settings.gpus == "none" and is_about_gpus:

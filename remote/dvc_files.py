@@ -1,4 +1,4 @@
-"""What dvc.yaml and dvc.lock say: which outputs a run has, which objects of DVC's cache hold them. Reads files only."""
+"""Outputs of a pipeline and the cache objects that hold them, read from dvc.yaml, dvc.lock and DVC's cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MODELS = "models/"
 
 @dataclass(frozen=True)
 class Output:
-    """One output of dvc.lock. `md5` ends with `.dir` for a folder; `size` in bytes."""
+    """An output in dvc.lock. `md5` ends with `.dir` for a folder; `size` in bytes."""
 
     stage: str
     path: str
@@ -24,12 +24,12 @@ class Output:
 
 
 def stage_names(pipeline: Mapping[str, Any]) -> list[str]:
-    """The stages of a parsed dvc.yaml."""
+    """Names of the stages in a parsed dvc.yaml."""
     return list(pipeline.get("stages") or {})
 
 
 def outputs(pipeline: Mapping[str, Any]) -> dict[str, bool]:
-    """Path of every output, metric and plot of a parsed dvc.yaml, and whether DVC's cache holds it."""
+    """Path of each output, metric and plot in a parsed dvc.yaml, and whether it is cached."""
     found: dict[str, bool] = {}
     for stage in (pipeline.get("stages") or {}).values():
         for kind in ("outs", "metrics", "plots"):
@@ -43,7 +43,7 @@ def outputs(pipeline: Mapping[str, Any]) -> dict[str, bool]:
 
 
 def locked_outputs(lock: Mapping[str, Any], pipeline: Mapping[str, Any]) -> list[Output]:
-    """The outputs in a parsed dvc.lock, in its order."""
+    """Outputs in a parsed dvc.lock, in file order."""
     cached = outputs(pipeline)
     return [
         Output(name, out["path"], out["md5"], out.get("size", 0), cached.get(out["path"], True))
@@ -54,25 +54,25 @@ def locked_outputs(lock: Mapping[str, Any], pipeline: Mapping[str, Any]) -> list
 
 
 def choose(found: Iterable[Output], max_gb: float, *, models: bool) -> tuple[list[Output], list[Output]]:
-    """Outputs to bring and those to leave on the host: models as asked, anything else up to `max_gb`."""
-    brought: list[Output] = []
-    left: list[Output] = []
+    """Outputs to fetch and outputs to leave on the host: models if `models`, other cached outputs up to `max_gb`."""
+    wanted: list[Output] = []
+    unwanted: list[Output] = []
     for output in found:
         if output.is_cached and output.path.startswith(MODELS):
             is_wanted = models
         else:
             is_wanted = not output.is_cached or output.size <= max_gb * GIGABYTE
-        (brought if is_wanted else left).append(output)
-    return brought, left
+        (wanted if is_wanted else unwanted).append(output)
+    return wanted, unwanted
 
 
 def object_path(md5: str) -> str:
-    """Where an object lies below the cache folder."""
+    """Path of an object below the cache folder."""
     return f"files/md5/{md5[:2]}/{md5[2:]}"
 
 
 def folder_objects(cache: Path, md5: str) -> list[str]:
-    """Hashes of the files in the folder object `md5` (ends with `.dir`); none where `cache` lacks it."""
+    """Hashes of the files in the folder object `md5` (ends with `.dir`); empty if `cache` lacks the object."""
     try:
         listing = json.loads((cache / object_path(md5)).read_text())
     except FileNotFoundError:
@@ -81,7 +81,7 @@ def folder_objects(cache: Path, md5: str) -> list[str]:
 
 
 def needed_objects(cache: Path, found: Iterable[Output]) -> list[str]:
-    """Cache paths of all objects behind the cached outputs in `found`, as far as the listings in `cache` tell."""
+    """Cache paths of the objects of all cached outputs in `found`, as far as `cache` has the folder listings."""
     hashes: set[str] = set()
     for output in found:
         if output.is_cached:

@@ -1,15 +1,15 @@
 """PID 1 of the job's container: `python remote/entrypoint.py [--mlflow-socket PATH] -- [STAGE ...]`.
 
-Only the standard library. It does what nobody else does there:
+Uses only the standard library. Duties of PID 1:
 
-- `dvc repro` runs in a session of its own, and SIGTERM (`docker stop`) becomes Ctrl-C for all of it: DVC alone would
-  die and leave the training behind; this way the training saves its state and ends within seconds;
-- orphans are reaped, as PID 1 must;
-- MLflow's address for the stages is a port on the container's own loopback, relayed to the unix socket of the
-  reverse tunnel. A socket in the workspace belongs to one user and one job; a TCP port on the host would be open
-  to everybody there, taken at times, and still held by a connection that died.
+- `dvc repro` runs in a new session, and SIGTERM (`docker stop`) becomes Ctrl-C for the whole session: DVC alone would
+  die and orphan the training; this way the training saves its state and ends within seconds;
+- orphans are reaped;
+- MLflow's address for the stages is a port on the container's loopback, relayed to the unix socket of the reverse
+  tunnel. The socket in the workspace belongs to one user and one job; a TCP port on the host would be open to all
+  users, could be in use, and would stay bound by a dead connection.
 
-Exit status: DVC's, or 130 after a stop.
+Exit status: that of DVC, or 130 after a stop.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from pathlib import Path
 
 EXIT_STOPPED = 130
 EXIT_FAILED = 1
-DVC_FAILED = 255  # would look like a failure of ssh
+DVC_FAILED = 255  # ssh uses the same status for its failures
 RELAY_POLL_SECONDS = 0.5
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run the stages as PID 1 of a container.")
     parser.add_argument("--mlflow-socket", help="unix socket of the reverse tunnel")
-    parser.add_argument("stages", nargs="*", help="stages for `dvc repro`; none: all")
+    parser.add_argument("stages", nargs="*", help="stages for `dvc repro` (default: all)")
     arguments = parser.parse_args()
     remove_stale_locks(Path(".dvc/tmp"))
     environment = dict(os.environ)
@@ -46,14 +46,15 @@ def main() -> int:
 
 
 def remove_stale_locks(folder: Path) -> None:
-    """What a killed job leaves. DVC sees whether the holder's process lives, but in a new container another has its
-    number. This container is the only one in the workspace."""
+    """Removes DVC's locks of a killed job, which DVC itself keeps if any process in the new container has the holder's
+    process id. No other container uses the workspace.
+    """
     for name in ("rwlock", "rwlock.lock", "lock"):
         (folder / name).unlink(missing_ok=True)
 
 
 def run_session(command: list[str], environment: dict[str, str]) -> int:
-    """Runs `command` in a new session; SIGTERM and SIGINT reach all of it as SIGINT."""
+    """Runs `command` in a new session and forwards SIGTERM and SIGINT to the session as SIGINT; returns the status."""
     child = subprocess.Popen(command, env=environment, stderr=subprocess.STDOUT, start_new_session=True)
     is_stopped = False
 
@@ -77,10 +78,10 @@ def run_session(command: list[str], environment: dict[str, str]) -> int:
 
 
 def start_relay(socket_path: str) -> int:
-    """Serves the unix socket on a loopback port, in a thread; returns the port.
+    """Relays a loopback port to the unix socket, in a thread; returns the port.
 
-    Only while the socket's file is there, so that the stages see at once whether anybody is connected: the file
-    comes and goes with the tunnel.
+    The port is open only while the socket file exists, that is, while the tunnel is up, so that the stages notice
+    immediately whether MLflow is reachable.
     """
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
@@ -88,7 +89,7 @@ def start_relay(socket_path: str) -> int:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_unix_connection(socket_path)
-        except OSError:  # a file left behind by a connection that was killed
+        except OSError:  # the socket file of a dead connection
             writer.close()
             return
         await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
@@ -96,7 +97,7 @@ def start_relay(socket_path: str) -> int:
     async def serve() -> None:
         while True:
             if Path(socket_path).exists():
-                with contextlib.suppress(OSError):  # somebody has the port: without live losses, then
+                with contextlib.suppress(OSError):  # port in use: no live losses
                     server = await asyncio.start_server(handle, "127.0.0.1", port)
                     while Path(socket_path).exists():
                         await asyncio.sleep(RELAY_POLL_SECONDS)

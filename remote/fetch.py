@@ -1,4 +1,4 @@
-"""From the host: dvc.lock, metrics, plots, models and the other outputs, the journals; as if run here."""
+"""Transfer from the host: dvc.lock, outputs, metrics, plots and journals, as if the stages had run here."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from fashionseg.storage.atomic import atomic_write
 from remote import dvc_files, local
 from remote.dvc_files import GIGABYTE, Output
 from remote.runner import Host
-from remote.sync import JOURNAL, LOCK, OWN_OF_JOURNAL, SENT, read_pipeline
+from remote.sync import JOURNAL, JOURNAL_FLAGS, LOCK, PARAMS, SENT, read_pipeline
 
 FROM_HOST = SENT / "from-host"
 PARTIAL = SENT / "partial"
-PARAMS = Path("params.yaml")
 
 
 def fetch(host: Host, *, models: bool = True, everything: bool = False) -> bool:
-    """Brings the results of the stages that have finished; returns whether local `dvc status` is clean then.
+    """Fetches the results of the finished stages; returns whether the local `dvc status` is clean afterwards.
 
-    models: bring them whatever their size; False leaves them there. everything: also outputs over `max_output_gb`.
-    Needs `checkout_lock`. Stopped half-way it leaves dvc.lock as it was and goes on when called again.
+    Requires `checkout_lock`. An interrupted fetch leaves dvc.lock unchanged and is resumed by the next call.
+
+    Args:
+        models: fetch models of any size; False leaves them on the host.
+        everything: also fetch outputs over `max_output_gb`.
     """
     _fetch_journals(host)
     theirs = FROM_HOST / LOCK.name
@@ -31,33 +33,33 @@ def fetch(host: Host, *, models: bool = True, everything: bool = False) -> bool:
         (FROM_HOST / name).unlink(missing_ok=True)
     _copy_here(host, "", FROM_HOST, [LOCK.name, PARAMS.name], "fetching dvc.lock")
     if not theirs.exists():
-        say("fetch: no stage has finished yet")
+        say("fetch: no finished stage yet")
         local.import_journals()
         return False
     found = dvc_files.locked_outputs(read_yaml(theirs), read_pipeline())
     max_gb = float("inf") if everything else host.settings.max_output_gb
-    brought, left = dvc_files.choose(found, max_gb, models=models)
+    wanted, unwanted = dvc_files.choose(found, max_gb, models=models)
     cache = local.cache_folder()
-    num_objects = _fetch_objects(host, cache, brought)
-    _fetch_uncached(host, [output.path for output in brought if not output.is_cached])
+    num_objects = _fetch_objects(host, cache, wanted)
+    _fetch_uncached(host, [output.path for output in wanted if not output.is_cached])
     _replace_lock(theirs)
-    here = [output.path for output in brought if output.is_cached and _is_complete(cache, output)]
-    local.checkout_outputs(here)
+    complete = [output.path for output in wanted if output.is_cached and _is_complete(cache, output)]
+    local.checkout_outputs(complete)
     local.import_journals()
-    say(f"fetch: {len(brought)} outputs are here ({num_objects} cache objects fetched)")
-    for output in left:
+    say(f"fetch: {len(wanted)} outputs are up to date ({num_objects} cache objects fetched)")
+    for output in unwanted:
         if not (cache / dvc_files.object_path(output.md5)).exists():
             say(
                 f"fetch: {output.path} ({output.size / GIGABYTE:.2f} GB) stays on {host.settings.host}; "
-                "`fab dgx-fetch --everything` brings it"
+                "fetch it with `fab dgx-fetch --everything`"
             )
-    return _report(is_all_here=len(here) == sum(output.is_cached for output in found))
+    return _report(is_complete=len(complete) == sum(output.is_cached for output in found))
 
 
 def merge_lines(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
-    """The lines of `theirs` that `ours` lacks, in order: what to append so that a journal loses nothing.
+    """Lines of `theirs` missing in `ours`, in order, to be appended to a journal.
 
-    Records carry their time in milliseconds, so equal lines are the same record.
+    Records have their time in milliseconds, so equal lines are the same record.
     """
     known = set(ours)
     return [line for line in theirs if line not in known]
@@ -66,8 +68,8 @@ def merge_lines(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
 def _fetch_journals(host: Host) -> None:
     incoming = FROM_HOST / "journal"
     incoming.mkdir(parents=True, exist_ok=True)
-    flags = ["--recursive", "--times", *(f"--exclude={name}" for name in OWN_OF_JOURNAL)]
-    host.rsync(f":{host.settings.workspace}/{JOURNAL}", f"{incoming}/", flags, "fetching the journals")
+    source = f":{host.settings.workspace}/{JOURNAL}"
+    host.rsync(source, f"{incoming}/", JOURNAL_FLAGS, "fetching the journals")
     for journal in sorted(incoming.glob("*/journal.jsonl")):
         target = Path(JOURNAL) / journal.parent.name / journal.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +83,7 @@ def _fetch_journals(host: Host) -> None:
 
 
 def _fetch_objects(host: Host, cache: Path, wanted: Sequence[Output]) -> int:
-    """Listings of folders first, as they name the rest."""
+    """Fetches missing objects, folder listings first, because they name the other objects."""
     listings = [dvc_files.object_path(output.md5) for output in wanted if output.is_cached]
     num_objects = _fetch_missing(host, cache, listings)
     return num_objects + _fetch_missing(host, cache, dvc_files.needed_objects(cache, wanted))
@@ -96,7 +98,7 @@ def _fetch_missing(host: Host, cache: Path, objects: Sequence[str]) -> int:
 def _copy_here(
     host: Host, folder: str, target: Path, files: Sequence[str], what: str, *more_flags: str
 ) -> None:
-    """Copies `files` below `folder` of the workspace to `target`; those missing there are left out."""
+    """Copies `files` below `folder` of the workspace to `target`; missing files are skipped."""
     if not files:
         return
     target.mkdir(parents=True, exist_ok=True)
@@ -106,7 +108,9 @@ def _copy_here(
 
 
 def _fetch_uncached(host: Host, paths: Sequence[str]) -> None:
-    """Metrics and plots, which Git keeps; in a folder what the host does not have goes, or its hash would differ."""
+    """Copies metrics and plots, which are kept in Git, and deletes other files in their folders, which would change the
+    folder's hash.
+    """
     if not paths:
         return
     rules = [f"--include=/{parent}/" for path in paths for parent in Path(path).parents if str(parent) != "."]
@@ -116,7 +120,7 @@ def _fetch_uncached(host: Host, paths: Sequence[str]) -> None:
 
 
 def _replace_lock(theirs: Path) -> None:
-    """Puts the host's dvc.lock in place; one that has changed here since it was sent is kept aside."""
+    """Installs the host's dvc.lock; a local dvc.lock that has changed since it was sent is backed up."""
     text = theirs.read_bytes()
     sent = SENT / LOCK.name
     if LOCK.exists():
@@ -126,7 +130,7 @@ def _replace_lock(theirs: Path) -> None:
         if not sent.exists() or sent.read_bytes() != ours:
             kept = SENT / "dvc.lock.before-fetch"
             kept.write_bytes(ours)
-            say(f"fetch: dvc.lock had changed here since it was sent; that one is kept as {kept}")
+            say(f"fetch: the local dvc.lock had changed since it was sent; backup: {kept}")
     with atomic_write(LOCK) as temporary:
         temporary.write_bytes(text)
     shutil.copyfile(theirs, sent)
@@ -136,14 +140,12 @@ def _is_complete(cache: Path, output: Output) -> bool:
     return all((cache / path).exists() for path in dvc_files.needed_objects(cache, [output]))
 
 
-def _report(*, is_all_here: bool) -> bool:
+def _report(*, is_complete: bool) -> bool:
     theirs = FROM_HOST / PARAMS.name
     if theirs.exists() and theirs.read_bytes() != PARAMS.read_bytes():
-        say(f"fetch: params.yaml has changed here since the job started; the job's is {theirs}")
-    if not is_all_here:
-        say(
-            "dvc status: not asked, as outputs are missing here; `dvc repro --allow-missing` works without them"
-        )
+        say(f"fetch: the local params.yaml has changed since the job started; the job's parameters: {theirs}")
+    if not is_complete:
+        say("dvc status: skipped, outputs are missing; `dvc repro --allow-missing` works without them")
         return False
     changed = local.changed_outputs()
     say(f"{changed}\ndvc status: not clean" if changed else "dvc status: clean")

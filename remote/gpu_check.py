@@ -1,6 +1,6 @@
-"""What only the inside of the image knows: sent to `python -` there by `fab dgx-doctor`, which imports none of it.
+"""Checks inside the image: `fab dgx-doctor` sends this program to `python -` in a container.
 
-Prints one JSON object a line: name, state (ok | bad | skipped), found, advice.
+Prints one JSON object per line: name, state (ok | bad | skipped), found, advice.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-# Compute capability 7.0 (V100): the last cuDNN with code for it.
+# Compute capability of the V100, and the last cuDNN with code for it.
 VOLTA = (7, 0)
 LAST_CUDNN_WITH_VOLTA = (9, 10)
 TOLERANCE = 1e-3
@@ -31,7 +31,7 @@ def main() -> None:
         try:
             state, found, advice = check()
         except Exception as error:
-            # Any failure of a driver or library is what this program is there to report.
+            # This program reports any failure of a driver or library.
             state, found, advice = "bad", f"{type(error).__name__}: {error}"[:300], "see `fab dgx-build`"
         print(json.dumps({"name": name, "state": state, "found": found, "advice": advice}), flush=True)
 
@@ -62,7 +62,7 @@ def packages() -> Finding:
 def gpus() -> Finding:
     devices = _devices()
     if not devices:
-        return "bad", "none", "nvidia-container-toolkit on the host? `gpus` in the host file?"
+        return "bad", "none", "check nvidia-container-toolkit on the host and `gpus` in the host file"
     return "ok", ", ".join(f"{name} ({major}.{minor})" for name, (major, minor) in devices), ""
 
 
@@ -85,7 +85,7 @@ def nccl() -> Finding:
 
 
 def gradient() -> Finding:
-    """The gradient of cutting and resizing boxes out of a map, on the GPU and on the CPU."""
+    """Compares the gradient of `crop_and_resize` on the GPU with that on the CPU."""
     import tensorflow as tf
 
     if not tf.config.list_physical_devices("GPU"):
@@ -101,7 +101,11 @@ def gradient() -> Finding:
         return tape.gradient(loss, features)
 
     error = float(tf.reduce_max(tf.abs(gradient_on("/GPU:0") - gradient_on("/CPU:0"))))
-    return ("ok" if error < TOLERANCE else "bad"), f"differs from the CPU's by {error:.1e}", "driver too old?"
+    return (
+        ("ok" if error < TOLERANCE else "bad"),
+        f"differs from the CPU's by {error:.1e}",
+        "check for a newer driver",
+    )
 
 
 def _devices() -> list[tuple[str, tuple[int, int]]]:
@@ -115,14 +119,14 @@ def _devices() -> list[tuple[str, tuple[int, int]]]:
 
 
 def _any_version(name: str) -> str | None:
-    """TensorFlow also comes under other distribution names."""
+    """Version of the package under another distribution name, such as tensorflow-cpu."""
     for distribution in importlib.metadata.packages_distributions().get(name, []):
         return f"{distribution} {importlib.metadata.version(distribution)}"
     return None
 
 
 def _library(packaged: str, name: str) -> ctypes.CDLL:
-    """NVIDIA's wheels keep their libraries below site-packages; otherwise the loader looks."""
+    """Loads a library from NVIDIA's wheels in site-packages, or else from the loader's path."""
     paths = [str(path) for folder in site.getsitepackages() for path in Path(folder).glob(packaged)]
     open_library: Callable[[str], ctypes.CDLL] = ctypes.CDLL
     return open_library(paths[0] if paths else name)

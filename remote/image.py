@@ -1,4 +1,4 @@
-"""`fab dgx-build`: the GPU image, built on the host, only when its inputs have changed."""
+"""`fab dgx-build`: builds the GPU image on the host when its inputs have changed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CONTEXT = (DOCKERFILE, LOCK)
 
 
 def read_inputs() -> dict[str, bytes]:
-    """The files that the image is made of.
+    """Contents of the files that the image is built from, by name.
 
     Raises:
-        UserError: one is missing.
+        UserError: a file is missing.
     """
     for path in CONTEXT:
         if not path.is_file():
@@ -30,7 +30,7 @@ def read_inputs() -> dict[str, bytes]:
 
 
 def digest(settings: HostSettings, inputs: Mapping[str, bytes]) -> str:
-    """One hash of everything the image depends on."""
+    """Hash of everything that the image depends on."""
     sha = hashlib.sha256()
     for part in (settings.base_image, settings.build_target, *sorted(inputs)):
         sha.update(part.encode() + b"\0")
@@ -39,7 +39,7 @@ def digest(settings: HostSettings, inputs: Mapping[str, bytes]) -> str:
 
 
 def build_command(settings: HostSettings, inputs_digest: str) -> list[str]:
-    """Builds in the folder that `build` has filled."""
+    """Builds the image from the files in `build_folder`."""
     folder = build_folder(settings)
     return [
         *(settings.engine, "build", "--tag", settings.image, "--target", settings.build_target),
@@ -49,7 +49,7 @@ def build_command(settings: HostSettings, inputs_digest: str) -> list[str]:
 
 
 def label_command(settings: HostSettings) -> list[str]:
-    """Asks which inputs the image there was built from."""
+    """Prints the input digest that the image on the host was built with."""
     template = f'{{{{ index .Config.Labels "{LABEL}" }}}}'
     return [settings.engine, "image", "inspect", "--format", template, settings.image]
 
@@ -59,19 +59,18 @@ def build_folder(settings: HostSettings) -> str:
 
 
 def build(host: Host, *, force: bool) -> int:
-    """Builds if needed, showing the engine's own log; returns the exit status."""
+    """Builds the image if needed and shows the engine's output; returns the exit status."""
     settings = host.settings
     wanted = digest(settings, read_inputs())
-    present = host.run(label_command(settings), "looking for the image", check=False)
+    present = host.run(label_command(settings), "inspecting the image", check=False)
     if present.status == 0 and present.stdout.strip() == wanted and not force:
         say(f"build: {settings.image} on {settings.host} is up to date")
         return 0
-    host.run(["mkdir", "-p", build_folder(settings)], "making the build folder")
+    host.run(["mkdir", "-p", build_folder(settings)], "creating the build folder")
     names = [path.name for path in CONTEXT]
     for path in CONTEXT:
-        host.rsync(
-            str(path.parent) + "/", f":{build_folder(settings)}/", ["--times"], "sending", files=[path.name]
-        )
+        target = f":{build_folder(settings)}/"
+        host.rsync(f"{path.parent}/", target, ["--times"], f"sending {path}", files=[path.name])
     say(f"build: {settings.image} on {settings.host} from {', '.join(names)}")
     status = host.show(build_command(settings, wanted))
     say(f"build: {settings.image} is ready" if status == 0 else f"build: failed with status {status}")

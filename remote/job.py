@@ -1,7 +1,7 @@
-"""The job: a detached, labelled container that runs the stages and outlives every connection.
+"""The job: a detached, labelled container that runs the stages and outlives all connections.
 
-Its name is made of the workspace's path, and an engine has one container of a name: so two commands cannot start two
-jobs in one workspace. It stays until its results have been brought back or it is removed on purpose.
+The container's name is derived from the workspace's path and unique in the engine, so two commands cannot start two
+jobs in one workspace. The container is kept until its results have been fetched or it is removed explicitly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OUT_OF_MEMORY = "out of memory"
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for: `fab dgx-train --preset P --set k=v --stages a,b`."""
+    """The request of a job: `fab dgx-train --preset P --set k=v --stages a,b`."""
 
     preset: str | None = None
     changes: tuple[str, ...] = ()
@@ -45,10 +45,10 @@ class Request:
 def parse_request(
     preset: str | None, changes: Sequence[str], stages: str, known_stages: Sequence[str]
 ) -> Request:
-    """The flags of `fab dgx-train`, checked before anything is sent; `stages` separated by commas.
+    """Parses the flags of `fab dgx-train`; `stages` is separated by commas.
 
     Raises:
-        UserError: a flag that cannot mean anything. Keys and values are checked by `fashionseg preset`.
+        UserError: an invalid flag. Keys and values are checked by `fashionseg preset`.
     """
     if preset is not None and not re.fullmatch(r"\w[\w.-]*", preset):
         raise UserError(f"--preset: expected the name of a file in presets/, got {preset!r}")
@@ -58,13 +58,13 @@ def parse_request(
     names = tuple(name for name in stages.split(",") if name)
     for name in names:
         if name not in known_stages:
-            raise UserError(f"--stages: expected some of {', '.join(known_stages)}, got {name!r}")
+            raise UserError(f"--stages: expected stages out of {', '.join(known_stages)}, got {name!r}")
     return Request(preset or None, tuple(changes), names)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A container of the workspace, as the engine describes it. Times are the host's, UTC, to the minute."""
+    """The workspace's container as described by the engine. Times are UTC on the host's clock, to the minute."""
 
     owner: Owner
     request: Request
@@ -85,8 +85,8 @@ class Job:
         return f"{self.owner}: `{self.request}`, {state}"
 
 
-def labels(owner: Owner, request: Request) -> dict[str, str]:
-    """What the container says about itself, for `parse_job`."""
+def make_labels(owner: Owner, request: Request) -> dict[str, str]:
+    """Labels of the container, read by `parse_job`."""
     return {
         f"{LABEL}user": owner.user,
         f"{LABEL}checkout": owner.checkout,
@@ -95,13 +95,13 @@ def labels(owner: Owner, request: Request) -> dict[str, str]:
 
 
 def parse_job(inspected: Mapping[str, Any]) -> Job:
-    """A job from one entry of `docker inspect` (or podman's, which has the same fields)."""
+    """A job from one entry of `docker inspect` or `podman inspect`, which have the same fields."""
     state = inspected["State"]
-    said = inspected["Config"]["Labels"] or {}
-    preset, changes, stages = json.loads(said.get(f"{LABEL}request", "[null, [], []]"))
+    labels = inspected["Config"]["Labels"] or {}
+    preset, changes, stages = json.loads(labels.get(f"{LABEL}request", "[null, [], []]"))
     fault = state.get("Error") or (OUT_OF_MEMORY if state.get("OOMKilled") else "")
     return Job(
-        owner=Owner(said.get(f"{LABEL}user", "somebody"), said.get(f"{LABEL}checkout", "?")),
+        owner=Owner(labels.get(f"{LABEL}user", "unknown user"), labels.get(f"{LABEL}checkout", "?")),
         request=Request(preset, tuple(changes), tuple(stages)),
         is_running=bool(state.get("Running")),
         started=_minutes(state.get("StartedAt", "")),
@@ -112,81 +112,89 @@ def parse_job(inspected: Mapping[str, Any]) -> Job:
 
 
 def find(host: Host) -> Job | None:
-    """The workspace's job, running or ended; None when there is none.
+    """The workspace's job, running or ended; None if there is none.
 
     Raises:
-        CommandFailed: no container engine there, or none that we may use.
+        CommandFailed: the container engine is missing or not permitted.
     """
     settings = host.settings
     words = [settings.engine, "container", "inspect", settings.job_name]
-    result = host.run(words, "looking for a job", check=False)
+    result = host.run(words, "inspecting the job", check=False)
     if result.status == 0:
         return parse_job(json.loads(result.stdout)[0])
     if re.search(r"no such (container|object)|no container with name", result.stderr, re.IGNORECASE):
         return None
-    raise failures.explain_command(settings.host, "looking for a job", result.status, result.stderr)
+    raise failures.explain_command(settings.host, "inspecting the job", result.status, result.stderr)
 
 
 def start(host: Host, login: Login, owner: Owner, request: Request, commit: str) -> None:
     """Starts the container.
 
     Raises:
-        WorkspaceBusy: somebody was faster.
-        CommandFailed: no such image, or the engine refused.
+        WorkspaceBusy: another command started a job meanwhile.
+        CommandFailed: no such image, or the engine failed.
     """
     settings = host.settings
-    # A socket file of an earlier connection would be in the way of the tunnel.
-    host.run(["rm", "-f", f"{settings.state}/{commands.SOCKET}"], "removing the old tunnel")
-    words = commands.job_command(settings, login, labels(owner, request), commit, request.stages)
+    remove_tunnel(host)
+    words = commands.job_command(settings, login, make_labels(owner, request), commit, request.stages)
     result = host.run(words, "starting the job", check=False)
     if result.status == 0:
         return
     if failures.is_missing_image(result.stderr):
         raise failures.CommandFailed(
-            f"image {settings.image} is not on {settings.host}: `fab dgx-build` makes it", result.status
+            f"image {settings.image} is not on {settings.host}; build it with `fab dgx-build`", result.status
         )
     if failures.is_name_taken(result.stderr):
         found = find(host)
-        raise busy(host, found) if found else failures.WorkspaceBusy("another job was started just now")
-    remove(host)  # docker leaves a container that could not start, and it would look like a job
+        raise (
+            busy(host, found)
+            if found
+            else failures.WorkspaceBusy("another job has just been started; try again")
+        )
+    remove(host)  # docker keeps a container that could not start, and it would look like a job
     raise failures.explain_command(settings.host, "starting the job", result.status, result.stderr)
 
 
 def busy(host: Host, found: Job) -> failures.WorkspaceBusy:
-    """The error for whoever comes second."""
+    """The error for a second job in the workspace."""
     place = f"{host.settings.host}:{host.settings.workspace}"
     if found.is_running:
-        advice = "`fab dgx-logs` shows its log, `fab dgx-stop` stops it; or set another workspace"
+        advice = "Follow it with `fab dgx-logs`, stop it with `fab dgx-stop`, or use another workspace"
     else:
-        advice = "its owner's `fab dgx-fetch` brings them; `fab dgx-stop --remove` gives them up"
-    return failures.WorkspaceBusy(f"{place} is taken by {found.describe()}. {advice}")
+        advice = "The owner can fetch them with `fab dgx-fetch`; `fab dgx-stop --remove` discards them"
+    return failures.WorkspaceBusy(f"{place} is in use by {found.describe()}. {advice}")
 
 
 def stop(host: Host) -> None:
-    """Asks the training to save and end; kills it after `stop_seconds`."""
+    """Stops the container: the training saves its state, and is killed after `stop_seconds`."""
     settings = host.settings
     words = [settings.engine, "stop", "--time", str(settings.stop_seconds), settings.job_name]
     host.run(words, "stopping the job")
 
 
 def remove(host: Host) -> None:
-    """Removes the container, and with it the lock on the workspace."""
+    """Removes the container, which frees the workspace."""
     words = [host.settings.engine, "rm", "--force", host.settings.job_name]
     host.run(words, "removing the container", check=False)
 
 
+def remove_tunnel(host: Host) -> None:
+    """Removes the socket file of a dead connection, which would block the new tunnel."""
+    host.run(["rm", "-f", f"{host.settings.state}/{commands.SOCKET}"], "removing the old tunnel")
+
+
 def read_log(host: Host, tail: int | None = None) -> str:
-    """What the job has printed so far, or its last lines."""
+    """Output of the job so far, or the last `tail` lines."""
     return host.run(log_words(host, ["--tail", str(tail)] if tail else []), "reading the log").stdout
 
 
 def log_words(host: Host, flags: Sequence[str]) -> list[str]:
-    """`docker logs`, with both streams in one."""
+    """`docker logs` with both output streams merged."""
     words = [host.settings.engine, "logs", *flags, host.settings.job_name]
     return commands.script('exec "$@" 2>&1', *words)
 
 
 def _minutes(stamp: str) -> str:
-    """`2026-11-23T22:18:26.334592606Z` as `2026-11-23 22:18 UTC`; the engine's zero time as nothing."""
+    """`2026-11-23T22:18:26.334592606Z` as `2026-11-23 22:18 UTC`; the engine's zero time as an empty text."""
     found = re.match(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)", stamp)
     return f"{found[1]} {found[2]} UTC" if found and not stamp.startswith("0001") else ""

@@ -1,4 +1,4 @@
-"""What the tasks run on this machine: Git, DVC and the project's own command, always of this Python."""
+"""Git, DVC and `fashionseg` on this machine, always with this Python."""
 
 from __future__ import annotations
 
@@ -20,57 +20,53 @@ def preset_command(preset: str | None, changes: Sequence[str]) -> list[str]:
 
 
 def apply_preset(preset: str | None, changes: Sequence[str]) -> None:
-    """Runs it, so that the checkout holds what the host will run with.
+    """Runs `preset_command`, so that the checkout has the parameters of the job.
 
     Raises:
         UserError: no such preset, or a key or value that params.yaml does not allow.
     """
     if not preset and not changes:
         return
-    done = subprocess.run(preset_command(preset, changes), capture_output=True, text=True)
+    done = _run(preset_command(preset, changes))
     if done.returncode != 0:
-        raise UserError(done.stderr.strip().removeprefix("error: ") or "fashionseg preset failed")
+        raise UserError(
+            done.stderr.strip().removeprefix("error: ") or "fashionseg preset: failed without a message"
+        )
     print(done.stdout, end="", flush=True)
 
 
-def commit() -> str:
-    """The commit checked out, or `nogit`."""
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else "nogit"
-
-
 def cache_folder() -> Path:
-    """DVC's cache of this checkout, wherever it is configured to be.
+    """The configured DVC cache of this checkout.
 
     Raises:
         UserError: not a DVC project.
     """
-    done = subprocess.run([*DVC, "cache", "dir"], capture_output=True, text=True)
+    done = _run([*DVC, "cache", "dir"])
     if done.returncode != 0:
         raise UserError(f"dvc cache dir: {done.stderr.strip()}")
     return Path(done.stdout.strip())
 
 
 def checkout_outputs(paths: Sequence[str]) -> None:
-    """Puts the outputs `paths` into the working tree, out of the cache.
+    """Links the outputs `paths` from the cache into the working tree.
 
     Raises:
-        UserError: DVC would have to overwrite something that its cache does not have.
+        UserError: DVC would overwrite a file that is not in its cache.
     """
     if not paths:
         return
-    done = subprocess.run([*DVC, "checkout", "--quiet", *paths], capture_output=True, text=True)
+    done = _run([*DVC, "checkout", "--quiet", *paths])
     if done.returncode != 0:
         reason = " ".join((done.stderr or done.stdout).split())
-        raise UserError(f"the results are here, in DVC's cache, but `dvc checkout` says: {reason}")
+        raise UserError(f"the results are in DVC's cache, but `dvc checkout` failed: {reason}")
 
 
 def changed_outputs() -> str:
-    """Outputs that `dvc status` reports as missing or stale; empty when it is clean.
+    """The changes that `dvc status` reports, one stage per line; empty if there are none.
 
     Stages that run every time, such as `source`, are never up to date for DVC and do not count.
     """
-    done = subprocess.run([*DVC, "status", "--json"], capture_output=True, text=True)
+    done = _run([*DVC, "status", "--json"])
     if done.returncode != 0:
         return done.stderr.strip()
     found = {
@@ -81,7 +77,11 @@ def changed_outputs() -> str:
 
 
 def import_journals() -> None:
-    """Brings MLflow up to date with what was logged while nobody was connected; a failure is told, not raised."""
-    done = subprocess.run([*FASHIONSEG, "import-journals"], capture_output=True, text=True)
+    """Sends records logged without a connection to MLflow; a failure is printed, not raised."""
+    done = _run([*FASHIONSEG, "import-journals"])
     lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
     print(lines[-1] if lines else "MLflow: journals imported", flush=True)
+
+
+def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True)

@@ -1,18 +1,17 @@
-"""One command at a time changes a workspace, or a checkout.
+"""Locks on the checkout and on the workspace: one command at a time changes them.
 
-Two locks, each held by a living process and therefore gone with it, even after a power cut:
+Each lock is held by a process and released when the process ends, even after a power cut:
 
-- here, on `.fashionseg/dgx.lock` of the checkout;
-- there, by `flock` in a shell that waits for its input to close, which is when our connection ends.
+- on this machine, a lock on `.fashionseg/dgx.lock` of the checkout;
+- on the host, `flock` in a shell that waits for its input to close, which happens when the connection ends.
 
-A laptop whose lid was closed leaves the shell there waiting (nobody told it), so the same checkout may take its own
-old lock over: the lock here has proved that its holder is gone. A running job is no matter of these locks; its
-container's name is its lock (`job`).
+A laptop that goes to sleep leaves the shell on the host waiting, so a checkout may take over its own old lock: the
+checkout lock proves that the holder is gone. A running job does not hold these locks; its container's name is the lock
+(`job`).
 """
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import json
 import os
@@ -22,14 +21,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from subprocess import Popen, TimeoutExpired
 
 from fashionseg.project import STATE_FOLDER
+from fashionseg.storage.file_lock import file_lock
 from remote.commands import script
 from remote.failures import CommandFailed, WorkspaceBusy, explain_command
 from remote.runner import Host
 
-# $1 state folder, $2 who. The holder's process id comes first in the note, for taking over. `9>&-`: the waiting `cat`
-# must not keep the lock when the shell is killed.
+# $1 state folder, $2 note about the owner. The note begins with the holder's process id, for taking over. `9>&-`: the
+# waiting `cat` must not keep the lock when the shell is killed.
 HOLD = """
 mkdir -p "$1" && exec 9>>"$1/lock" || exit 1
 if flock -n 9; then
@@ -46,7 +47,7 @@ BREAK = 'kill "$1" 2>/dev/null; sleep 0.2'
 
 @dataclass(frozen=True)
 class Owner:
-    """Who gives a command: shown to others, and told apart from them."""
+    """User and checkout of a command, shown to other users."""
 
     user: str
     checkout: str
@@ -56,7 +57,7 @@ class Owner:
 
 
 def this_owner() -> Owner:
-    """The user, machine and checkout of this command."""
+    """User, machine and checkout of this command."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a uid without a name
@@ -66,26 +67,25 @@ def this_owner() -> Owner:
 
 @contextmanager
 def checkout_lock() -> Iterator[None]:
-    """Keeps a second command in this checkout from sending or fetching at the same time."""
-    STATE_FOLDER.mkdir(exist_ok=True)
-    with (STATE_FOLDER / "dgx.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise WorkspaceBusy(
-                "another `fab` command is sending or fetching in this checkout; wait for it"
-            ) from None
+    """Prevents two commands in this checkout from sending or fetching at the same time.
+
+    Raises:
+        WorkspaceBusy: another command holds the lock.
+    """
+    with file_lock(Path(STATE_FOLDER) / "dgx.lock") as is_locked:
+        if not is_locked:
+            raise WorkspaceBusy("another `fab` command is sending or fetching in this checkout; wait for it")
         yield
 
 
 @contextmanager
 def workspace_lock(host: Host, owner: Owner, purpose: str) -> Iterator[None]:
-    """Keeps others from changing the workspace on the host; needs `checkout_lock` around it.
+    """Prevents other commands from changing the workspace on the host; requires `checkout_lock`.
 
     Raises:
-        WorkspaceBusy: somebody else holds it; says who, for what and since when.
+        WorkspaceBusy: another owner holds the lock; the message names owner, purpose and time.
     """
-    note = json.dumps(asdict(owner) | {"purpose": purpose, "since": _now()})
+    note = json.dumps(asdict(owner) | {"purpose": purpose, "since": time.strftime("%Y-%m-%d %H:%M %Z")})
     words = script(HOLD, host.settings.state, note)
     for is_last in (False, True):
         holder = host.start(words)
@@ -97,34 +97,29 @@ def workspace_lock(host: Host, owner: Owner, purpose: str) -> Iterator[None]:
             finally:
                 _end(holder)
             return
-        left = holder.stdout.read()
+        holder_note = holder.stdout.read()
         _end(holder)
         if answer != "busy":
-            raise _no_lock(host)
-        pid, held = _parse_note(left)
+            raise _lock_failure(host)
+        pid, held = _parse_note(holder_note)
         if is_last or {key: held.get(key) for key in ("user", "checkout")} != asdict(owner):
             raise WorkspaceBusy(
-                f"{host.settings.host}:{host.settings.workspace} is held by {held.get('user', 'somebody')} "
+                f"{host.settings.host}:{host.settings.workspace} is locked by {held.get('user', 'unknown user')} "
                 f"({held.get('checkout', '?')}): {held.get('purpose', '?')}, since {held.get('since', '?')}"
             )
         host.run(script(BREAK, pid), "taking over the lock", check=False)
 
 
-def _no_lock(host: Host) -> CommandFailed:
-    """Asks again for the reason, as the lock's own words went to the terminal."""
-    result = host.run(
-        script('mkdir -p "$1" && : >> "$1/lock" && command -v flock', host.settings.state), "", check=False
-    )
+def _lock_failure(host: Host) -> CommandFailed:
+    """Runs the first step again for its error message, as the lock's own messages went to the terminal."""
+    check = script('mkdir -p "$1" && : >> "$1/lock" && command -v flock', host.settings.state)
+    result = host.run(check, "", check=False)
     reason = result.stderr or "command not found: flock (package util-linux)"
-    return explain_command(
-        host.settings.host, f"locking {host.settings.workspace}", result.status or 1, reason
-    )
+    what = f"locking {host.settings.workspace}"
+    return explain_command(host.settings.host, what, result.status or 1, reason)
 
 
-def _end(holder: object) -> None:
-    from subprocess import Popen, TimeoutExpired
-
-    assert isinstance(holder, Popen)
+def _end(holder: Popen[str]) -> None:
     if holder.stdin:
         holder.stdin.close()
     try:
@@ -137,13 +132,9 @@ def _end(holder: object) -> None:
 
 
 def _parse_note(text: str) -> tuple[str, dict[str, str]]:
-    """Process id and note of the holder; empty where it cannot be read."""
+    """Process id and note of the lock's holder; empty if unreadable."""
     pid, _, note = text.partition("\n")
     try:
         return str(int(pid)), json.loads(note)
     except ValueError:
         return "", {}
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%d %H:%M %Z")

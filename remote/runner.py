@@ -1,4 +1,4 @@
-"""The thin sender: runs what `commands` built, over one shared connection, and turns failures into clear errors."""
+"""Runs the command lines of `commands` over one shared SSH connection, and raises failures as one-line errors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from types import TracebackType
 from remote import commands, failures
 from remote.settings import HostSettings
 
-# rsync's own exit statuses (its manual page) for a broken stream, a signal and timeouts.
+# Exit statuses of rsync (manual page) for a broken stream, a signal and timeouts.
 RSYNC_CONNECTION = (12, 20, 30, 35)
 MAX_SOCKET_PATH = 80  # ssh appends 17 characters while it connects; 107 are allowed
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command said, and its exit status."""
+    """Output and exit status of a command."""
 
     stdout: str
     stderr: str
@@ -30,7 +30,7 @@ class Result:
 
 
 class Host:
-    """An open connection to the host; used as `with Host(settings) as host`.
+    """An open connection to the host, used as `with Host(settings) as host`.
 
     Raises on entering:
         HostUnreachable: no connection, an unknown or changed host key, or a refused login.
@@ -43,7 +43,7 @@ class Host:
         self._control_path = str(self._folder / "s")
 
     def __enter__(self) -> Host:
-        # To a file, not a pipe: the background process keeps it open.
+        # A file, not a pipe, because the background process keeps it open.
         with (self._folder / "stderr").open("w+") as stderr:
             command = commands.master_command(self.settings, self._control_path, batch=self.batch)
             status = _call(command, stderr=stderr.fileno())
@@ -61,13 +61,13 @@ class Host:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(self, words: Sequence[str], what: str, *, stdin: str = "", check: bool = True) -> Result:
-        """Runs `words` on the host; `what` names it in errors.
+        """Runs `words` on the host; `what` describes the command in errors.
 
         Raises:
             ConnectionLost, HostUnreachable: the command may or may not have run.
-            CommandFailed: it ran and failed, and `check` is set.
+            CommandFailed: the command failed, and `check` is set.
         """
-        command = commands.ssh_command(self.settings, self._control_path, words, batch=self.batch)
+        command = self._ssh(words)
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, errors="replace")
         if done.returncode == failures.SSH_FAILED:
             raise failures.explain_ssh(self.settings.host, done.stderr)
@@ -77,44 +77,44 @@ class Host:
         return Result(done.stdout, done.stderr, done.returncode)
 
     def start(self, words: Sequence[str]) -> subprocess.Popen[str]:
-        """Starts `words` there with pipes for standard input and output; ends when its input closes."""
-        command = commands.ssh_command(self.settings, self._control_path, words, batch=self.batch)
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        """Starts `words` on the host with pipes for standard input and output."""
+        return subprocess.Popen(self._ssh(words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def show(self, words: Sequence[str]) -> int:
-        """Runs `words` there and shows what they print, both streams; returns the exit status.
+        """Runs `words` on the host and shows both output streams; returns the exit status.
 
         Raises:
-            ConnectionLost: the connection ended meanwhile.
+            ConnectionLost: the connection was lost.
         """
-        command = commands.ssh_command(self.settings, self._control_path, words, batch=self.batch)
-        status = _call(command)
+        status = _call(self._ssh(words))
         if status == failures.SSH_FAILED:
-            raise failures.ConnectionLost(f"{self.settings.host}: connection lost; give the command again")
+            raise failures.ConnectionLost(f"{self.settings.host}: connection lost; run the command again")
         return status
 
     def terminal(self, words: Sequence[str]) -> int:
-        """Runs `words` on the user's terminal."""
-        return _call(
-            commands.ssh_command(self.settings, self._control_path, words, batch=self.batch, tty=True)
-        )
+        """Runs `words` on the host with the user's terminal."""
+        return _call(self._ssh(words, tty=True))
 
     def follow(self, words: Sequence[str], mlflow: str | None) -> subprocess.Popen[bytes]:
-        """Starts `words` over a connection of its own, the reverse tunnel to `mlflow` beside it."""
+        """Starts `words` over a separate connection, with the reverse tunnel to `mlflow`."""
         command = commands.follow_command(self.settings, words, batch=self.batch, mlflow=mlflow)
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
 
     def rsync(
         self, source: str, target: str, flags: Sequence[str], what: str, *, files: Sequence[str] | None = None
     ) -> str:
-        """Copies; a path that begins with `:` is the host's. `files`: only these, relative to `source`.
+        """Copies `source` to `target` with rsync; a path that begins with `:` is on the host.
 
-        Returns rsync's output, which lists what changed when `flags` has `--itemize-changes`.
+        Args:
+            what: describes the transfer in errors.
+            files: copies only these, relative to `source`.
+
+        Returns:
+            rsync's output; with the flag `--itemize-changes`, the list of changes.
 
         Raises:
-            ConnectionLost: the connection ended; what has arrived stays, the same call goes on from there.
+            ConnectionLost: the connection was lost; the same call resumes the transfer.
             CommandFailed: no space, no permission, no rsync.
         """
         names = None
@@ -130,17 +130,20 @@ class Host:
             raise failures.RemoteError("rsync: not installed on this machine") from None
         if done.returncode == failures.SSH_FAILED:
             raise failures.explain_ssh(self.settings.host, done.stderr)
-        # The same statuses also come from a full disk and a missing rsync on the other side.
-        has_reason = any(words in done.stderr for words in ("space left", "quota", "not found"))
+        # A full disk and a missing rsync on the host give the same statuses.
+        has_reason = failures.disk_full_line(done.stderr) or "not found" in done.stderr
         if done.returncode in RSYNC_CONNECTION and not has_reason:
             host = self.settings.host
             raise failures.ConnectionLost(
-                f"{what}: connection to {host} lost ({failures.last_words(done.stderr, 1)}); "
-                "give the same command again, it goes on from there"
+                f"{what}: connection to {host} lost ({failures.last_lines(done.stderr, 1)}); "
+                "run the same command again to resume"
             )
         if done.returncode != 0:
             raise failures.explain_command(self.settings.host, what, done.returncode, done.stderr)
         return done.stdout
+
+    def _ssh(self, words: Sequence[str], *, tty: bool = False) -> list[str]:
+        return commands.ssh_command(self.settings, self._control_path, words, batch=self.batch, tty=tty)
 
 
 def _call(command: Sequence[str], stderr: int | None = None) -> int:
@@ -151,7 +154,7 @@ def _call(command: Sequence[str], stderr: int | None = None) -> int:
 
 
 def _socket_folder() -> Path:
-    """A private folder with a path short enough for a socket (on macOS the usual one is not)."""
+    """A private folder with a path short enough for a socket (the default of macOS is too long)."""
     folder = Path(tempfile.mkdtemp(prefix="fab-"))
     if len(str(folder)) > MAX_SOCKET_PATH and os.access("/tmp", os.W_OK):
         folder.rmdir()

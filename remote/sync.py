@@ -1,4 +1,4 @@
-"""To the host: the tree, the DVC objects that the stages may need, and the journals."""
+"""Transfer to the host: the source tree, the DVC objects that the stages may need, and the journals."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
+from fashionseg.params import PARAMS_FILE as PARAMS
 from fashionseg.params import read_yaml
 from fashionseg.project import STATE_FOLDER
 from remote import dvc_files, local, tree
@@ -18,23 +19,23 @@ from remote.runner import Host
 
 PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
-SENT = STATE_FOLDER / "dgx"  # copies of what was sent last, to see later whether it has changed here
-JOURNAL = ".fashionseg/journal/"
-# The part of a journal that belongs to one machine: how far which MLflow has it, and the lock of the sender.
-OWN_OF_JOURNAL = ("sent.json", "lock", "mirror.log")
+SENT = Path(STATE_FOLDER) / "dgx"  # copies of dvc.lock and params.yaml as sent, to detect later local changes
+JOURNAL = f"{STATE_FOLDER}/journal/"
+# Without the files that belong to one machine: cursors per MLflow server, the sender's lock and log.
+JOURNAL_FLAGS = ("--recursive", "--times", "--exclude=sent.json", "--exclude=lock", "--exclude=mirror.log")
 
-# $1 workspace. Private: the tunnel's socket is in there. Prints who we are.
+# $1 workspace, $2 state folder. Private, as the tunnel's socket is in the state folder. Prints the account.
 PREPARE = """
 set -e
 umask 077
-mkdir -p "$1/.fashionseg/home" "$1/.fashionseg/partial" "$1/.fashionseg/journal"
+mkdir -p "$2/home" "$2/partial" "$2/journal"
 mkdir -p "$1/.dvc/cache/files/md5" "$1/.dvc/tmp"
 printf '[core]\\n    no_scm = true\\n    autostage = false\\n' > "$1/.dvc/config.local"
 id -un; id -u; id -g
 """
 
 
-# $1 env_file. Prints it when others may read it.
+# $1 env_file. Prints the path if group or others can access the file.
 READABLE = 'if [ -e "$1" ]; then find -L "$1" -maxdepth 0 -perm /077; fi'
 
 
@@ -44,9 +45,15 @@ def read_pipeline() -> Mapping[str, Any]:
 
 
 def prepare(host: Host) -> Login:
-    """Makes the workspace's folders and DVC's settings there: no Git, as only the tree is sent."""
+    """Creates the workspace's folders and DVC's settings on the host (no Git, as only the tree is sent).
+
+    Raises:
+        UserError: other users can read `env_file`.
+        CommandFailed: the workspace cannot be created.
+    """
     settings = host.settings
-    result = host.run(script(PREPARE, settings.workspace), f"preparing {settings.host}:{settings.workspace}")
+    prepare_script = script(PREPARE, settings.workspace, settings.state)
+    result = host.run(prepare_script, f"preparing {settings.host}:{settings.workspace}")
     user, uid, gid = result.stdout.split()[-3:]
     if settings.env_file:
         _refuse_readable(host, settings.env_file)
@@ -54,24 +61,20 @@ def prepare(host: Host) -> Login:
 
 
 def _refuse_readable(host: Host, env_file: str) -> None:
-    """The file of credentials on the host is the user's alone.
-
-    Raises:
-        UserError: others there may read it.
-    """
-    found = host.run(script(READABLE, env_file), f"looking at {env_file}")
+    found = host.run(script(READABLE, env_file), f"checking {env_file}")
     if found.stdout.strip():
-        name = host.settings.host
-        raise UserError(f"env_file: others on {name} can read {env_file}; there: `chmod 600 {env_file}`")
+        raise UserError(
+            f"env_file: other users of {host.settings.host} can read {env_file}; run `chmod 600 {env_file}` there"
+        )
 
 
 def push(host: Host) -> None:
-    """Makes the workspace equal to the checkout. Needs both locks, and no job running there."""
+    """Makes the workspace equal to the checkout. Requires both locks and no running job."""
     num_files = push_tree(host)
     num_objects = push_objects(host)
     push_journals(host)
     SENT.mkdir(parents=True, exist_ok=True)
-    for path in (LOCK, Path("params.yaml")):
+    for path in (LOCK, PARAMS):
         (SENT / path.name).unlink(missing_ok=True)
         if path.exists():
             shutil.copyfile(path, SENT / path.name)
@@ -80,12 +83,12 @@ def push(host: Host) -> None:
 
 
 def push_tree(host: Host) -> int:
-    """The files of the checkout; returns how many were sent or deleted."""
+    """Sends the files of the checkout; returns the number of files sent or deleted."""
     rules = tree.filter_rules(tree.checkout_files(), _cached_outputs())
     with tempfile.NamedTemporaryFile("w", suffix=".rules") as file:
         file.write(rules)
         file.flush()
-        # By content: Git and DVC write the same text with a new time.
+        # By checksum, because Git and DVC rewrite unchanged files with a new time.
         flags = [
             "--recursive",
             "--links",
@@ -101,7 +104,7 @@ def push_tree(host: Host) -> int:
 
 
 def push_objects(host: Host) -> int:
-    """The objects behind dvc.lock that this machine has; returns how many were missing there."""
+    """Sends the local cache objects that dvc.lock refers to; returns the number of objects sent."""
     if not LOCK.exists():
         return 0
     cache = local.cache_folder()
@@ -117,10 +120,10 @@ def push_objects(host: Host) -> int:
 
 
 def push_journals(host: Host) -> None:
-    """So that a run which began here goes on there as the same run."""
+    """Sends the journals, so that a run started here is resumed on the host as the same run."""
     if Path(JOURNAL).is_dir():
-        flags = ["--recursive", "--times", "--update", *(f"--exclude={name}" for name in OWN_OF_JOURNAL)]
-        host.rsync(JOURNAL, f":{host.settings.workspace}/{JOURNAL}", flags, "sending the journals")
+        target = f":{host.settings.workspace}/{JOURNAL}"
+        host.rsync(JOURNAL, target, [*JOURNAL_FLAGS, "--update"], "sending the journals")
 
 
 def _cached_outputs() -> list[str]:

@@ -1,4 +1,4 @@
-"""Which files of the checkout go to the host, and the rsync rules that make the workspace equal to them."""
+"""Files of the checkout that are sent to the host, and the rsync rules that make the workspace equal to them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from fashionseg.errors import UserError
 
-# Never sent, whether or not Git ignores them.
+# Never sent, even if Git does not ignore them.
 SECRETS = (
     "kaggle.json",
     "access_token",
@@ -38,13 +38,15 @@ SECRETS = (
     "config.local",
     "host.yaml",
 )
-# What only the host has. The rest of the workspace is made equal to the checkout: a source file that was deleted here
-# and stayed there would change the hashes of the stages' dependencies.
-KEPT_THERE = (".fashionseg", ".dvc/cache", ".dvc/tmp", ".dvc/config.local", "__pycache__")
+# Not needed by a job: no stage imports or depends on them.
+NOT_SENT = ("docs", "tests", "tools")
+# Exist on the host only. The rest of the workspace is made equal to the checkout: a source file deleted here but kept
+# on the host would change the hashes of the stages' dependencies.
+KEPT_ON_HOST = (".fashionseg", ".dvc/cache", ".dvc/tmp", ".dvc/config.local", "__pycache__")
 
 
 def checkout_files() -> list[str]:
-    """Files of the checkout that Git has or would add, without secrets, sorted; none that are deleted.
+    """Files of the checkout that Git tracks or would add, sorted; without deleted files, secrets and NOT_SENT folders.
 
     Raises:
         UserError: not a Git checkout.
@@ -55,12 +57,16 @@ def checkout_files() -> list[str]:
         raise UserError(f"git ls-files: {done.stderr.strip()}")
     files = set(done.stdout.split("\0")) - {""}
     return sorted(
-        name for name in files if not is_secret(name) and (Path(name).is_symlink() or Path(name).is_file())
+        name
+        for name in files
+        if PurePosixPath(name).parts[0] not in NOT_SENT
+        and not is_secret(name)
+        and (Path(name).is_symlink() or Path(name).is_file())
     )
 
 
 def is_secret(name: str) -> bool:
-    """Whether any part of the path looks like a credential."""
+    """Whether a part of the path has the name of a credential file."""
     return any(
         part == ".git" or any(fnmatch(part.lower(), pattern) for pattern in SECRETS)
         for part in PurePosixPath(name).parts
@@ -70,17 +76,17 @@ def is_secret(name: str) -> bool:
 def filter_rules(files: Iterable[str], outputs: Iterable[str]) -> str:
     """Rules for `rsync --recursive --delete --filter='merge FILE'` from the checkout to the workspace.
 
-    `S` shows exactly `files` to the sender and `H` hides all else; `P` protects what the host alone has (`outputs` of
-    the stages and KEPT_THERE) from deletion. Everything else there goes.
+    `S` shows `files` to the sender and `H` hides all others; `P` protects files that exist on the host only (`outputs`
+    of the stages and KEPT_ON_HOST) from deletion. All other files on the host are deleted.
 
     Raises:
-        UserError: a name with a line break, which a rule cannot hold.
+        UserError: a name with a line break, which rsync's rules do not support.
     """
     files, outputs = list(files), list(outputs)
     folders = {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
-    kept = [path if path == "__pycache__" else f"/{path}" for path in (*KEPT_THERE, *sorted(outputs))]
+    kept = [path if path == "__pycache__" else f"/{path}" for path in (*KEPT_ON_HOST, *sorted(outputs))]
     rules = [f"P {_escape(path)}" for path in kept]
-    # Nor their folders, which rsync would try to delete when nothing else is in them.
+    # And their parent folders, which rsync would try to delete when they have no other files.
     rules += [f"P /{folder}/" for folder in sorted({str(Path(path).parent) for path in outputs} - {"."})]
     rules += [f"S /{_escape(folder)}/" for folder in sorted(folders)]
     rules += [f"S /{_escape(name)}" for name in files]
@@ -88,11 +94,11 @@ def filter_rules(files: Iterable[str], outputs: Iterable[str]) -> str:
 
 
 def changed_names(itemized: str) -> list[str]:
-    """Names from rsync's `--itemize-changes` output that were sent or deleted; new times alone do not count."""
+    """Files sent or deleted, from rsync's `--itemize-changes` output; changes of times only are excluded."""
     return re.findall(r"^(?:[<>c][fdLDS]\S{9}|\*deleting) +(.+)$", itemized, re.MULTILINE)
 
 
 def _escape(name: str) -> str:
     if "\n" in name or "\r" in name:
-        raise UserError(f"{name!r}: a file name with a line break cannot be sent")
+        raise UserError(f"{name!r}: a file name with a line break cannot be sent; rename the file")
     return re.sub(r"([*?\[\\])", r"\\\1", name) if re.search(r"[*?\[]", name) else name

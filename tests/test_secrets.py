@@ -306,7 +306,7 @@ def test_the_env_file_of_the_host_must_be_its_users_alone(
         values = {"host": "dgx", "workspace": "/raid/anna/fashionseg", "env_file": str(name)}
         host.settings = parse_settings(values, Path("host.yaml"))
         if is_refused:
-            expected = f"^env_file: others on dgx can read {name}; there: `chmod 600 {name}`$"
+            expected = f"^env_file: other users of dgx can read {name}; run `chmod 600 {name}` there$"
             with pytest.raises(UserError, match=expected):
                 sync.prepare(host)
         else:

@@ -1,7 +1,7 @@
 """The `fashionseg` command. Each sub-command is a module of `fashionseg.commands` with
 
-    configure(parser)   adds its arguments
-    run(arguments)      does the work, returns the exit status
+    configure(parser)   adds the arguments
+    run(arguments)      runs the command, returns the exit status
 
 imported only when called, so that `fashionseg --help` starts in a fraction of a second.
 """
@@ -18,17 +18,17 @@ from fashionseg.console import exit_code
 COMMANDS = {
     "preset": "merge a preset and key=value changes into params.yaml",
     "predict": "outline the garments in photos",
-    "score": "competition score of a submission file",
+    "score": "compute the competition score of a submission file",
     "check-submission": "check a submission file against the competition's rules",
     "submit": "check the submission, or upload it",
-    "summary": "scores and where the results lie",
-    "exp-report": "one offline page that compares runs",
-    "import-journals": "log to MLflow what did not reach it while training",
-    "tune": "search for better parameters, each trial a DVC experiment",
-    "register": "make the trained model a version in MLflow, the champion if it is better",
-    "serve": "answer photos over HTTP on 127.0.0.1 with a registered model",
-    "import-weights": "turn a weight file in Matterport's layout into ours",
-    "export-weights": "turn our weights into Matterport's layout",
+    "summary": "print scores and the paths of the results",
+    "exp-report": "write an offline HTML page that compares runs",
+    "import-journals": "send runs to MLflow that were logged without a connection",
+    "tune": "search hyperparameters, each trial a DVC experiment",
+    "register": "register the trained model in MLflow, and promote it to champion if it is better",
+    "serve": "serve a registered model over HTTP on 127.0.0.1",
+    "import-weights": "convert a weight file in Matterport's layout to a model folder",
+    "export-weights": "convert a model folder to a weight file in Matterport's layout",
 }
 
 
@@ -40,13 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_command(prog: str, about: str, package: str, commands: Mapping[str, str], argv: list[str]) -> int:
-    """Parses `argv` and runs the module of `package` that its first word names; returns the exit status.
+    """Parses `argv` and runs the module in `package` named by the first word; returns the exit status.
 
     Args:
         prog: name of the program, for `--help`.
-        about: its description.
-        package: holds one module per command, `-` in a command's name being `_` in the module's.
-        commands: name -> help text.
+        about: description of the program.
+        package: package with one module per command; `-` in a command's name is `_` in the module's.
+        commands: help text by name.
         argv: words after the program's name.
     """
     parser = argparse.ArgumentParser(prog=prog, description=about)

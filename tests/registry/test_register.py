@@ -1,4 +1,4 @@
-"""A tiny model registered, compared with the champion, and served for real."""
+"""A tiny model is registered, compared with the champion, and served."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from fashionseg.cli import main
 from fashionseg.data.jpeg import encode_jpeg
 from fashionseg.data.rle import parse_rle, runs_area
 from fashionseg.data.tables import pack_runs
-from fashionseg.registry.candidate import Candidate, Champion, dvc_md5, read_candidate, verdict
+from fashionseg.registry.candidate import Candidate, Champion, read_candidate, verdict
+from fashionseg.tracking.dvc_lock import dvc_md5
 from fashionseg.tracking.journal import Journal, stored_journals
 from small_params import make_small_params
 
@@ -34,7 +35,8 @@ from small_params import make_small_params
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
 
 TINY = {"model.box_head.channels": 16, "inference.score_threshold": 0.0, "inference.max_detections": 5}
-# Everything is let through: an untrained network is sure of nothing.
+# Everything passes: the scores of an untrained network are low.
+CONFIG = {"max_megapixels": 120.0}
 THRESHOLDS = {"score": 0.0, "nms": 0.9, "mask": 0.01, "min_area": 1}
 
 
@@ -61,7 +63,7 @@ def repo_params() -> Path:
 
 @pytest.fixture
 def trained(project: Path, network_folder: Path) -> Path:
-    """The project after a pipeline run, as far as the registry looks at it."""
+    """The files of a finished pipeline run that the registry reads."""
     shutil.copytree(network_folder, project / "models/finetuned")
     (project / "models/finetuned/history.csv").write_text("epoch,loss,val_loss\n1,2.0,3.0\n")
     (project / "reports").mkdir()
@@ -82,7 +84,7 @@ def write_truths(project: Path, rle: str) -> None:
 
 
 def write_scores(project: Path, score: float, **more: str) -> None:
-    """Scores, and the dvc.lock that says they are this model's."""
+    """Scores, and a dvc.lock that records them for this model."""
     metrics = project / "reports/metrics.json"
     figures = {"competition_score": score, "coco": {"mask": {"ap": None, "ap50": 0.5}}}
     metrics.write_text(json.dumps({**figures, **more}))
@@ -94,7 +96,7 @@ def write_scores(project: Path, score: float, **more: str) -> None:
 
 
 def change_weights(project: Path) -> None:
-    """Another model with the same network; the registry reads its bytes alone."""
+    """Changes the bytes of the model folder, as another training would."""
     architecture = project / "models/finetuned/model.json"
     architecture.write_text(architecture.read_text() + " ")
 
@@ -104,7 +106,7 @@ def only_journal(project: Path) -> Journal:
     return journal
 
 
-# --- the rule ------------------------------------------------------------------------------------------------------
+# --- promotion -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -117,52 +119,60 @@ def only_journal(project: Path) -> Journal:
         (Champion("1", 0.01, "other"), False),  # not comparable
     ],
 )
-def test_the_champion_is_beaten_by_a_higher_score_on_the_same_data_only(
+def test_only_a_higher_score_on_the_same_data_beats_the_champion(
     champion: Champion | None, becomes: bool
 ) -> None:
-    candidate = Candidate(Path(), Path(), {"competition_score": 0.25}, "same", "hash")
+    candidate = Candidate(Path(), Path(), CONFIG, {"competition_score": 0.25}, "same", "hash")
     assert verdict(candidate, champion)[0] is becomes
 
 
-def test_other_truths_or_photos_are_other_data_and_other_training_photos_are_not(trained: Path) -> None:
-    before = read_candidate(trained).data_hash
+def test_data_hash_depends_on_validation_photos_and_ground_truth_only(trained: Path) -> None:
+    before = read_candidate(trained, CONFIG).data_hash
     write_truths(trained, "1 6")
-    assert read_candidate(trained).data_hash != before
+    assert read_candidate(trained, CONFIG).data_hash != before
     write_truths(trained, "1 5")
-    assert read_candidate(trained).data_hash == before
+    assert read_candidate(trained, CONFIG).data_hash == before
     (trained / "data/splits/train.txt").write_text("c\n")
-    assert read_candidate(trained).data_hash == before
+    assert read_candidate(trained, CONFIG).data_hash == before
     (trained / "data/splits/validation.txt").write_text("a\n")
-    assert read_candidate(trained).data_hash != before
+    assert read_candidate(trained, CONFIG).data_hash != before
+
+
+def test_model_hash_depends_on_model_thresholds_and_configuration(trained: Path) -> None:
+    """A changed inference parameter is a new version: the registered model is served with its own parameters."""
+    before = read_candidate(trained, CONFIG).model_hash
+    assert read_candidate(trained, CONFIG).model_hash == before
+    assert read_candidate(trained, {"max_megapixels": 60.0}).model_hash != before
+    (trained / "reports/thresholds.json").write_text(json.dumps(THRESHOLDS | {"score": 0.1}))
+    assert read_candidate(trained, CONFIG).model_hash != before
 
 
 def test_scores_of_another_label_are_not_comparable(trained: Path) -> None:
-    before = read_candidate(trained).data_hash
+    before = read_candidate(trained, CONFIG).data_hash
     write_scores(trained, 0.25, label="category")
-    assert read_candidate(trained).data_hash == before
+    assert read_candidate(trained, CONFIG).data_hash == before
     write_scores(trained, 0.25, label="classid")
-    assert read_candidate(trained).data_hash != before
+    assert read_candidate(trained, CONFIG).data_hash != before
 
 
 def test_scores_of_another_model_are_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As a `dvc repro` leaves them that was stopped between training and evaluation."""
+    """A `dvc repro` stopped between training and evaluation leaves such scores."""
     change_weights(trained)
     assert main(["register"]) == 2
-    said = capsys.readouterr().err
-    assert (
-        said
-        == "error: models/finetuned: not what was evaluated according to dvc.lock; run `dvc repro` first\n"
+    assert capsys.readouterr().err == (
+        "error: models/finetuned: differs from the version evaluated in dvc.lock; run `dvc repro`\n"
     )
 
 
-def test_a_dead_server_is_one_line(
+def test_missing_server_is_a_one_line_error(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     for command in ("register", "serve"):
         assert main([command]) == 2
         assert capsys.readouterr().err == (
-            "error: MLflow: expected a server at http://127.0.0.1:9, but nothing listens there\n"
+            "error: MLflow: no server listens at http://127.0.0.1:9; "
+            "start it or correct the address (MLFLOW_TRACKING_URI, tracking.uri)\n"
         )
 
 
@@ -176,25 +186,23 @@ def bomb() -> bytes:
 # --- with MLflow ---------------------------------------------------------------------------------------------------
 
 
-def test_a_photo_posted_to_the_registered_model_gives_objects(
-    trained: Path, store: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_champion_is_served_over_http(trained: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Register a first model, a worse one and a better one; serve the champion; ask it."""
     from mlflow.tracking import MlflowClient
 
     assert main(["register"]) == 0
-    assert "registered: version 1, score 0.2500\nthe first champion" in capsys.readouterr().out
+    assert "registered: version 1, score 0.2500\nchampion: first model" in capsys.readouterr().out
     assert main(["register"]) == 0  # again: nothing new
-    assert "registered before: version 1\nchampion is version 1 already" in capsys.readouterr().out
+    assert "already registered: version 1\nchampion: already version 1" in capsys.readouterr().out
 
     change_weights(trained)
     write_scores(trained, 0.2)
     assert main(["register"]) == 0
-    assert "champion stays version 1: score 0.2000, version 1 has 0.2500" in capsys.readouterr().out
+    assert "champion remains version 1: score 0.2000, version 1 scored 0.2500" in capsys.readouterr().out
     change_weights(trained)
     write_scores(trained, 0.3)
     assert main(["register"]) == 0
-    assert "champion: score 0.3000, version 1 has 0.2500" in capsys.readouterr().out
+    assert "champion: score 0.3000, version 1 scored 0.2500" in capsys.readouterr().out
 
     client = MlflowClient(f"sqlite:///{store}")
     champion = client.get_model_version_by_alias("fashionseg", "champion")
@@ -220,7 +228,7 @@ def test_a_photo_posted_to_the_registered_model_gives_objects(
         assert status == 400 and "expected at most 120 megapixels, got 12000 x 12000" in answer["error"]
 
 
-LOAD_WITHOUT_US = """
+LOAD_IN_PLAIN_MLFLOW = """
 import json, sys, mlflow, pandas as pd
 from mlflow.exceptions import MlflowException
 model = mlflow.pyfunc.load_model("models:/fashionseg@champion")
@@ -238,16 +246,16 @@ else:
 """
 
 
-def test_a_model_registered_through_a_server_is_loaded_by_mlflow_alone_and_by_us_without_the_server(
+def test_model_registered_through_a_server_loads_in_plain_mlflow_and_from_the_local_store(
     trained: Path, store: Path, repo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The first as `mlflow models serve` does, with the code that lies beside the model; the server is `make ui`'s."""
+    """Plain MLflow loads the packaged code as `mlflow models serve` does; the server is that of `make ui`."""
     from fashionseg.registry.store import Registry, example_photo
 
     with mlflow_server(store) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         assert main(["register"]) == 0
-        command = [sys.executable, "-c", LOAD_WITHOUT_US, str(repo / "src")]
+        command = [sys.executable, "-c", LOAD_IN_PLAIN_MLFLOW, str(repo / "src")]
         ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         assert ended.returncode == 0, ended.stderr
     model, version = Registry(f"sqlite:///{store}", "fashionseg").load("champion")
@@ -283,14 +291,14 @@ def mlflow_server(store: Path) -> Iterator[str]:
 
 @pytest.fixture
 def store(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The local MLflow of the project."""
+    """The project's local MLflow store."""
     path = project / ".fashionseg" / "mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
     return path
 
 
 class serving:
-    """`fashionseg serve` in a process of its own."""
+    """`fashionseg serve` as a subprocess."""
 
     def __init__(self, project: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -1,4 +1,4 @@
-"""The HTTP server, with a model that needs no network: what it answers, and what it refuses."""
+"""The HTTP server with a stand-in model: responses and refused requests."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Answer = tuple[int, dict[str, Any]]
 
 
 class Model:
-    """Says how many bytes came; refuses `bad`; waits on `hold` until let go."""
+    """Returns the number of bytes; refuses `bad`; waits on `hold` until released."""
 
     def __init__(self) -> None:
         self.running = threading.Event()
-        self.let_go = threading.Event()
+        self.release = threading.Event()
 
     def detect(self, data: bytes) -> dict[str, Any]:
         if data == b"bad":
@@ -36,7 +36,7 @@ class Model:
             raise RuntimeError("in the network")
         if data == b"hold":
             self.running.set()
-            assert self.let_go.wait(60)
+            assert self.release.wait(60)
         return {"bytes": len(data)}
 
 
@@ -47,7 +47,7 @@ def model() -> Model:
 
 @contextmanager
 def running(model: Model, limits: Limits) -> Iterator[tuple[str, int]]:
-    """The address of a server that answers with `model`."""
+    """Address of a running server with `model`."""
     listener = listen(0)
     app = make_app(model.detect, "3", limits)
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none"))
@@ -56,7 +56,7 @@ def running(model: Model, limits: Limits) -> Iterator[tuple[str, int]]:
     try:
         yield listener.getsockname()
     finally:
-        model.let_go.set()
+        model.release.set()
         server.should_exit = True
         thread.join()
         listener.close()
@@ -77,7 +77,7 @@ def ask_at(
 
 
 def hold(address: tuple[str, int], count: int) -> tuple[list[threading.Thread], list[Answer]]:
-    """`count` clients at once whose photos the model holds; their answers come when it lets go."""
+    """Starts `count` clients whose requests the model holds until it is released; returns their threads and answers."""
     answers: list[Answer] = []
     threads = [
         threading.Thread(target=lambda: answers.append(ask_at(address, "POST", "/predict", b"hold")))
@@ -89,14 +89,14 @@ def hold(address: tuple[str, int], count: int) -> tuple[list[threading.Thread], 
 
 
 def finish(model: Model, threads: list[threading.Thread]) -> None:
-    model.let_go.set()
+    model.release.set()
     for thread in threads:
         thread.join()
 
 
 @pytest.fixture
 def address(model: Model) -> Iterator[tuple[str, int]]:
-    """A running server with room for two requests and one that waits."""
+    """A running server with two slots and a queue of one."""
     limits = Limits(MAX_BYTES, at_once=2, max_waiting=1, wait_seconds=0.5, upload_seconds=0.5)
     with running(model, limits) as address:
         yield address
@@ -107,12 +107,12 @@ def ask(address: tuple[str, int]) -> Callable[..., Answer]:
     return partial(ask_at, address)
 
 
-def test_a_photo_is_answered_and_health_names_the_version(ask: Callable[..., Answer]) -> None:
+def test_photo_is_answered_and_health_reports_the_version(ask: Callable[..., Answer]) -> None:
     assert ask("POST", "/predict", b"x" * MAX_BYTES) == (200, {"bytes": MAX_BYTES})
     assert ask("GET", "/health") == (200, {"status": "ok", "version": "3"})
 
 
-def test_bad_photos_are_the_clients_fault_and_faults_of_the_model_are_not(ask: Callable[..., Answer]) -> None:
+def test_bad_photos_get_400_and_model_errors_get_500(ask: Callable[..., Answer]) -> None:
     assert ask("POST", "/predict", b"bad") == (400, {"error": "cut short or damaged"})
     assert ask("POST", "/predict", b"")[0] == 400
     assert ask("GET", "/predict")[0] == 405
@@ -121,7 +121,7 @@ def test_bad_photos_are_the_clients_fault_and_faults_of_the_model_are_not(ask: C
     assert ask("POST", "/predict", b"good") == (200, {"bytes": 4})
 
 
-def test_a_body_above_the_limit_is_refused_whether_or_not_it_says_its_length(
+def test_body_over_the_limit_is_refused_with_and_without_content_length(
     ask: Callable[..., Answer],
 ) -> None:
     assert ask("POST", "/predict", b"x" * (MAX_BYTES + 1))[0] == 413
@@ -129,20 +129,20 @@ def test_a_body_above_the_limit_is_refused_whether_or_not_it_says_its_length(
     assert ask("POST", "/predict", chunks)[0] == 413
 
 
-def test_other_names_of_the_machine_are_refused(ask: Callable[..., Answer]) -> None:
-    """A web page can point its own name at 127.0.0.1."""
+def test_other_host_names_are_refused(ask: Callable[..., Answer]) -> None:
+    """DNS rebinding: a web page's host name can resolve to 127.0.0.1."""
     assert ask("POST", "/predict", b"x", {"Host": "example.org"})[0] == 400
     assert ask("POST", "/predict", b"x", {"Host": "localhost:5001"})[0] == 200
 
 
-def test_a_client_that_sends_nothing_loses_its_place(address: tuple[str, int]) -> None:
+def test_stalled_upload_gets_408(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=60) as client:
         client.sendall(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n\r\nab")
         assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
 
 
-def test_sixteen_clients_at_once_all_get_their_answer(model: Model) -> None:
-    """More than have a place: the others wait for one."""
+def test_requests_over_the_slots_wait_and_are_answered(model: Model) -> None:
+    """Sixteen clients for eight slots."""
     with running(model, Limits(MAX_BYTES)) as address:
         threads, answers = hold(address, 16)
         assert model.running.wait(60)
@@ -150,13 +150,12 @@ def test_sixteen_clients_at_once_all_get_their_answer(model: Model) -> None:
     assert answers == [(200, {"bytes": 4})] * 16
 
 
-def test_one_that_waited_too_long_is_told_to_come_again(address: tuple[str, int], model: Model) -> None:
+def test_request_that_waited_too_long_gets_503(address: tuple[str, int], model: Model) -> None:
     threads, answers = hold(address, 2)
     assert model.running.wait(60)
     deadline = time.monotonic() + 60
-    while (refused := ask_at(address, "POST", "/predict", b"bad"))[
-        0
-    ] != 503:  # until the second has its place
+    # Until the second client has its slot.
+    while (refused := ask_at(address, "POST", "/predict", b"bad"))[0] != 503:
         assert time.monotonic() < deadline
     assert refused == (503, {"error": "busy, try again"})
     assert ask_at(address, "GET", "/health")[0] == 200
@@ -164,7 +163,7 @@ def test_one_that_waited_too_long_is_told_to_come_again(address: tuple[str, int]
     assert answers == [(200, {"bytes": 4})] * 2
 
 
-def test_one_too_many_in_the_queue_is_told_at_once(model: Model) -> None:
+def test_request_over_the_queue_limit_gets_503_immediately(model: Model) -> None:
     with running(model, Limits(MAX_BYTES, at_once=1, max_waiting=0, wait_seconds=3600)) as address:
         threads, answers = hold(address, 1)
         assert model.running.wait(60)

@@ -1,4 +1,4 @@
-"""A GPU host on loopback, checkouts to drive it from, and the MLflow that its user watches."""
+"""Fixtures: a GPU host on loopback, checkouts that drive it, and the user's MLflow server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlflow_server import MlflowServer
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with the `host` fixture are the ones that need sshd and podman."""
+    """Marks tests with the `host` fixture, which need sshd and podman."""
     for item in items:
         if "host" in getattr(item, "fixturenames", ()):
             item.add_marker("remote")
@@ -24,10 +24,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def host() -> Iterator[GpuHost]:
-    """A running host with the base image; taken down whatever happens."""
+    """A running host with the base image."""
     if reason := missing_requirement():
         pytest.skip(reason)
-    folder = Path(tempfile.mkdtemp(prefix="gpu-", dir="/tmp"))  # short: sockets lie below
+    folder = Path(tempfile.mkdtemp(prefix="gpu-", dir="/tmp"))  # short, because sockets are below
     gpu_host = GpuHost(folder)
     try:
         gpu_host.start()
@@ -40,16 +40,16 @@ def host() -> Iterator[GpuHost]:
 
 @pytest.fixture
 def new_checkout(host: GpuHost, tmp_path: Path) -> Iterator[NewCheckout]:
-    """Makes clones of the small project, or of `origin`; all those of a test share its own workspace."""
+    """Factory of clones of the small project, or of `origin`; all clones of a test share one workspace."""
     small = host.folder / "origin"
     if not small.exists():
         make_project(small)
-    own_workspace = tempfile.mkdtemp(prefix="ws-", dir=host.folder)
+    workspace = tempfile.mkdtemp(prefix="ws-", dir=host.folder)
     made = []
 
     def make(name: str = "clone", mlflow: str | None = None, origin: Path = small) -> Checkout:
         subprocess.run(["git", "clone", "-q", origin, tmp_path / name], check=True)
-        made.append(Checkout(tmp_path / name, host, own_workspace, mlflow))
+        made.append(Checkout(tmp_path / name, host, workspace, mlflow))
         return made[-1]
 
     yield make
@@ -60,13 +60,13 @@ def new_checkout(host: GpuHost, tmp_path: Path) -> Iterator[NewCheckout]:
 
 @pytest.fixture
 def checkout(new_checkout: NewCheckout) -> Checkout:
-    """A fresh clone, and a workspace of its own."""
+    """A fresh clone with a new workspace."""
     return new_checkout()
 
 
 @pytest.fixture(scope="session")
 def mlflow_server(host: GpuHost) -> Iterator[MlflowServer]:
-    """One server for the tests that look at losses; taken down whatever happens."""
+    """One server for the tests of live losses."""
     folder = host.folder / "mlflow"
     folder.mkdir()
     server = MlflowServer(folder)

@@ -1,4 +1,4 @@
-"""Command lines, compared word by word; nothing is run."""
+"""Command lines, compared word by word without running them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ANNA = Login("anna", 1001, 100)
 NASTY = "a b'; rm -rf / #$(reboot)"
 
 
-def test_every_connection_checks_host_keys_and_notices_a_dead_peer() -> None:
+def test_all_connections_check_host_keys_and_detect_a_dead_peer() -> None:
     for command in (
         commands.master_command(SETTINGS, "/tmp/s", batch=True),
         commands.ssh_command(SETTINGS, "/tmp/s", ["true"], batch=True),
@@ -28,13 +28,13 @@ def test_every_connection_checks_host_keys_and_notices_a_dead_peer() -> None:
     assert "BatchMode=yes" not in commands.master_command(SETTINGS, "/tmp/s", batch=False)
 
 
-def test_words_reach_the_other_side_as_they_are() -> None:
+def test_words_are_quoted_for_the_login_shell() -> None:
     command = commands.ssh_command(SETTINGS, "/tmp/s", ["echo", NASTY], batch=True)
     assert command[-3:-1] == ["--", "dgx"]
     assert shlex.split(command[-1]) == ["echo", NASTY]
 
 
-def test_a_script_has_its_values_as_parameters() -> None:
+def test_script_takes_values_as_parameters() -> None:
     assert commands.script('ls "$1"', NASTY) == ["sh", "-c", 'ls "$1"', "fab", NASTY]
 
 
@@ -58,7 +58,7 @@ def test_job_has_the_dgx_flags_by_default() -> None:
     ]
 
 
-def test_gpus_in_the_words_of_each_engine() -> None:
+def test_gpu_flags_of_each_engine() -> None:
     some = replace(SETTINGS, gpus="0,3")
     assert commands.gpu_flags(some) == ["--gpus", '"device=0,3"']
     assert commands.gpu_flags(replace(some, engine="podman")) == [

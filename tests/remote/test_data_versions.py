@@ -1,6 +1,6 @@
-"""Data, models and scores travel with the commit: push here, pull there, and back to an earlier one.
+"""Data, models and scores are versioned with the commit: push, pull in another clone, return to an earlier commit.
 
-Our graph with stages that only write their outputs, so that what is tested is dvc.yaml, .gitignore and the remote.
+The project's graph with stand-in stages that only write their outputs: tests dvc.yaml, .gitignore and the DVC remote.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from fashionseg.params import read_yaml
-from fashionseg.registry.candidate import dvc_md5
+from fashionseg.tracking.dvc_lock import dvc_md5
 
 REPO = Path(__file__).parents[2]
 STUB = """
@@ -34,7 +34,7 @@ pathlib.Path("ran").touch()
 
 
 class Project:
-    """A clone and the commands in it."""
+    """A clone and commands run in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,7 +49,7 @@ class Project:
         return self.run("git", "-c", "user.name=t", "-c", "user.email=t@t", *words)
 
     def outputs(self) -> dict[str, bytes]:
-        """Content by path of every output that dvc.lock names."""
+        """Contents of all outputs in dvc.lock, by path."""
         stages: dict[str, Any] = read_yaml(self.folder / "dvc.lock")["stages"]
         roots = [self.folder / out["path"] for stage in stages.values() for out in stage["outs"]]
         files = [file for root in roots for file in (root, *root.rglob("*")) if file.is_file()]
@@ -61,7 +61,7 @@ class Project:
 
 
 def _run(words: tuple[str, ...], folder: Path) -> str:
-    # An own site cache: DVC would remember the hashes of the other clone otherwise.
+    # A separate site cache: otherwise DVC remembers the hashes of the other clone.
     environment = os.environ | {"DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site")}
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -98,9 +98,9 @@ def project(tmp_path: Path) -> Project:
 
 
 def set_remote(project: Project, url: str) -> None:
-    """What `make remote URL=...` runs."""
-    said = _run(("make", "--no-print-directory", "-n", "remote", f"URL={url}"), REPO)
-    words = said.strip().splitlines()[-1].replace('"', "").split()
+    """Runs the command of `make remote URL=...`."""
+    printed = _run(("make", "--no-print-directory", "-n", "remote", f"URL={url}"), REPO)
+    words = printed.strip().splitlines()[-1].replace('"', "").split()
     assert words[:3] == ["dvc", "remote", "add"]
     project.dvc(*words[1:])
     project.git("commit", "-qam", "remote")
@@ -115,7 +115,7 @@ def check_clone_has_all_without_running(there: Project, project: Project) -> Non
     assert not (there.folder / "ran").exists()
 
 
-def test_what_one_clone_pushes_another_pulls_and_earlier_commits_come_back(
+def test_pushed_outputs_are_pulled_by_another_clone_and_at_earlier_commits(
     project: Project, tmp_path: Path
 ) -> None:
     set_remote(project, str(tmp_path / "storage"))
@@ -141,19 +141,19 @@ def test_what_one_clone_pushes_another_pulls_and_earlier_commits_come_back(
     check_clone_has_all_without_running(there, project)
 
     there.git("checkout", "-q", "finetuned@v1.0.0")
-    there.dvc("pull", "-q")  # the clone never had these; where they were, `dvc checkout` is enough
+    there.dvc("pull", "-q")  # new to this clone; otherwise `dvc checkout` is enough
     assert there.outputs() == first
     there.git("checkout", "-q", "-")
     there.dvc("checkout", "-q")
     assert there.outputs() == second
 
-    # The model by the name and version of its artifact, from anywhere.
+    # The model by artifact name and version, from any folder.
     words = ("artifacts", "get", str(project.folder), "finetuned", "--rev", "v1.0.0", "-o", "model")
     Project(tmp_path).dvc(*words)
     assert (tmp_path / "model/content").read_bytes() == first["models/finetuned/content"]
 
 
-def test_the_registry_knows_a_model_by_the_hash_in_dvc_lock(project: Project) -> None:
+def test_dvc_md5_matches_dvc_lock(project: Project) -> None:
     for stage in read_yaml(project.folder / "dvc.lock")["stages"].values():
         for out in stage["outs"]:
             assert dvc_md5(project.folder / out["path"]) == out["md5"], out["path"]
@@ -171,7 +171,7 @@ def test_push_and_pull_over_ssh(project: Project, host: Any, tmp_path: Path) -> 
 
 @pytest.fixture
 def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of an S3 server on this machine, the bucket `bucket` in it."""
+    """Address of a local S3 server with the bucket `bucket`."""
     from moto.server import ThreadedMotoServer
 
     for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -196,7 +196,7 @@ def put(url: str) -> None:
 
 
 def use_s3_server(project: Project, address: str) -> None:
-    """What the README says for a server that is not Amazon's: none of it is committed."""
+    """Configures an S3 server other than Amazon's as documented; the settings are not committed."""
     for key, value in {"endpointurl": address, "access_key_id": "me", "secret_access_key": "secret"}.items():
         project.dvc("remote", "modify", "--local", "storage", key, value)
     assert not project.git("status", "--porcelain", "--untracked-files=no")

@@ -1,4 +1,4 @@
-"""dvc.yaml, dvc.lock and the cache: outputs, objects, and what comes back."""
+"""Outputs and cache objects from dvc.yaml, dvc.lock and the cache, and the choice of outputs to fetch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_needed_objects_are_the_folder_and_its_files(tmp_path: Path) -> None:
     assert needed_objects(tmp_path, [DECODED, METRICS]) == ["files/md5/ab/12.dir", "files/md5/ee/55"]
 
 
-def test_large_outputs_stay_but_models_come_as_asked() -> None:
+def test_large_outputs_stay_on_the_host_except_models() -> None:
     raw = Output("download", "data/raw", "00.dir", 19_000_000_000, is_cached=True)
     weights = Output("finetune", "models/finetuned", "11.dir", 3_000_000_000, is_cached=True)
     found = [raw, DECODED, weights, METRICS]

@@ -1,4 +1,4 @@
-"""PID 1 of the job's container, as a plain process here."""
+"""The entrypoint of the job's container as a plain process, and the parsers of the doctor."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_exit_status(status: int, expected: int) -> None:
     assert process.returncode == expected
 
 
-def test_docker_stop_is_ctrl_c_for_the_training() -> None:
-    """`dvc` is the shell here, the training its child: both get the signal, and the child has time to save."""
+def test_docker_stop_interrupts_the_training() -> None:
+    """A shell stands for `dvc`, its child for the training: both get the signal, and the child has time to save."""
     training = "trap 'echo saved; exit' INT; echo ready; while :; do sleep 0.05; done"
     process = start("sh", "-c", f'trap : INT; sh -c "{training}"; true')
     assert process.stdout is not None
@@ -44,14 +44,14 @@ def test_docker_stop_is_ctrl_c_for_the_training() -> None:
     assert process.returncode == 130
 
 
-def test_stale_locks_go_and_nothing_else(tmp_path: Path) -> None:
+def test_only_stale_locks_are_removed(tmp_path: Path) -> None:
     for name in ("rwlock", "lock", "btime"):
         (tmp_path / name).touch()
     remove_stale_locks(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["btime"]
 
 
-def test_relay_answers_only_while_the_tunnel_is_there(tmp_path: Path) -> None:
+def test_relay_listens_only_while_the_tunnel_is_up(tmp_path: Path) -> None:
     path = tmp_path / "s"
     port = start_relay(str(path))
     with pytest.raises(ConnectionRefusedError):
@@ -83,7 +83,7 @@ def connect(port: int) -> socket.socket:
             time.sleep(0.05)
 
 
-def test_doctor_reads_nvidia_smi() -> None:
+def test_doctor_parses_nvidia_smi() -> None:
     v100 = "Tesla V100-SXM2-32GB, 535.161.08, 7.0, 32768 MiB\n"
     check = doctor.check_gpus(0, v100 * 8)
     assert check.state == "ok"
@@ -94,13 +94,13 @@ def test_doctor_reads_nvidia_smi() -> None:
     assert doctor.check_gpus(9, "NVIDIA-SMI has failed because it couldn't communicate").state == "bad"
 
 
-def test_doctor_reads_df() -> None:
+def test_doctor_parses_df() -> None:
     table = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/md1 900000000 1 {} 1% /raid\n"
     assert doctor.check_disk(table.format(500_000_000)).found == "512.0 GB free"
     assert doctor.check_disk(table.format(1_000_000)).state == "bad"
 
 
-def test_doctor_without_gpus_asks_for_none() -> None:
+def test_doctor_skips_gpu_checks_without_gpus() -> None:
     settings = HostSettings(host="box", workspace="/srv/fashionseg", gpus="none")
     line = '{"name": "cuDNN", "state": "bad", "found": "OSError", "advice": ""}'
     [check] = doctor.parse_inside(settings, f"a banner\n{line}\n", "")

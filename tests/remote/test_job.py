@@ -1,11 +1,11 @@
-"""What containers and exit statuses say, in words."""
+"""Jobs parsed from containers, requests, outcomes and error messages."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from remote.job import Job, Request, labels, parse_job, parse_request
+from remote.job import Job, Request, make_labels, parse_job, parse_request
 from remote.lock import Owner
 from remote.outcome import explain
 
@@ -17,15 +17,15 @@ REQUEST = Request("kaggle-dgx", ("seed=1",), ("finetune", "submit"))
 
 
 def inspected(**state: object) -> dict[str, object]:
-    """An entry of `docker inspect`, as far as it is read."""
+    """The parts of a `docker inspect` entry that are read."""
     times = {"StartedAt": "2026-11-23T22:18:26.33Z", "FinishedAt": "0001-01-01T00:00:00Z"}
     return {
         "State": {"Running": True, "ExitCode": 0, **times, **state},
-        "Config": {"Labels": labels(ANNA, REQUEST)},
+        "Config": {"Labels": make_labels(ANNA, REQUEST)},
     }
 
 
-def test_a_running_job_says_who_runs_what_since_when() -> None:
+def test_running_job_describes_owner_request_and_start() -> None:
     job = parse_job(inspected())
     assert (job.owner, job.request) == (ANNA, REQUEST)
     assert job.describe() == (
@@ -34,7 +34,7 @@ def test_a_running_job_says_who_runs_what_since_when() -> None:
     )
 
 
-def test_an_ended_job() -> None:
+def test_ended_job_describes_end_and_fault() -> None:
     job = parse_job(inspected(Running=False, ExitCode=137, OOMKilled=True, FinishedAt="2026-11-24T01:00:00Z"))
     assert not job.is_running
     assert "ended 2026-11-24 01:00 UTC with exit code 137 (out of memory)" in job.describe()
@@ -43,23 +43,23 @@ def test_an_ended_job() -> None:
 @pytest.mark.parametrize(
     ("exit_code", "printed", "expected"),
     [
-        (0, "", "the job has ended well"),
-        (130, "", "the job was stopped; `fab dgx-train` goes on from the saved state"),
-        (137, "", "the job was killed (out of memory, or by hand); its log: job.log"),
+        (0, "", "job finished"),
+        (130, "", "job stopped; resume with `fab dgx-train`"),
+        (137, "", "job killed (out of memory, or kill -9); log: job.log"),
         (
             3,
             "OSError: No space left on device",
-            "the job failed with exit code 3 (the host's disk is full); its log: job.log",
+            "job failed with exit code 3 (the host's disk is full); log: job.log",
         ),
-        (3, "Traceback", "the job failed with exit code 3; its log: job.log"),
+        (3, "Traceback", "job failed with exit code 3; log: job.log"),
     ],
 )
-def test_outcomes(exit_code: int, printed: str, expected: str) -> None:
+def test_outcome_of_each_exit_code(exit_code: int, printed: str, expected: str) -> None:
     ended = Job(ANNA, REQUEST, False, "", "", exit_code, "")
     assert explain(ended, printed, Path("job.log")) == expected
 
 
-def test_requests() -> None:
+def test_request_is_parsed_from_flags() -> None:
     assert parse_request("kaggle-dgx", ["seed=1"], "finetune,submit", ["finetune", "submit"]) == REQUEST
     assert parse_request(None, [], "", ["finetune"]).is_plain
     assert not REQUEST.is_plain
@@ -72,10 +72,10 @@ def test_requests() -> None:
         ("../x", [], "", "--preset: "),
         (None, ["seed"], "", "--set: expected key=value, got 'seed'"),
         (None, ["--x=1"], "", "--set: "),
-        (None, [], "train", "--stages: expected some of finetune, got 'train'"),
+        (None, [], "train", "--stages: expected stages out of finetune, got 'train'"),
     ],
 )
-def test_senseless_requests(preset: str | None, changes: list[str], stages: str, words: str) -> None:
+def test_invalid_flags_are_refused(preset: str | None, changes: list[str], stages: str, words: str) -> None:
     with pytest.raises(UserError, match=f"^{words}"):
         parse_request(preset, changes, stages, ["finetune"])
 
@@ -95,18 +95,22 @@ def test_senseless_requests(preset: str | None, changes: list[str], stages: str,
             failures.HostUnreachable,
             "unknown",
         ),
-        ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", failures.HostUnreachable, "not the one in"),
+        (
+            "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @",
+            failures.HostUnreachable,
+            "differs from known_hosts",
+        ),
         ("client_loop: send disconnect: Broken pipe", failures.ConnectionLost, "connection lost"),
     ],
 )
-def test_why_ssh_failed(stderr: str, kind: type[failures.RemoteError], words: str) -> None:
+def test_ssh_failures_are_explained(stderr: str, kind: type[failures.RemoteError], words: str) -> None:
     error = failures.explain_ssh("dgx", stderr)
     assert type(error) is kind
     assert str(error).startswith("dgx: ")
     assert words in str(error)
 
 
-def test_why_a_command_failed() -> None:
+def test_command_failures_are_explained() -> None:
     denied = (
         "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock"
     )
@@ -125,5 +129,5 @@ def test_why_a_command_failed() -> None:
         "Unable to find image 'local/none:latest' locally",
     ],
 )
-def test_missing_images_of_both_engines(stderr: str) -> None:
+def test_missing_image_is_recognised_for_both_engines(stderr: str) -> None:
     assert failures.is_missing_image(stderr)

@@ -1,4 +1,4 @@
-"""The real stages on the host, from a fresh clone with a tiny sample: what `fab dgx-train` is for."""
+"""The real stages on the host, from a fresh clone with a tiny sample."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow_server import MlflowServer
 
 REPOSITORY = Path(__file__).parents[2]
-# Smaller still: here the way there and back is tested, not the training.
+# Even smaller: this tests the transfer, not the training.
 CHANGES = TINY | {
     "download.sample.train_photos": "12",
     "download.sample.test_photos": "1",
@@ -25,7 +25,7 @@ CHANGES = TINY | {
 
 
 @pytest.mark.pipeline
-def test_fresh_clone_to_submission(
+def test_fresh_clone_trains_on_the_host_and_gets_a_submission(
     new_checkout: NewCheckout, mlflow_server: MlflowServer, host: GpuHost
 ) -> None:
     origin = host.folder / "real"
@@ -35,7 +35,7 @@ def test_fresh_clone_to_submission(
 
     printed = checkout.fab("dgx-train", "--preset", "sample", *sets, patience=500)
 
-    assert printed.splitlines()[-2:] == ["dvc status: clean", "the job has ended well"]
+    assert printed.splitlines()[-2:] == ["dvc status: clean", "job finished"]
     rows = (checkout.folder / "reports/submission.csv").read_text().splitlines()
     assert rows[0] == "ImageId,EncodedPixels,ClassId"
     assert re.findall("Running stage '(.*)'", checkout.run("dvc", "repro")) == [

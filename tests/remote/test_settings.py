@@ -1,4 +1,4 @@
-"""The host file: what it may say, and that its template says what the code does."""
+"""The host file: valid values, and the template's defaults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEMPLATE = Path(__file__).parents[2] / "remote" / "host.example.yaml"
 LEAST: dict[str, Any] = {"host": "dgx", "workspace": "/raid/anna/fashionseg"}
 
 
-def test_template_names_every_key_with_its_default() -> None:
+def test_template_has_all_keys_with_their_defaults() -> None:
     values = read_yaml(TEMPLATE)
     assert list(values) == [field.name for field in fields(HostSettings)]
     defaults = parse_settings(LEAST, TEMPLATE)
@@ -42,11 +42,11 @@ def test_template_names_every_key_with_its_default() -> None:
         ({"prot": 22}, "prot: "),
     ],
 )
-def test_wrong_values_are_named(changes: dict[str, Any], words: str) -> None:
+def test_invalid_values_are_refused_by_key(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=f"^host.yaml: {words}"):
         parse_settings(LEAST | changes, Path("host.yaml"))
 
 
-def test_no_host_file_says_how_to_get_one() -> None:
-    with pytest.raises(UserError, match=r"^nowhere.yaml: no such file. Copy remote/host.example.yaml"):
+def test_missing_host_file_error_names_the_template() -> None:
+    with pytest.raises(UserError, match=r"^nowhere.yaml: no such file; copy remote/host.example.yaml"):
         load_settings({"FASHIONSEG_HOST_FILE": "nowhere.yaml"})

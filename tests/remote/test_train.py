@@ -1,4 +1,4 @@
-"""`fab dgx-*` against a real sshd and real containers, when all goes well."""
+"""`fab dgx-*` against a real sshd and real containers, without faults."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from gpu_host import GpuHost
     from mlflow_server import MlflowServer
 
-UNTIL_CLEAN = ["dvc status: clean", "the job has ended well"]
+UNTIL_CLEAN = ["dvc status: clean", "job finished"]
 
 
-def test_build_train_and_results_as_if_run_here(checkout: Checkout) -> None:
-    # Secrets, whether Git ignores them or not; and what only this machine has.
+def test_build_and_train_give_the_results_of_a_local_run(checkout: Checkout) -> None:
+    # Secrets, ignored by Git or not, and files of this machine.
     for name in ("kaggle.json", "id_rsa", "src/server.pem", ".dvc/config.local"):
         (checkout.folder / name).write_text("")
 
@@ -41,11 +41,11 @@ def test_build_train_and_results_as_if_run_here(checkout: Checkout) -> None:
     assert there.isdisjoint({".git", "kaggle.json", "id_rsa", "server.pem"})
     assert "no_scm = true" in (checkout.workspace / ".dvc/config.local").read_text()
 
-    # Again: nothing to send, nothing to run.
+    # The second sync has nothing to send.
     assert "(0 files and 0 cache objects sent)" in checkout.fab("dgx-sync", image="small")
 
 
-def test_a_file_deleted_here_goes_there_but_not_outputs_and_states(checkout: Checkout) -> None:
+def test_deleted_file_is_deleted_on_the_host_but_outputs_and_state_stay(checkout: Checkout) -> None:
     checkout.fab("dgx-sync")
     only_there = [checkout.workspace / "data/decoded/shard-0", checkout.workspace / ".fashionseg/state.json"]
     for path in only_there:
@@ -60,8 +60,8 @@ def test_a_file_deleted_here_goes_there_but_not_outputs_and_states(checkout: Che
     assert all(path.exists() for path in only_there)
 
 
-def test_only_what_is_stale_runs_there(new_checkout: NewCheckout, host: GpuHost) -> None:
-    """Stages that ran here are sent as cache objects; a workspace without them checks them out and goes on."""
+def test_only_stale_stages_run_on_the_host(new_checkout: NewCheckout, host: GpuHost) -> None:
+    """Outputs of stages that ran here are sent as cache objects, and the workspace checks them out."""
     here = new_checkout("here")
     here.run("dvc", "repro", "decode")
 
@@ -78,7 +78,7 @@ def test_only_what_is_stale_runs_there(new_checkout: NewCheckout, host: GpuHost)
     assert (here.folder / "models/heads/model.weights.h5").exists()
 
 
-def test_losses_are_live_and_come_once(new_checkout: NewCheckout, mlflow_server: MlflowServer) -> None:
+def test_losses_appear_live_and_once(new_checkout: NewCheckout, mlflow_server: MlflowServer) -> None:
     checkout = new_checkout(mlflow=mlflow_server.address)
     checkout.hold_training()
     job = checkout.start_fab("dgx-train")
@@ -94,7 +94,7 @@ def test_losses_are_live_and_come_once(new_checkout: NewCheckout, mlflow_server:
     assert mlflow_server.tags()["git.commit"] == commit.stdout.strip()
 
 
-def test_what_was_logged_while_nobody_was_connected_is_imported(
+def test_losses_logged_without_a_connection_are_imported(
     new_checkout: NewCheckout, mlflow_server: MlflowServer
 ) -> None:
     checkout = new_checkout(mlflow=mlflow_server.address)
@@ -109,19 +109,19 @@ def test_what_was_logged_while_nobody_was_connected_is_imported(
     assert mlflow_server.losses() == [1.0, 1 / 2, 1 / 3]
 
 
-def test_through_a_jump_host(checkout: Checkout) -> None:
+def test_jump_host_is_used(checkout: Checkout) -> None:
     assert "no job" in checkout.fab("dgx-status", host="gpu-behind")
 
 
-def test_doctor_says_what_to_do(checkout: Checkout) -> None:
-    """The base image has TensorFlow for the CPU and there is no GPU: those lines are bad, the others are not."""
+def test_doctor_reports_each_check_with_advice(checkout: Checkout) -> None:
+    """The base image has TensorFlow for the CPU and the host no GPU: those checks are bad, the others are not."""
     printed = checkout.fab("dgx-doctor", expect=1)
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if "│" in line]
     states = {row[0]: row[1] for row in rows if row[0]}
-    assert states["SSH"] == states["tools there"] == states["workspace"] == states["docker"] == "ok"
+    assert states["SSH"] == states["host tools"] == states["workspace"] == states["docker"] == "ok"
     assert states["python"] == states["packages"] == "ok"
     assert states["driver"] == states["GPUs in TensorFlow"] == "bad"
-    assert "no GPU in this host? Then `gpus: none`" in " ".join(row[3] for row in rows)
+    assert "for a host without GPUs set `gpus: none`" in " ".join(row[3] for row in rows)
 
 
 def test_status_logs_and_fetch_of_a_running_job(checkout: Checkout) -> None:
@@ -135,7 +135,7 @@ def test_status_logs_and_fetch_of_a_running_job(checkout: Checkout) -> None:
     assert "epoch 1 of 3" in status
     assert re.search(r"disk: [\d.]+ GB free", status)
 
-    checkout.fab("dgx-fetch")  # what is finished so far
+    checkout.fab("dgx-fetch")  # the finished stages
     assert (checkout.folder / "data/decoded/shard-0").exists()
     assert not (checkout.folder / "models").exists()
 

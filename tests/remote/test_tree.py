@@ -1,4 +1,4 @@
-"""Which files go to the host, and which there are safe from deletion."""
+"""Files sent to the host, and files on the host that are protected from deletion."""
 
 from __future__ import annotations
 
@@ -24,22 +24,33 @@ from fashionseg.errors import UserError
         "remote/host.yaml",
     ],
 )
-def test_secrets(name: str) -> None:
+def test_secret_names_are_recognised(name: str) -> None:
     assert is_secret(name)
 
 
 @pytest.mark.parametrize(
     "name", ["src/fashionseg/sources/kaggle.py", ".dvc/config", "remote/host.example.yaml"]
 )
-def test_no_secrets(name: str) -> None:
+def test_other_names_are_not_secrets(name: str) -> None:
     assert not is_secret(name)
 
 
-def test_checkout_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tracked and new files; neither ignored, nor deleted, nor secret ones."""
+def test_checkout_files_are_tracked_or_new_and_needed_by_a_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ignored, deleted and secret files are excluded, and so are the folders that no stage needs."""
     monkeypatch.chdir(tmp_path)
     subprocess.run(["git", "init", "-q"], check=True)
-    for name in ("kept.py", "deleted.py", "kaggle.json"):
+    for name in (
+        "kept.py",
+        "deleted.py",
+        "kaggle.json",
+        "docs/a.md",
+        "tests/a.py",
+        "tools/a.py",
+        "src/tools/a.py",
+    ):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
     subprocess.run(["git", "add", "."], check=True)
     Path("deleted.py").unlink()
@@ -47,11 +58,11 @@ def test_checkout_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     Path("data").mkdir()
     Path("data/photo.jpg").touch()
     Path("new.py").touch()
-    assert checkout_files() == [".gitignore", "kept.py", "new.py"]
+    assert checkout_files() == [".gitignore", "kept.py", "new.py", "src/tools/a.py"]
 
 
 @pytest.mark.skipif(shutil.which("rsync") is None, reason="needs rsync")
-def test_rules_make_the_workspace_equal_but_keep_what_only_it_has(tmp_path: Path) -> None:
+def test_rules_mirror_the_checkout_and_protect_files_of_the_host(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     for path in (
         here / "src/a.py",
@@ -93,6 +104,6 @@ def test_rules_make_the_workspace_equal_but_keep_what_only_it_has(tmp_path: Path
     assert sorted(changed_names(done.stdout)) == ["src/a.py", "src/odd [name]*.py", "src/old.py", "z"]
 
 
-def test_a_line_break_in_a_name_is_refused() -> None:
+def test_file_name_with_a_line_break_is_refused() -> None:
     with pytest.raises(UserError, match="line break"):
         filter_rules(["a\nP *"], [])

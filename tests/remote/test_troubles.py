@@ -1,4 +1,4 @@
-"""`fab dgx-*` against a real sshd and real containers, when something goes wrong: exit status, message, state."""
+"""`fab dgx-*` against a real sshd and real containers, with faults: exit status, message, state."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from checkouts import Checkout, NewCheckout
     from gpu_host import GpuHost
 
-UNTIL_CLEAN = ["dvc status: clean", "the job has ended well"]
+UNTIL_CLEAN = ["dvc status: clean", "job finished"]
 CONNECTION_LOST, BUSY, INTERRUPTED = 75, 3, 130
 
 
-def test_a_cut_connection_is_opened_again(checkout: Checkout, host: GpuHost) -> None:
+def test_lost_connection_is_reopened(checkout: Checkout, host: GpuHost) -> None:
     checkout.hold_training()
     job = checkout.start_fab("dgx-train")
     job.read_until("epoch 1 of 3")
 
     host.cut_connections()
-    job.read_until("the connection was cut; following again")
+    job.read_until("connection lost; following the log again")
     checkout.hold.unlink()
 
     printed = job.finish()
@@ -32,7 +32,7 @@ def test_a_cut_connection_is_opened_again(checkout: Checkout, host: GpuHost) -> 
     assert [printed.count(f"epoch {epoch} of 3") for epoch in (1, 2, 3)] == [1, 1, 1]
 
 
-def test_the_host_goes_away_and_the_job_goes_on(new_checkout: NewCheckout, host: GpuHost) -> None:
+def test_job_keeps_running_while_the_host_is_unreachable(new_checkout: NewCheckout, host: GpuHost) -> None:
     checkout, other = new_checkout("clone"), new_checkout("other")
     checkout.hold_training()
     job = checkout.start_fab("dgx-train", reconnect_seconds=0)
@@ -40,15 +40,15 @@ def test_the_host_goes_away_and_the_job_goes_on(new_checkout: NewCheckout, host:
 
     host.stop_sshd()
     try:
-        assert "The job goes on; `fab dgx-train` or `fab dgx-logs` attaches" in job.finish(CONNECTION_LOST)
+        assert "The job keeps running; attach again with `fab dgx-train`" in job.finish(CONNECTION_LOST)
         assert "not reachable" in checkout.fab("dgx-status", expect=2)
     finally:
         host.start()
 
     refused = other.fab("dgx-train", expect=BUSY)
     assert f"({checkout.folder}): `fab dgx-train`, running since" in refused
-    assert "is taken by" in other.fab("dgx-sync", expect=BUSY)
-    assert "is taken by" in checkout.fab("dgx-train", "--set", "seed=5", expect=BUSY)
+    assert "is in use by" in other.fab("dgx-sync", expect=BUSY)
+    assert "is in use by" in checkout.fab("dgx-train", "--set", "seed=5", expect=BUSY)
     assert "seed: 2019" in (checkout.folder / "params.yaml").read_text()
 
     job = checkout.start_fab("dgx-train")
@@ -58,7 +58,7 @@ def test_the_host_goes_away_and_the_job_goes_on(new_checkout: NewCheckout, host:
     assert job.finish().splitlines()[-2:] == UNTIL_CLEAN
 
 
-def test_a_job_that_ended_while_nobody_watched(new_checkout: NewCheckout) -> None:
+def test_job_that_ended_without_a_connection_is_collected(new_checkout: NewCheckout) -> None:
     checkout, other = new_checkout("clone"), new_checkout("other")
     checkout.hold_training()
     job = checkout.start_fab("dgx-train")
@@ -75,30 +75,30 @@ def test_a_job_that_ended_while_nobody_watched(new_checkout: NewCheckout) -> Non
     assert "started:" in other.fab("dgx-train", "--detach")
 
 
-def test_ctrl_c_leaves_the_job_and_stop_lets_it_save(checkout: Checkout) -> None:
+def test_ctrl_c_detaches_and_stop_lets_the_job_save(checkout: Checkout) -> None:
     checkout.hold_training()
     job = checkout.start_fab("dgx-train")
     job.read_until("epoch 1 of 3")
     job.interrupt()
-    assert "left; the job goes on" in job.finish(INTERRUPTED)
+    assert "detached; the job keeps running" in job.finish(INTERRUPTED)
 
     job = checkout.start_fab("dgx-train")
     job.read_until("attaching to the job of")
     job.read_until("epoch 1 of 3")
     stopped = checkout.fab("dgx-stop")
-    assert "stopped; `fab dgx-fetch` brings what is finished" in stopped
+    assert "stopped; fetch the finished stages with `fab dgx-fetch`" in stopped
     printed = job.finish(INTERRUPTED)
     assert "state saved" in printed
-    assert "the job was stopped; `fab dgx-train` goes on from the saved state" in printed
+    assert "job stopped; resume with `fab dgx-train`" in printed
     assert (checkout.folder / "data/decoded/shard-0").exists()
 
     checkout.hold.unlink()
     printed = checkout.fab("dgx-train")
-    assert "starting behind epoch 1" in printed
+    assert "resuming after epoch 1" in printed
     assert printed.splitlines()[-2:] == UNTIL_CLEAN
 
 
-def test_a_stopped_job_that_nobody_fetched_goes_on(checkout: Checkout) -> None:
+def test_stopped_job_that_was_not_fetched_is_resumed(checkout: Checkout) -> None:
     checkout.hold_training()
     checkout.fab("dgx-train", "--detach")
     logs = checkout.start_fab("dgx-logs")
@@ -108,34 +108,34 @@ def test_a_stopped_job_that_nobody_fetched_goes_on(checkout: Checkout) -> None:
     logs.finish()
 
     printed = checkout.fab("dgx-train")
-    assert "starting behind epoch 1" in printed.partition("started:")[2]
+    assert "resuming after epoch 1" in printed.partition("started:")[2]
     assert printed.splitlines()[-2:] == UNTIL_CLEAN
 
 
 def test_host_keys_are_checked(checkout: Checkout) -> None:
     changed = checkout.fab("dgx-train", expect=2, host="gpu-changed")
-    assert changed.startswith("error: gpu-changed: its host key is not the one in known_hosts.")
+    assert changed.startswith("error: gpu-changed: the host key differs from known_hosts")
     unknown = checkout.fab("dgx-train", expect=2, host="gpu-unknown")
     assert unknown.startswith(
-        "error: gpu-unknown: its host key is unknown, and unknown keys are not accepted."
+        "error: gpu-unknown: the host key is unknown, and unknown keys are not accepted."
     )
     assert not (checkout.workspace / "dvc.yaml").exists()
 
 
-def test_an_unreachable_host(checkout: Checkout) -> None:
+def test_unreachable_host_is_a_one_line_error(checkout: Checkout) -> None:
     printed = checkout.fab("dgx-train", expect=2, host="gpu-away")
     assert printed.startswith("error: gpu-away: not reachable (")
     assert "Connection refused" in printed
     assert len(printed.splitlines()) == 1
 
 
-def test_a_missing_image(checkout: Checkout) -> None:
+def test_missing_image_error_names_the_build_command(checkout: Checkout) -> None:
     printed = checkout.fab("dgx-train", expect=2, image="local/none")
-    assert printed.splitlines()[-1] == "error: image local/none is not on gpu: `fab dgx-build` makes it"
+    assert printed.splitlines()[-1] == "error: image local/none is not on gpu; build it with `fab dgx-build`"
     assert checkout.fab("dgx-status", gpus="none").startswith("no job\n")
 
 
-def test_a_full_disk_while_sending_and_while_training(checkout: Checkout, host: GpuHost) -> None:
+def test_full_disk_while_sending_and_while_training(checkout: Checkout, host: GpuHost) -> None:
     """The tree needs about 1 MB: a disk of 500 kB refuses it, one with 60 kB to spare refuses decode's 120 kB."""
     host.run(f"mount -t tmpfs -o size=500k tmpfs {checkout.workspace}")
     printed = checkout.fab("dgx-train", expect=2)
@@ -148,18 +148,18 @@ def test_a_full_disk_while_sending_and_while_training(checkout: Checkout, host: 
     used_kb = int(host.run(f"df -k --output=used {checkout.workspace}").split()[-1])
     host.run(f"mount -o remount,size={used_kb + 60}k {checkout.workspace}")
     printed = checkout.fab("dgx-train", expect=1)
-    assert "the job failed with exit code 1 (the host's disk is full)" in printed.splitlines()[-1]
+    assert "job failed with exit code 1 (the host's disk is full)" in printed.splitlines()[-1]
 
     host.run(f"mount -o remount,size=100m {checkout.workspace}")
     assert checkout.fab("dgx-train").splitlines()[-2:] == UNTIL_CLEAN
 
 
-def test_a_failing_stage_leaves_what_was_finished(checkout: Checkout) -> None:
+def test_finished_stages_of_a_failed_job_are_fetched(checkout: Checkout) -> None:
     (checkout.workspace / ".fashionseg").mkdir()
     (checkout.workspace / ".fashionseg/fail").touch()
     printed = checkout.fab("dgx-train", expect=1)
     last = printed.splitlines()[-1]
-    assert last.startswith("the job failed with exit code 1; its log: ")
+    assert last.startswith("job failed with exit code 1; log: ")
     log = checkout.folder / last.rpartition(" ")[2]
     assert "the training failed on purpose" in log.read_text()
     assert (checkout.folder / "data/decoded/shard-0").exists()
@@ -171,8 +171,10 @@ def test_a_failing_stage_leaves_what_was_finished(checkout: Checkout) -> None:
     assert printed.splitlines()[-2:] == UNTIL_CLEAN
 
 
-def test_the_lock_of_a_dead_connection(new_checkout: NewCheckout, host: GpuHost) -> None:
-    """A shell on the host still waits for a laptop that is gone: its own checkout takes over, others are told."""
+def test_lock_of_a_dead_connection_is_taken_over_by_its_checkout_only(
+    new_checkout: NewCheckout, host: GpuHost
+) -> None:
+    """A shell on the host still waits for a laptop that is offline; other checkouts are refused."""
     checkout, other = new_checkout("clone"), new_checkout("other")
     owner = f"{getpass.getuser()}@{socket.gethostname()}"
     note = {"user": owner, "checkout": str(checkout.folder), "purpose": "fab dgx-sync", "since": "noon"}
@@ -181,6 +183,6 @@ def test_the_lock_of_a_dead_connection(new_checkout: NewCheckout, host: GpuHost)
     host.run(f"until grep -q locked {checkout.workspace}/answer; do sleep 0.1; done")
 
     refused = other.fab("dgx-sync", expect=BUSY)
-    assert f"is held by {owner} ({checkout.folder}): fab dgx-sync, since noon" in refused
+    assert f"is locked by {owner} ({checkout.folder}): fab dgx-sync, since noon" in refused
     assert "sent)" in checkout.fab("dgx-sync")
     assert "sent)" in other.fab("dgx-sync")

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fashionseg.tracking.cached import final_scores, log_cached_runs
+from fashionseg.tracking.cached import log_cached_runs
 from fashionseg.tracking.journal import Journal, stored_journals
+from fashionseg.tracking.scores import final_scores
 
 # Three stages that log as ours do, and cost nothing.
 STAGE = """

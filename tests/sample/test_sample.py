@@ -1,4 +1,4 @@
-"""The drawn sample: Kaggle's layout, masks that agree with the pictures, the same bytes every time."""
+"""The drawn sample: Kaggle's layout, masks that match the photos, reproducible bytes."""
 
 import csv
 import hashlib
@@ -54,7 +54,7 @@ def by_photo(rows: list[dict[str, str]]) -> list[list[dict[str, str]]]:
     return [list(group) for _, group in groupby(rows, key=lambda row: row["ImageId"])]
 
 
-def test_it_has_kaggles_files(sample: Path) -> None:
+def test_sample_has_kaggles_files(sample: Path) -> None:
     assert sorted(path.name for path in sample.iterdir()) == [
         "label_descriptions.json",
         "sample_submission.csv",
@@ -69,27 +69,27 @@ def test_it_has_kaggles_files(sample: Path) -> None:
     assert load_taxonomy(sample / "label_descriptions.json") == competition_taxonomy()
 
 
-def test_train_csv_has_the_rows_of_a_photo_together(sample: Path, rows: list[dict[str, str]]) -> None:
+def test_rows_of_a_photo_are_consecutive_in_train_csv(sample: Path, rows: list[dict[str, str]]) -> None:
     assert list(rows[0]) == ["ImageId", "EncodedPixels", "Height", "Width", "ClassId"]
     ids = [group[0]["ImageId"] for group in by_photo(rows)]
     assert len(ids) == len(set(ids))
     assert set(ids) == {path.name for path in (sample / "train").iterdir()}
 
 
-def test_sample_submission_has_one_row_for_each_test_photo(sample: Path) -> None:
+def test_sample_submission_has_one_row_per_test_photo(sample: Path) -> None:
     lines = (sample / "sample_submission.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "ImageId,EncodedPixels,ClassId"
     assert lines[1:] == [f"{path.name},1 1,23" for path in sorted((sample / "test").iterdir())]
 
 
-def test_csv_sizes_are_those_of_the_upright_photos(sample: Path, rows: list[dict[str, str]]) -> None:
+def test_csv_sizes_match_the_upright_photos(sample: Path, rows: list[dict[str, str]]) -> None:
     for group in by_photo(rows):
         with Image.open(sample / "train" / group[0]["ImageId"]) as photo:
             width, height = ImageOps.exif_transpose(photo).size
         assert {(row["Height"], row["Width"]) for row in group} == {(str(height), str(width))}
 
 
-def test_the_smallest_sample_has_a_grayscale_and_a_turned_photo(tmp_path: Path) -> None:
+def test_smallest_sample_has_a_grayscale_and_a_rotated_photo(tmp_path: Path) -> None:
     write_sample(tmp_path, 10, 1, SEED, workers=1)
     modes, orientations = [], []
     for path in (tmp_path / "train").iterdir():
@@ -100,8 +100,8 @@ def test_the_smallest_sample_has_a_grayscale_and_a_turned_photo(tmp_path: Path) 
     assert orientations.count(6) == 1
 
 
-def test_a_turned_photo_shows_the_same_picture_when_upright() -> None:
-    """Photo 7 of the train photos is stored on its side; its masks fit the upright picture: shoes lie low."""
+def test_rotated_photo_matches_its_masks_when_upright() -> None:
+    """Train photo 7 is stored rotated; its masks fit the upright photo: shoes are at the bottom."""
     photo = draw_photo(SEED, "train", 7)
     with Image.open(io.BytesIO(photo.jpeg)) as stored:
         assert stored.width > stored.height
@@ -113,8 +113,8 @@ def test_a_turned_photo_shows_the_same_picture_when_upright() -> None:
         assert np.argwhere(mask)[:, 0].min() > 0.7 * row.height
 
 
-def test_the_picture_changes_at_the_edge_of_a_mask() -> None:
-    """A control of masks against pixels: a bag has another colour than what surrounds it in its box."""
+def test_colour_changes_at_the_edge_of_a_mask() -> None:
+    """Masks match pixels: a bag has a different colour from the rest of its box."""
     differences = []
     for number in range(12):
         photo = draw_photo(SEED, "test", number)
@@ -130,7 +130,7 @@ def test_the_picture_changes_at_the_edge_of_a_mask() -> None:
     assert np.median(differences) > 30
 
 
-def test_parts_lie_inside_garments_and_bags_hide_them(rows: list[dict[str, str]]) -> None:
+def test_parts_are_inside_garments_and_bags_cover_them(rows: list[dict[str, str]]) -> None:
     seen = set()
     for group in by_photo(rows):
         masks = masks_of(group)
@@ -144,7 +144,7 @@ def test_parts_lie_inside_garments_and_bags_hide_them(rows: list[dict[str, str]]
     assert {COLLAR, SLEEVE, POCKET, NECKLINE, BAG} <= seen
 
 
-def test_it_has_many_categories_pairs_of_shoes_and_attributes_on_garments_only(
+def test_sample_has_many_categories_shoe_pairs_and_attributes_on_garments_only(
     rows: list[dict[str, str]],
 ) -> None:
     parsed = [parse_class_id(row["ClassId"], competition_taxonomy()) for row in rows]
@@ -166,12 +166,14 @@ def test_instances_are_large_enough_to_learn_at_160_pixels(rows: list[dict[str, 
     assert np.mean(np.array(areas) >= 40) > 0.98
 
 
-def test_every_pattern_has_known_attributes() -> None:
+def test_all_patterns_have_known_attributes() -> None:
     for attributes in PATTERN_ATTRIBUTES.values():
         assert parse_class_id("10_" + "_".join(map(str, sorted(attributes))), competition_taxonomy())
 
 
-def test_same_seed_same_bytes_whatever_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_seed_gives_the_same_bytes_for_any_number_of_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(layout, "PHOTOS_WORTH_A_POOL", 2)
     digests = []
     for name, seed, workers in (("one", 3, 1), ("two", 3, 2), ("other", 4, 1)):
@@ -187,7 +189,7 @@ def test_same_seed_same_bytes_whatever_the_workers(tmp_path: Path, monkeypatch: 
 
 
 def square_canvas() -> Canvas:
-    """20 x 20 pixels; the figure point (x, y) lies at pixel (10 x, 10 y + 10)."""
+    """20 x 20 pixels; figure point (x, y) is pixel (10 x, 10 y + 10)."""
     return Canvas(np.zeros((20, 20, 3), np.float32), Frame(10.0, (0.0, 20.0), 0.0))
 
 
@@ -195,7 +197,7 @@ def box(x1: float, y1: float, x2: float, y2: float) -> np.ndarray:
     return np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
 
 
-def test_a_layer_hides_what_lies_below_but_a_part_belongs_to_both() -> None:
+def test_layer_covers_instances_below_and_part_belongs_to_both() -> None:
     canvas = square_canvas()
     shirt, pocket, bag = canvas.add(0), canvas.add(32), canvas.add(24)
     canvas.fill([box(0.0, -0.8, 1.0, 0.2)], (1.0, 0.0, 0.0), (shirt,))  # 10 x 10 pixels
@@ -206,7 +208,7 @@ def test_a_layer_hides_what_lies_below_but_a_part_belongs_to_both() -> None:
     assert np.array_equal(np.argwhere(canvas.mask(bag))[[0, -1]], [(10, 0), (11, 2)])
 
 
-def test_instances_that_are_nearly_hidden_are_not_annotated() -> None:
+def test_mostly_hidden_instances_are_not_annotated() -> None:
     canvas = square_canvas()
     below, above = canvas.add(1), canvas.add(4)
     canvas.fill([box(0.0, -0.8, 1.0, 0.2)], (1.0, 0.0, 0.0), (below,))
@@ -214,7 +216,7 @@ def test_instances_that_are_nearly_hidden_are_not_annotated() -> None:
     assert [instance.category for instance, _ in canvas.visible_instances(min_area=1)] == [4]
 
 
-def test_shapes_outside_the_photo_leave_no_trace() -> None:
+def test_shapes_outside_the_photo_change_nothing() -> None:
     canvas = square_canvas()
     number = canvas.add(24)
     patch = canvas.fill([box(5.0, 0.0, 6.0, 0.5)], (1.0, 1.0, 1.0), (number,))
@@ -223,7 +225,7 @@ def test_shapes_outside_the_photo_leave_no_trace() -> None:
     assert not canvas.mask(number).any()
 
 
-def test_pixels_and_figure_units_are_inverse() -> None:
+def test_to_units_inverts_to_pixels() -> None:
     frame = Frame(321.0, (77.0, 450.0), 0.1)
     points = np.array([(0.2, 0.3), (-0.1, 0.9), (0.0, 1.0)])
     pixels = frame.to_pixels(points)
@@ -231,19 +233,19 @@ def test_pixels_and_figure_units_are_inverse() -> None:
     assert np.column_stack(frame.to_units(pixels[:, 0], pixels[:, 1])) == pytest.approx(points)
 
 
-def test_along_cuts_a_path_at_a_share_of_its_length() -> None:
+def test_along_cuts_a_path_at_a_fraction_of_its_length() -> None:
     path = [(0.0, 0.0), (0.0, 3.0), (1.0, 3.0)]  # 4 long
     assert along(path, 0.5) == [(0.0, 0.0), (0.0, 2.0)]
     assert along(path, 0.875) == [(0.0, 0.0), (0.0, 3.0), (0.5, 3.0)]
 
 
-def test_a_limb_with_a_flat_end_stops_there() -> None:
+def test_limb_with_a_flat_end_ends_at_the_joint() -> None:
     joints, radii = [(0.0, 0.0), (0.0, 0.5), (0.0, 1.0)], (0.1, 0.1, 0.1)
     assert np.concatenate(limb(joints, radii))[:, 1].max() == pytest.approx(1.1)
     assert np.concatenate(limb(joints, radii, round_end=False))[:, 1].max() == pytest.approx(1.0)
 
 
-def test_smoothing_stays_inside_the_outline_and_keeps_open_ends() -> None:
+def test_smooth_stays_inside_the_outline_and_keeps_open_ends() -> None:
     closed = smooth(box(0.0, 0.0, 1.0, 1.0))
     assert closed.min() >= 0.0
     assert closed.max() <= 1.0
@@ -253,7 +255,7 @@ def test_smoothing_stays_inside_the_outline_and_keeps_open_ends() -> None:
 
 
 @pytest.mark.parametrize("kind", PATTERN_ATTRIBUTES)
-def test_fabrics_stay_in_range_and_show_both_colours_if_patterned(kind: str) -> None:
+def test_fabrics_are_in_range_and_patterns_show_both_colours(kind: str) -> None:
     fabric = Texture(kind, (0.2, 0.2, 0.2), (0.8, 0.8, 0.8))
     grid = np.linspace(0, 1, 200, dtype=np.float32)
     colours = fabric.at(grid[None, :], grid[:, None])

@@ -22,9 +22,9 @@ from fashionseg.params import (
     read_yaml,
     to_dict,
 )
-from fashionseg.registry.candidate import dvc_md5
 from fashionseg.stages.training_stage import _deciding_params
 from fashionseg.storage.fingerprint import fingerprint
+from fashionseg.tracking.dvc_lock import dvc_md5
 
 REPO = Path(__file__).parents[2]
 

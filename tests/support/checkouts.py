@@ -1,4 +1,4 @@
-"""Checkouts with a small DVC pipeline that are driven by `fab`, as a user drives them."""
+"""Checkouts with a small DVC pipeline, driven through `fab`."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class Fab:
-    """A running `fab`, output and errors in one stream."""
+    """A running `fab` with output and errors in one stream."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self.output = ""
 
     def read_until(self, words: str) -> None:
-        """Reads the output up to the line that has `words`."""
+        """Reads the output up to the line that contains `words`."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.output += line
             if words in line:
                 return
         self._process.wait()
-        raise AssertionError(f"{words!r} never came:\n{self.output}")
+        raise AssertionError(f"{words!r} was not printed:\n{self.output}")
 
     def interrupt(self) -> None:
-        """Ctrl-C: the signal reaches `fab` and its ssh."""
+        """Ctrl-C for `fab` and its ssh."""
         os.killpg(self._process.pid, signal.SIGINT)
 
     def kill(self) -> None:
-        """The laptop's battery is empty."""
+        """kill -9 for `fab` and its ssh, as after a power failure."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
     def finish(self, expect: int = 0, patience: float = PATIENCE) -> str:
-        """Waits for the end; returns the whole output."""
+        """Waits for the end; returns all output."""
         rest, _ = self._process.communicate(timeout=patience)
         self.output += rest
         assert self._process.returncode == expect, f"exit {self._process.returncode}:\n{self.output}"
@@ -53,7 +53,7 @@ class Fab:
 
 
 class Checkout:
-    """A Git clone with the tasks and a small DVC pipeline, whose training waits while a file `hold` is there."""
+    """A Git clone with the tasks and a small DVC pipeline, whose training waits while a file `hold` exists."""
 
     def __init__(self, folder: Path, host: GpuHost, workspace: str, mlflow: str | None = None) -> None:
         self.folder = folder
@@ -66,7 +66,7 @@ class Checkout:
             "image": BASE_IMAGE,
             "base_image": BASE_IMAGE,
             "build_target": "bare",
-            "gpus": "all",  # podman passes over it, as there are none
+            "gpus": "all",  # ignored by podman, as there are none
             "docker_flags": ["--ipc=host", "--ulimit", "stack=67108864"],
             "mlflow": mlflow,
         }
@@ -81,13 +81,13 @@ class Checkout:
             "PYTHONPATH": str(folder / "src"),
             "PYTHONUNBUFFERED": "1",
         }
-        # Without MLflow nothing is imported either: nobody listens at the discard port.
+        # Without MLflow nothing is imported: no server listens at the discard port.
         self._environment["MLFLOW_TRACKING_URI"] = mlflow or "http://127.0.0.1:9"
         if not mlflow:
             self.settings["env_file"] = str(host.folder / "job.env")
 
     def start_fab(self, *words: str, **settings: Any) -> Fab:
-        """Starts `fab WORDS`, with changed keys of the host file; output and errors in one pipe."""
+        """Starts `fab WORDS` with changed keys in the host file."""
         Path(self._environment["FASHIONSEG_HOST_FILE"]).write_text(yaml.safe_dump(self.settings | settings))
         process = subprocess.Popen(
             [sys.executable, "-m", "fabric", *words],
@@ -103,18 +103,18 @@ class Checkout:
         return Fab(process)
 
     def close(self) -> None:
-        """Ends what a failed test left running."""
+        """Kills commands left running by a failed test."""
         for process in self._started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
 
     def fab(self, *words: str, expect: int = 0, patience: float = PATIENCE, **settings: Any) -> str:
-        """Runs `fab WORDS`; returns what it printed."""
+        """Runs `fab WORDS`; returns the output."""
         return self.start_fab(*words, **settings).finish(expect, patience)
 
     def run(self, *words: str) -> str:
-        """Runs a program of this Python, such as `dvc status`."""
+        """Runs a Python module such as `dvc status`; returns the output."""
         command = [sys.executable, "-m", *words]
         done = subprocess.run(command, cwd=self.folder, env=self._environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -122,7 +122,7 @@ class Checkout:
 
     @property
     def hold(self) -> Path:
-        """While this file is there the training waits at the end of each epoch."""
+        """The file that makes the training wait at the end of each epoch."""
         return self.workspace / ".fashionseg" / "hold"
 
     def hold_training(self) -> None:
@@ -130,11 +130,11 @@ class Checkout:
         self.hold.touch()
 
 
-NewCheckout = Callable[..., Checkout]  # what the fixture `new_checkout` gives
+NewCheckout = Callable[..., Checkout]  # value of the fixture `new_checkout`
 
 
 def make_project(folder: Path) -> None:
-    """A Git repository with our tasks, parameters and package, but stages of seconds."""
+    """A Git repository with the tasks, parameters and package, and stand-in stages."""
     folder.mkdir()
     for name in ("fabfile.py", "params.yaml", ".gitignore", ".dvcignore", "remote", "src", "presets"):
         source = REPOSITORY / name
@@ -149,7 +149,7 @@ def make_project(folder: Path) -> None:
     (folder / "requirements").mkdir()
     (folder / "requirements" / "gpu.lock").write_text("# nothing\n")
     stages = REPOSITORY / "tests" / "remote" / "small_pipeline"
-    # Not kept under that name: DVC would take it for a part of this repository's pipeline.
+    # Renamed: DVC would treat a dvc.yaml in tests/ as part of this repository's pipeline.
     shutil.copy(stages / "pipeline.yaml", folder / "dvc.yaml")
     shutil.copy(stages / "stages.py", folder / "stages.py")
     git = ["git", "-C", str(folder), "-c", "user.name=test", "-c", "user.email=test@example.org"]

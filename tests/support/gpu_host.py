@@ -1,7 +1,7 @@
 """A GPU host on loopback: a real sshd and a real container engine (podman behind the name docker).
 
-sshd lives in a mount namespace of its own with a fresh cgroup mount, so containers start also where this machine is
-itself a container. All of it lies in one short-named folder below /tmp and goes with it.
+sshd runs in a separate mount namespace with a fresh cgroup mount, so containers also start inside a container. All
+files are in one folder with a short name below /tmp.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 BASE_IMAGE = "local/base"
-PATIENCE = 120.0  # seconds for what usually takes a few; only to fail at all
+PATIENCE = 120.0  # seconds; far more than any step takes
 
 
 def missing_requirement() -> str | None:
-    """Why the host cannot be set up on this machine; None when it can."""
+    """Why the host cannot be set up on this machine; None if it can."""
     if os.geteuid() != 0:
         return "needs root, for a mount namespace"
     for program in ("sshd", "podman", "crun", "rsync", "ssh", "unshare", "flock"):
@@ -39,7 +39,7 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
     """Waits until `condition` holds."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for: {what}"
+        assert time.monotonic() < deadline, f"timeout while waiting for {what}"
         time.sleep(0.1)
 
 
@@ -55,7 +55,7 @@ class GpuHost:
         self.folder = folder
         self.port = free_port()
         self._sshd: subprocess.Popen[bytes] | None = None
-        self._keeper: subprocess.Popen[bytes] | None = None  # keeps the mount namespace while sshd is stopped
+        self._keeper: subprocess.Popen[bytes] | None = None  # holds the mount namespace while sshd is stopped
         for key in ("host_key", "other_key", "user_key"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)
         shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
@@ -67,7 +67,7 @@ class GpuHost:
         (folder / "job.env").chmod(0o600)
 
     def start(self) -> None:
-        """Starts sshd, the first time also its namespace; returns when it answers."""
+        """Starts sshd (and its namespace at the first call); returns when sshd accepts connections."""
         if self._keeper is None:
             Path("/run/sshd").mkdir(exist_ok=True)
             mounts = "umount -l /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup"
@@ -112,14 +112,14 @@ class GpuHost:
         self.run(f"docker import --change '{path}' - {BASE_IMAGE}:latest", data=buffer.getvalue())
 
     def cut_connections(self) -> None:
-        """Kills every sshd child: what a network does when it fails."""
+        """Kills all sshd children, as a network failure does."""
         assert self._sshd is not None
         for pid in _children(self._sshd.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def stop_sshd(self) -> None:
-        """The host is away; its containers run on."""
+        """Makes the host unreachable; its containers keep running."""
         assert self._sshd is not None
         self.cut_connections()
         self._sshd.kill()
@@ -143,7 +143,7 @@ class GpuHost:
         (self.folder / "no_hosts").write_text("")
 
     def _write_ssh_config(self) -> None:
-        """`gpu` through an Include, as people have it; `gpu-behind` through a jump host; and three broken ones."""
+        """Hosts: `gpu` through an Include, `gpu-behind` through a jump host, and three unreachable hosts."""
         common = (
             f"IdentityFile {self.folder}/user_key\n    IdentitiesOnly yes\n    User root\n    LogLevel ERROR"
         )
@@ -195,7 +195,7 @@ network_backend = "netavark"
         )
         docker = self.folder / "bin" / "docker"
         docker.parent.mkdir()
-        # Any --ulimit on the line drops the configured ones, which this machine needs.
+        # Any --ulimit on the command line replaces the configured limits, which this machine needs.
         docker.write_text(
             '#!/bin/sh\nif [ "$1" = run ]; then\n    shift\n'
             '    exec podman run --ulimit nofile=1000:1000 --ulimit nproc=30000:30000 "$@"\nfi\nexec podman "$@"\n'

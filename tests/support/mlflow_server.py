@@ -1,4 +1,4 @@
-"""An MLflow server in a process of its own."""
+"""An MLflow server as a subprocess."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gpu_host import eventually, free_port
 
 
 class MlflowServer:
-    """The MLflow that the user watches."""
+    """The user's MLflow server."""
 
     def __init__(self, folder: Path) -> None:
         self.address = f"http://127.0.0.1:{free_port()}"
@@ -36,10 +36,10 @@ class MlflowServer:
             )
 
     def wait(self) -> None:
-        """Until it answers."""
+        """Waits until the server responds."""
 
         def is_up() -> bool:
-            assert self._process.poll() is None, "the MLflow server has died"
+            assert self._process.poll() is None, "the MLflow server has exited"
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/health", timeout=5):
                 return True
             return False
@@ -52,7 +52,7 @@ class MlflowServer:
         self._process.wait()
 
     def newest_run(self) -> dict[str, Any]:
-        """The run that was started last; empty without one."""
+        """The latest run; empty if there is none."""
         found = self._ask("experiments/get-by-name?experiment_name=fashionseg", None)
         if not found:
             return {}
@@ -60,11 +60,11 @@ class MlflowServer:
         return next(iter(self._ask("runs/search", query).get("runs", [])), {})
 
     def tags(self) -> dict[str, str]:
-        """Of the newest run."""
+        """Tags of the latest run."""
         return {tag["key"]: tag["value"] for tag in self.newest_run()["data"]["tags"]}
 
     def losses(self) -> list[float]:
-        """Every stored point of the newest run's loss, by step; a duplicate would show."""
+        """All stored losses of the latest run by step, duplicates included."""
         run = self.newest_run()
         if not run:
             return []

@@ -1,4 +1,4 @@
-"""What the tests of tracking share: stages that log something, and what their journals hold."""
+"""Helpers of the tracking tests: stages that log metrics, and readers of their journals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fashionseg import tracking
 from fashionseg.params import load_params
-from fashionseg.tracking.journal import Journal, stored_journals
+from fashionseg.tracking.journal import Journal, metric_points, stored_journals
 
 HISTORY_HEADS = "epoch,stage,loss,val_loss\n1,heads,2.0,3.0\n2,heads,1.5,2.5\n"
 HISTORY_FINETUNED = "epoch,stage,loss,val_loss\n3,finetune,1.0,2.0\n"
@@ -22,12 +22,7 @@ def only_journal(project: Path) -> Journal:
 
 
 def points(journal: Journal) -> list[tuple[str, int, float]]:
-    return [
-        (key, record["step"], value)
-        for record in journal.records()
-        if record["kind"] == "metrics"
-        for key, value in sorted(record["values"].items())
-    ]
+    return [(point.name, point.step, point.value) for point in metric_points(journal.records())]
 
 
 def log_stage(stage: str, *epochs: tuple[int, float]) -> None:

@@ -1,4 +1,4 @@
-"""Journals in MLflow: one pipeline run is one run there, whenever and however often it is sent."""
+"""Journals replayed into MLflow: one pipeline run is one MLflow run, whenever and however often it is sent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy i
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with its tables, made once: that takes seconds."""
+    """A store with its tables, created once per session (seconds)."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     client(path).search_experiments()
     return path
@@ -31,7 +31,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def database(project: Path, empty_database: Path) -> Path:
-    """The store in the project's own place."""
+    """The store in the project's default location."""
     path = project / ".fashionseg" / "mlflow.db"
     path.parent.mkdir()
     shutil.copy(empty_database, path)
@@ -68,7 +68,7 @@ def artifacts(database: Path, run: Any, folder: str | None = None) -> list[str]:
 
 
 def log_everything(project: Path) -> None:
-    """A pipeline run whose heads came from the cache."""
+    """A pipeline run whose heads were restored from the cache."""
     heads, finetuned = write_histories(project)
     pictures = project / "pictures"
     (pictures / "large").mkdir(parents=True)
@@ -85,7 +85,7 @@ def log_everything(project: Path) -> None:
 def test_one_pipeline_run_is_one_mlflow_run(
     project: Path, database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Through the real second process, as in a stage."""
+    """Through the real mirror process, as in a stage."""
     (project / "dvc.lock").write_text(
         "stages:\n  decode:\n    outs:\n    - path: data/decoded\n      md5: abc.dir\n"
     )
@@ -123,7 +123,7 @@ def test_importing_twice_duplicates_nothing(project: Path, database: Path) -> No
     (run,) = runs(database)
     before = histories(database, run)
     assert main(["import-journals"]) == 0
-    (only_journal(project).folder / "sent.json").unlink()  # nor when it is not known what was sent
+    (only_journal(project).folder / "sent.json").unlink()  # also without the record of what was sent
     assert main(["import-journals"]) == 0
     (again,) = runs(database)
     assert again.info.run_id == run.info.run_id
@@ -131,9 +131,7 @@ def test_importing_twice_duplicates_nothing(project: Path, database: Path) -> No
     assert before["val_loss"] == [(1, 3.0), (2, 2.5), (3, 2.0)]
 
 
-def test_a_store_that_was_deleted_is_filled_again(
-    project: Path, database: Path, empty_database: Path
-) -> None:
+def test_deleted_store_is_filled_again(project: Path, database: Path, empty_database: Path) -> None:
     log_stage("finetune", (3, 1.0))
     assert main(["import-journals"]) == 0
     shutil.copy(empty_database, database)
@@ -142,7 +140,7 @@ def test_a_store_that_was_deleted_is_filled_again(
     assert run.data.metrics == {"loss": 1.0}
 
 
-def test_a_run_that_somebody_deleted_stays_deleted(project: Path, database: Path) -> None:
+def test_deleted_run_stays_deleted(project: Path, database: Path) -> None:
     log_stage("finetune", (3, 1.0))
     assert main(["import-journals"]) == 0
     client(database).delete_run(runs(database)[0].info.run_id)
@@ -150,7 +148,7 @@ def test_a_run_that_somebody_deleted_stays_deleted(project: Path, database: Path
     assert runs(database) == []
 
 
-def test_what_a_stage_adds_later_goes_into_the_same_run(project: Path, database: Path) -> None:
+def test_records_of_a_later_stage_are_added_to_the_same_run(project: Path, database: Path) -> None:
     log_stage("finetune", (3, 1.0))
     assert main(["import-journals"]) == 0
     with pytest.raises(RuntimeError), tracking.stage_run("predict", load_params()) as run:
@@ -162,8 +160,8 @@ def test_what_a_stage_adds_later_goes_into_the_same_run(project: Path, database:
     assert found.info.status == "FAILED"
 
 
-def test_more_than_one_call_to_mlflow_takes(project: Path, database: Path) -> None:
-    """1,000 points, 100 parameters a call; values of 6,000 characters."""
+def test_batches_over_mlflows_limits_are_split(project: Path, database: Path) -> None:
+    """Limits per call: 1,000 points, 100 parameters; 6,000 characters per value."""
     journal = Journal(project / ".fashionseg" / "journal" / "long")
     params = {f"p{number}": number for number in range(250)} | {"long": "x" * 9000}
     journal.append("run", key="long", name="long", experiment="fashionseg", params=params, tags={})
@@ -179,17 +177,17 @@ def test_more_than_one_call_to_mlflow_takes(project: Path, database: Path) -> No
     }
 
 
-def test_a_store_from_another_folder_is_refused(project: Path, database: Path) -> None:
+def test_store_created_in_another_folder_is_refused(project: Path, database: Path) -> None:
     from fashionseg.tracking.mlflow_store import replay
 
     client(database).create_experiment("fashionseg", "file:///elsewhere/mlartifacts")
     log_stage("finetune", (3, 1.0))
-    with pytest.raises(UserError, match="made in another folder, its artifacts lie in file:///elsewhere"):
+    with pytest.raises(UserError, match="created in another folder, its artifacts are in file:///elsewhere"):
         replay(only_journal(project), f"sqlite:///{database}")
     assert not Path("/elsewhere").exists()
 
 
-def test_an_experiment_made_through_a_server_keeps_its_files_where_the_server_looks(
+def test_artifacts_of_an_experiment_created_through_a_server_are_stored_where_the_server_reads_them(
     project: Path, database: Path
 ) -> None:
     experiment = client(database).create_experiment("fashionseg", "mlflow-artifacts:/1")
@@ -201,7 +199,7 @@ def test_an_experiment_made_through_a_server_keeps_its_files_where_the_server_lo
     assert (served / "pictures" / "large" / "2.png").read_bytes() == b"two"
 
 
-def test_a_dead_server_costs_nothing_and_its_return_brings_all(
+def test_run_logged_without_a_server_is_imported_later(
     project: Path, database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.socket() as free:
@@ -210,9 +208,9 @@ def test_a_dead_server_costs_nothing_and_its_return_brings_all(
     monkeypatch.setenv("FASHIONSEG_TRACKING", "on")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     log_stage("finetune", (1, 2.0))
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith(f"MLflow: http://127.0.0.1:{port}, run nogit-")
-    assert said[1].startswith("MLflow: not reached; all is in ")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith(f"MLflow: http://127.0.0.1:{port}, run nogit-")
+    assert printed[1].startswith("MLflow: not reached; the run is stored in ")
     assert main(["import-journals"]) == 2
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert main(["import-journals"]) == 0

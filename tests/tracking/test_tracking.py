@@ -1,4 +1,4 @@
-"""Tracking: one pipeline run is one run in MLflow, and MLflow's absence costs nothing but the picture."""
+"""Tracking: one pipeline run is one MLflow run, and stages run unchanged without MLflow."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy i
 # --- the journal ---------------------------------------------------------------------------------------------------
 
 
-def test_a_half_written_line_is_skipped_and_harms_no_other(tmp_path: Path) -> None:
-    """What a kill in the middle of a write leaves behind."""
+def test_half_written_line_is_skipped(tmp_path: Path) -> None:
+    """A kill in the middle of a write leaves such a line."""
     journal = Journal(tmp_path / "run")
     journal.append("begin", stage="finetune")
     with journal.path.open("a") as file:
@@ -43,7 +43,7 @@ def test_a_half_written_line_is_skipped_and_harms_no_other(tmp_path: Path) -> No
     assert [record["kind"] for record in journal.records()] == ["begin", "end"]
 
 
-def test_reading_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_reading_resumes_at_the_offset(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "run")
     assert journal.read() == ([], 0)
     journal.append("tags", values={"a": "1"})
@@ -54,16 +54,16 @@ def test_reading_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert end == journal.path.stat().st_size
 
 
-def test_the_epoch_is_the_step_and_no_figure_of_its_own(project: Path) -> None:
+def test_epoch_is_the_step_and_not_a_metric(project: Path) -> None:
     with tracking.stage_run("finetune", load_params()) as run:
         run.log_metrics({"epoch": 3, "loss": 1.5}, step=3)
     assert points(only_journal(project)) == [("loss", 3, 1.5)]
 
 
-# --- which run a stage belongs to ----------------------------------------------------------------------------------
+# --- run identity --------------------------------------------------------------------------------------------------
 
 
-def test_an_experiment_is_named_as_dvc_names_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_experiment_has_dvcs_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     params = tracked_params(load_params())
     monkeypatch.setenv("DVC_EXP_NAME", "puffy-daks")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0123456789abcdef0123456789abcdef01234567")
@@ -74,7 +74,7 @@ def test_an_experiment_is_named_as_dvc_names_it(project: Path, monkeypatch: pyte
     assert identity.tags["DVC_EXP_NAME"] == "puffy-daks"
 
 
-def test_a_plain_run_is_named_after_commit_and_parameters(project: Path) -> None:
+def test_plain_run_is_named_after_commit_and_parameters(project: Path) -> None:
     def git(*words: str) -> str:
         name = ["-c", "user.name=t", "-c", "user.email=t@t"]
         return subprocess.run(
@@ -92,17 +92,17 @@ def test_a_plain_run_is_named_after_commit_and_parameters(project: Path) -> None
     assert identify(params).name == name
 
 
-def test_where_one_logs_makes_no_other_run(project: Path) -> None:
+def test_tracking_address_does_not_change_the_run(project: Path) -> None:
     before = tracked_params(load_params())
     assert main(["preset", "tracking.uri=http://example.org"]) == 0
     assert tracked_params(load_params()) == before
     assert not [key for key in before if key.startswith("tracking")]
 
 
-def test_a_copy_of_the_checkout_logs_into_the_real_one(
+def test_temporary_experiment_logs_into_the_checkout(
     project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Queued and temporary experiments run in a folder that vanishes."""
+    """Queued and temporary experiments run in a folder that is deleted."""
     copy = tmp_path_factory.mktemp("copy")
     shutil.copy(project / "params.yaml", copy)
     monkeypatch.chdir(copy)
@@ -114,20 +114,20 @@ def test_a_copy_of_the_checkout_logs_into_the_real_one(
     assert tracking_uri("sqlite:///runs.db") == f"sqlite:///{project}/runs.db"
 
 
-def test_the_environment_wins_over_params(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_overrides_params(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tracking_uri("http://a:1") == "http://a:1"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://b:2")
     assert tracking_uri("http://a:1") == "http://b:2"
 
 
-def test_a_password_is_never_shown() -> None:
+def test_public_uri_has_no_password() -> None:
     assert public_uri("https://me:secret@example.org:5000/x") == "https://example.org:5000/x"
 
 
-# --- what stages log -----------------------------------------------------------------------------------------------
+# --- stage runs ----------------------------------------------------------------------------------------------------
 
 
-def test_all_stages_of_a_pipeline_run_share_one_journal(project: Path) -> None:
+def test_stages_of_a_pipeline_run_share_one_journal(project: Path) -> None:
     log_stage("train_heads", (1, 2.0), (2, 1.5))
     log_stage("finetune", (3, 1.0))
     log_stage("predict")
@@ -137,7 +137,7 @@ def test_all_stages_of_a_pipeline_run_share_one_journal(project: Path) -> None:
     assert ends == [("train_heads", "FINISHED"), ("finetune", "FINISHED"), ("predict", "FINISHED")]
 
 
-def test_a_training_that_goes_on_stays_one_run_and_repeats_no_point(project: Path) -> None:
+def test_resumed_training_stays_one_run_without_repeated_points(project: Path) -> None:
     with pytest.raises(RuntimeError), tracking.stage_run("finetune", load_params()) as run:
         run.log_metrics({"loss": 1.0}, step=3)
         run.log_metrics({"loss": 0.9}, step=4)
@@ -146,7 +146,7 @@ def test_a_training_that_goes_on_stays_one_run_and_repeats_no_point(project: Pat
     assert points(only_journal(project)) == [("loss", 3, 1.0), ("loss", 4, 0.9), ("loss", 5, 0.8)]
 
 
-def test_a_stage_that_runs_anew_is_another_run(project: Path) -> None:
+def test_rerun_stage_starts_a_new_run(project: Path) -> None:
     """`dvc repro --force`, or changed code that was not committed."""
     for _ in range(2):
         log_stage("train_heads", (1, 2.0))
@@ -170,7 +170,7 @@ def test_histories_of_cached_stages_are_logged_and_marked(project: Path) -> None
     assert {"history.from_cache": "heads,finetune"} in tags
 
 
-def test_histories_logged_while_training_are_not_logged_again(project: Path) -> None:
+def test_histories_logged_during_training_are_not_logged_again(project: Path) -> None:
     heads, finetuned = write_histories(project)
     log_stage("finetune", (3, 1.0000001))  # history.csv may hold fewer digits
     with tracking.stage_run("evaluate", load_params()) as run:
@@ -182,20 +182,22 @@ def test_histories_logged_while_training_are_not_logged_again(project: Path) -> 
     assert {"history.from_cache": "heads"} in tags
 
 
-def test_only_numbers_are_metrics_and_names_suit_mlflow(project: Path) -> None:
+def test_only_numbers_are_metrics_and_names_are_valid_in_mlflow(project: Path) -> None:
     with tracking.stage_run("evaluate", load_params()) as run:
         run.log_metrics({"ap@0.5": 0.25, "name": "dress", "ok": True, "none": None, "coco.box.ap": 1})
     assert points(only_journal(project)) == [("ap_0.5", 0, 0.25), ("coco.box.ap", 0, 1.0)]
 
 
 @pytest.mark.parametrize(("error", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")])
-def test_a_stage_that_breaks_off_says_so(project: Path, error: type[BaseException], status: str) -> None:
+def test_interrupted_stage_ends_as_failed_or_killed(
+    project: Path, error: type[BaseException], status: str
+) -> None:
     with pytest.raises(error), tracking.stage_run("finetune", load_params()):
         raise error
     assert only_journal(project).records()[-1]["status"] == status
 
 
-def test_a_full_disk_does_not_end_a_stage(
+def test_full_disk_does_not_end_a_stage(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def no_space(*_: Any, **__: Any) -> None:
@@ -205,7 +207,7 @@ def test_a_full_disk_does_not_end_a_stage(
         monkeypatch.setattr(Journal, "append", no_space)
         run.log_metrics({"loss": 1.0}, step=1)
         run.log_artifacts(project / "params.yaml")
-    assert "not logged" in capsys.readouterr().out
+    assert "was not logged" in capsys.readouterr().out
 
 
 # --- the mirror ----------------------------------------------------------------------------------------------------
@@ -213,14 +215,14 @@ def test_a_full_disk_does_not_end_a_stage(
 
 @pytest.fixture
 def closed_pipe() -> Iterator[int]:
-    """What the mirror sees once its stage has ended."""
+    """The pipe of a stage that has ended."""
     reading, writing = os.pipe()
     os.close(writing)
     yield reading
     os.close(reading)
 
 
-def test_a_stage_that_died_without_a_word_is_marked_killed(
+def test_stage_that_died_without_an_end_record_is_marked_killed(
     tmp_path: Path, closed_pipe: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
@@ -233,11 +235,11 @@ def test_a_stage_that_died_without_a_word_is_marked_killed(
     }  # fmt: skip
     assert sent == ["once"]
     note_killed_stage(journal, stage_pid=7)
-    assert len(journal.records()) == 2  # already told
+    assert len(journal.records()) == 2  # recorded once
 
 
-def test_a_stage_that_was_started_again_is_not_marked_killed(tmp_path: Path) -> None:
-    """The mirror of the killed one is still there."""
+def test_restarted_stage_is_not_marked_killed(tmp_path: Path) -> None:
+    """The mirror of the killed stage is still running."""
     journal = Journal(tmp_path / "run")
     journal.append("begin", stage="finetune", pid=7)
     journal.append("begin", stage="finetune", pid=8)
@@ -253,9 +255,7 @@ def test_one_process_at_a_time_sends_a_journal(tmp_path: Path) -> None:
         assert third
 
 
-def test_a_server_that_failed_is_left_alone_for_a_while(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mirror_pauses_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[int] = []
     monkeypatch.setattr(mirror_module, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(mirror_module, "send", lambda *_: bool(tries.append(1)))
@@ -268,7 +268,7 @@ def test_a_server_that_failed_is_left_alone_for_a_while(
     assert tries == [1]
 
 
-def test_a_server_that_never_answers_does_not_hold_a_stage(
+def test_unresponsive_server_does_not_delay_a_stage(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(mirror_module, "DRAIN_SECONDS", 0.5)
@@ -280,10 +280,10 @@ def test_a_server_that_never_answers_does_not_hold_a_stage(
     assert points(only_journal(project)) == [("loss", 1, 2.0)]
 
 
-# --- the rule ------------------------------------------------------------------------------------------------------
+# --- imports -------------------------------------------------------------------------------------------------------
 
 
-def test_tracking_and_the_registry_alone_import_mlflow(repo: Path) -> None:
+def test_only_tracking_and_registry_import_mlflow(repo: Path) -> None:
     importing = {
         path.relative_to(repo / "src").as_posix()
         for path in (repo / "src").rglob("*.py")
@@ -298,7 +298,7 @@ def test_tracking_and_the_registry_alone_import_mlflow(repo: Path) -> None:
     }
 
 
-def test_a_stage_never_loads_mlflow(project: Path) -> None:
+def test_stage_does_not_load_mlflow(project: Path) -> None:
     code = (
         "import sys; from fashionseg import tracking; from fashionseg.params import load_params\n"
         "with tracking.stage_run('finetune', load_params()) as run: run.log_metrics({'loss': 1.0}, 1)\n"

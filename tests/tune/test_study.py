@@ -1,4 +1,4 @@
-"""A sweep over a pipeline that only pretends to train: real DVC experiments, journals, signals and Optuna."""
+"""A search over a stand-in pipeline: real DVC experiments, journals, signals and Optuna."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from fashionseg.cli import main
 from fashionseg.tracking.journal import stored_journals
 
-# Six epochs. The loss is far off where `augment.shift_fraction` is above 0.5, and such a training never ends by itself.
+# Six epochs. With `augment.shift_fraction` above 0.5 the loss is far off and the training never ends.
 STAGE = """
 import json, time
 from pathlib import Path
@@ -80,7 +80,7 @@ def load_study(project: Path) -> optuna.Study:
 
 
 def enqueue(project: Path, *shifts: float) -> None:
-    """What the sweep tries first."""
+    """Enqueues the first trials."""
     from fashionseg.params import load_params, to_dict
     from fashionseg.tune.settings import TUNE_FILE, load_tuning
     from fashionseg.tune.study import open_study
@@ -95,12 +95,12 @@ def is_endless(trial: optuna.trial.FrozenTrial) -> bool:
     return trial.params.get("augment.shift_fraction") == 0.8 and "pid" in trial.user_attrs
 
 
-def test_a_sweep_stops_bad_trials_goes_on_after_a_kill_and_names_the_best(
+def test_search_prunes_bad_trials_resumes_after_a_kill_and_reports_the_best(
     committed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     enqueue(committed, 0.2, 0.8, 0.1)
     before = (committed / "params.yaml").read_text()
-    # The second trial would never end. It is under way when the sweep itself is killed.
+    # The second trial never ends. It is running when the search is killed.
     sweep = subprocess.Popen(
         [sys.executable, "-m", "fashionseg.cli", "tune"], env=os.environ, stdout=subprocess.DEVNULL
     )
@@ -111,7 +111,7 @@ def test_a_sweep_stops_bad_trials_goes_on_after_a_kill_and_names_the_best(
         assert time.monotonic() < deadline and sweep.poll() is None
         time.sleep(0.2)
     assert main(["tune"]) == 2
-    assert "another `fashionseg tune` is at it" in capsys.readouterr().err
+    assert "another `fashionseg tune` is running" in capsys.readouterr().err
     sweep.send_signal(signal.SIGKILL)
     sweep.wait()
     (orphan,) = pids
@@ -133,9 +133,9 @@ def test_a_sweep_stops_bad_trials_goes_on_after_a_kill_and_names_the_best(
     }
     assert done[0.1].value == pytest.approx(0.4)
     assert study.best_trial.number == done[0.1].number
-    assert len(done[0.8].intermediate_values) >= 2  # not before the warm-up
+    assert len(done[0.8].intermediate_values) >= 2  # not pruned before the warm-up
 
-    # Each trial an experiment and a run, the stopped one a run that was ended; the workspace as it was.
+    # Each trial is an experiment and a run, the pruned one a killed run; the workspace is unchanged.
     names = {shift: trial.user_attrs["experiment"] for shift, trial in done.items()}
     listed = subprocess.run(
         [sys.executable, "-m", "dvc", "exp", "list", "--name-only"],
@@ -154,14 +154,14 @@ def test_a_sweep_stops_bad_trials_goes_on_after_a_kill_and_names_the_best(
     assert status == {"KILLED"}
     assert (committed / "params.yaml").read_text() == before
 
-    assert main(["tune"]) == 0  # enough trials: nothing runs
+    assert main(["tune"]) == 0  # no trial left to run
     assert len(load_study(committed).trials) == len(study.trials)
     (committed / "tune.yaml").write_text(SETTINGS.format(trials=4).replace("0.9", "0.8"))
     assert main(["tune"]) == 2
-    assert "begun with another space" in capsys.readouterr().err
+    assert "started with another space" in capsys.readouterr().err
 
 
-def test_what_a_stopped_trial_kept_to_go_on_from_is_deleted_and_no_other(project: Path) -> None:
+def test_resume_state_of_a_pruned_trial_is_deleted_and_no_other(project: Path) -> None:
     from fashionseg.tune.trial import delete_states
 
     def keep(name: str, *losses: float) -> Path:

@@ -12,9 +12,9 @@ from fashionseg.console import exit_code
 from fashionseg.detections.instances import Thresholds
 from fashionseg.detections.thresholds import write_thresholds
 from fashionseg.params import PARAMS_FILE, load_params
+from fashionseg.registry.candidate import serving_config
 from fashionseg.registry.photo_model import PhotoModel
 from fashionseg.registry.server import Limits, listen, make_app, run_server
-from fashionseg.registry.store import serving_config
 from fashionseg.storage.atomic import atomic_write
 from tools.soak.inputs import soak_params
 

@@ -1,4 +1,4 @@
-"""`fashionseg exp-report [RUN ...]`: one offline page that compares runs, as named in `dvc exp show` and MLflow."""
+"""`fashionseg exp-report [RUN ...]`: one offline HTML page that compares runs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from fashionseg.tracking.identity import journal_folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="names of runs; without them all")
-    parser.add_argument("--out", type=Path, help="the page (default: reports/experiments.html)")
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help="names of runs as in `dvc exp show` and MLflow (default: all)"
+    )
+    parser.add_argument("--out", type=Path, help="HTML file to write (default: reports/experiments.html)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`fashionseg export-weights`: a model folder of ours as a weight file in Matterport's layout."""
+"""`fashionseg export-weights`: converts a model folder to a weight file in Matterport's layout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("models/finetuned"),
         metavar="DIR",
-        help="folder written by a training stage (default: %(default)s)",
+        help="model folder (default: %(default)s)",
     )
 
 

@@ -1,4 +1,4 @@
-"""`fashionseg import-weights`: a weight file in Matterport's layout as a model folder of ours."""
+"""`fashionseg import-weights`: converts a weight file in Matterport's layout to a model folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from fashionseg.model.networks import build_network
 
     taxonomy = competition_taxonomy()
-    keras.utils.set_random_seed(params.seed)  # of the layers that the file has no weights for
+    keras.utils.set_random_seed(params.seed)  # for layers without weights in the file
     network = build_network(params.model, taxonomy.num_categories, params.inference)
     loaded = network.load_pretrained(arguments.path)
     save_network(network, params.model, taxonomy.category_names, arguments.out)

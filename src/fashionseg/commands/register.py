@@ -1,9 +1,9 @@
-"""`fashionseg register`: the trained model becomes a version in MLflow's registry, and the champion if it is better.
+"""`fashionseg register`: registers the trained model in MLflow, and promotes it to champion if it is better.
 
 1. check that model, thresholds and scores belong together;
-2. bring its run in MLflow up to date from the journal;
-3. log the model to that run and register it, once;
-4. move the alias `champion` if it scores higher than the present one on the same data.
+2. send the journal of the model's run to MLflow;
+3. log the model to that run and register it, unless it is registered already;
+4. move the alias `champion` if the model scores higher than the champion on the same data.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from fashionseg.errors import UserError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", help="of the registered model [tracking.experiment]")
+    parser.add_argument("--name", help="name of the registered model [tracking.experiment]")
     parser.add_argument(
-        "--champion", action="store_true", help="make it the champion without comparing, as after new data"
+        "--champion",
+        action="store_true",
+        help="promote without comparing scores, for example after a change of the data",
     )
 
 
@@ -27,34 +29,35 @@ def run(arguments: argparse.Namespace) -> int:
 
     from fashionseg.params import PARAMS_FILE, load_params
     from fashionseg.project import find_root
-    from fashionseg.registry.candidate import read_candidate
-    from fashionseg.tracking.address import is_listening, public_uri, tracking_uri
+    from fashionseg.registry.candidate import read_candidate, serving_config
+    from fashionseg.tracking.address import public_uri, require_server, tracking_uri
     from fashionseg.tracking.mirror import send
 
     root = find_root()
     os.chdir(root)
     params = load_params(PARAMS_FILE)
-    candidate = read_candidate(Path())
+    candidate = read_candidate(Path(), serving_config(params))
     uri = tracking_uri(params.tracking.uri)
-    if not is_listening(uri):
-        raise UserError(f"MLflow: expected a server at {public_uri(uri)}, but nothing listens there")
+    require_server(uri)
     from fashionseg.registry.runs import journal_of
-    from fashionseg.registry.store import Registry, serving_config
+    from fashionseg.registry.store import Registry
 
     journal = journal_of(candidate, params)
-    with journal.exclusive(patience_seconds=60.0) as is_ours:
-        if not is_ours or not send(journal, uri):
-            raise UserError(f"MLflow: {public_uri(uri)} did not take the run in {journal.folder}")
+    with journal.exclusive(patience_seconds=60.0) as is_locked:
+        if not is_locked or not send(journal, uri):
+            raise UserError(
+                f"MLflow: the run in {journal.folder} could not be sent to {public_uri(uri)}; see above, then try again"
+            )
     registry = Registry(uri, arguments.name or params.tracking.experiment)
     version = registry.find(candidate.model_hash)
     if version is None:
-        version = registry.register(candidate, journal, serving_config(params))
+        version = registry.register(candidate, journal)
         say(f"registered: version {version}, score {candidate.score:.4f}")
     else:
-        say(f"registered before: version {version}")
+        say(f"already registered: version {version}")
     if arguments.champion:
         registry.promote(version)
-        say(f"champion: version {version}, because you say so")
+        say(f"champion: version {version} (--champion)")
     else:
         say(registry.consider(candidate, version))
     return 0

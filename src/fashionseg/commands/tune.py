@@ -1,4 +1,4 @@
-"""`fashionseg tune`: searches the space of tune.yaml; called again, it goes on where it stopped."""
+"""`fashionseg tune`: searches the space in tune.yaml with Optuna; resumes an interrupted search."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from fashionseg.console import say
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="[tune.yaml]")
-    parser.add_argument("--trials", type=int, help="instead of the number in the settings")
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="settings file [tune.yaml]")
+    parser.add_argument("--trials", type=int, help="number of trials, overrides the settings")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -30,5 +30,5 @@ def run(arguments: argparse.Namespace) -> int:
     study = tune(tuning, arguments.trials or tuning.trials, params, root)
     best = study.best_trial
     name = best.user_attrs["experiment"]
-    say(f"best: {name}, competition score {best.value:.4f}; `dvc exp apply {name}` brings it here")
+    say(f"best: {name}, competition score {best.value:.4f}; apply it with `dvc exp apply {name}`")
     return 0

@@ -1,9 +1,10 @@
-"""The model registry: the fine-tuned model as an MLflow model, its champion, and the server that answers with it.
+"""Model registry: the fine-tuned model as an MLflow model, the champion version, and an HTTP server.
 
-    candidate   the trained model with the scores and the data that it stands for
+    candidate   the trained model with its scores and the hash of the data they were measured on
+    runs        the pipeline run that the model came from
     photo_model the MLflow model: photo bytes in, JSON out
     store       versions and the alias `champion` in MLflow
-    server      photos over HTTP
+    server      inference over HTTP
 
-Registering is a command of its own, not a stage: no stage waits for a server, and DVC's outputs do not depend on one.
+Registering is a command, not a stage: no stage waits for a server, and DVC's outputs do not depend on one.
 """

@@ -1,8 +1,8 @@
-"""The MLflow model, as code: MLflow stores this file beside the weights and runs it to load the model.
+"""The MLflow model as code: MLflow stores this file next to the weights and runs it to load the model.
 
-Input: a column `photo` of bytes of JPEG, PNG, WebP, ... files. Output: for each a JSON text
-`{"height", "width", "instances": [{"category_id", "category", "score", "box", "area", "rle"}]}`, sizes and
-masks at the photo's own size; boxes y1, x1, y2, x2 in pixels, half-open; run-length text as Kaggle's.
+Input: a column `photo` with the bytes of JPEG, PNG, WebP, ... files. Output: one JSON text per photo,
+`{"height", "width", "instances": [{"category_id", "category", "score", "box", "area", "rle"}]}`, with sizes and
+masks in the frame of the original photo; boxes [y1, x1, y2, x2] in pixels, half-open; RLE as Kaggle's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
 class PhotoModel(PythonModel):
-    """Photo bytes to objects, with the calibrated thresholds of its training."""
+    """Photo bytes to instances, with the thresholds calibrated for this model."""
 
     def load_context(self, context: PythonModelContext) -> None:
         from fashionseg.detections.inference import load_detector
@@ -42,10 +42,10 @@ class PhotoModel(PythonModel):
         return pd.DataFrame({"objects": texts})
 
     def detect(self, data: bytes) -> dict[str, Any]:
-        """Objects in one photo.
+        """Instances in one photo.
 
         Raises:
-            PhotoError: not a photo, damaged, or of too many pixels.
+            PhotoError: not a photo, damaged, or too many pixels.
         """
         from fashionseg.detections.inference import predict_photos
         from fashionseg.detections.objects import describe, photo_objects

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from fashionseg.params import Params
 from fashionseg.registry.candidate import Candidate
-from fashionseg.tracking.cached import final_scores
 from fashionseg.tracking.identity import identify, journal_folder, tracked_params
 from fashionseg.tracking.journal import Journal, stored_journals
+from fashionseg.tracking.scores import final_scores
 from fashionseg.tracking.stage_run import log_outputs
 
 
 def journal_of(candidate: Candidate, params: Params) -> Journal:
     """The latest journal with exactly the candidate's scores.
 
-    A clone that pulled the model has none: there one is written, from the histories and scores that came with it.
+    A clone that pulled the model has no journal; one is written from the histories and scores pulled with the model.
     """
     found = _find(candidate)
     if found is None:
@@ -26,5 +26,6 @@ def journal_of(candidate: Candidate, params: Params) -> Journal:
 
 
 def _find(candidate: Candidate) -> Journal | None:
-    matching = [one for one in stored_journals(journal_folder()) if final_scores(one) == candidate.metrics]
+    journals = stored_journals(journal_folder())
+    matching = [journal for journal in journals if final_scores(journal) == candidate.metrics]
     return max(matching, key=lambda journal: journal.path.stat().st_mtime_ns, default=None)

@@ -1,9 +1,9 @@
-"""Photos over HTTP: `POST /predict` with the bytes of a photo, JSON back; `GET /health`.
+"""Inference over HTTP: `POST /predict` with the bytes of a photo returns JSON; `GET /health`.
 
-Our own few lines of Starlette rather than `mlflow models serve` (which works with the same model): MLflow's server
-wants the photo as base64 inside JSON, reads a body of any size into memory, and starts as many predictions as it gets
-requests. Here a photo is the body itself, a body has a limit, and one prediction runs at a time. A few requests have a
-place, that is their photo in memory; others wait for one, unread, some time. Starlette and Uvicorn come with MLflow.
+A small Starlette application instead of `mlflow models serve` (which works with the same model): MLflow's server
+needs the photo as base64 in JSON, reads a body of any size into memory, and runs as many predictions in parallel as
+it gets requests. Here the photo is the body, the body's size is limited, and one prediction runs at a time. A limited
+number of requests hold a slot, that is, have their photo in memory; the next ones wait, unread, for a slot.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ Detect = Callable[[bytes], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server takes.
+    """Limits of the server.
 
     Attributes:
-        max_bytes: of a body.
-        at_once: requests whose photos are in memory, the running one included.
-        max_waiting: requests beyond those, which wait for a place; one more is told at once to come again.
-        wait_seconds: how long one waits before it is told so too.
-        upload_seconds: a client that sends nothing must not keep a place.
+        max_bytes: size of a body.
+        at_once: requests whose photos are in memory, including the running one.
+        max_waiting: further requests that wait for a slot; requests beyond these get 503 immediately.
+        wait_seconds: how long a request waits for a slot before it gets 503.
+        upload_seconds: how long an upload may take, so that a stalled client does not keep its slot.
     """
 
     max_bytes: int = 32 << 20
@@ -52,17 +52,17 @@ class Limits:
 
 
 def make_app(detect: Detect, version: str, limits: Limits) -> Starlette:
-    """The application.
+    """The Starlette application.
 
     Args:
-        detect: photo bytes to the answer; raises PhotoError.
-        version: of the model, for `/health`.
+        detect: returns the response for the bytes of a photo; raises PhotoError.
+        version: version of the model, for `/health`.
     """
-    one_at_a_time = anyio.CapacityLimiter(1)  # the network itself uses all cores
-    places = _Places(limits)
+    one_at_a_time = anyio.CapacityLimiter(1)  # one prediction uses all cores
+    slots = _Slots(limits)
 
     async def predict(request: Request) -> Response:
-        async with places.one():
+        async with slots.acquire():
             data = await _read_body(request, limits.max_bytes, limits.upload_seconds)
             try:
                 answer = await anyio.to_thread.run_sync(detect, data, limiter=one_at_a_time)
@@ -75,20 +75,20 @@ def make_app(detect: Detect, version: str, limits: Limits) -> Starlette:
 
     return Starlette(
         routes=[Route("/predict", predict, methods=["POST"]), Route("/health", health)],
-        # A web page that gives its own name the address 127.0.0.1 must not reach the server through a browser.
+        # DNS rebinding: a web page whose host name resolves to 127.0.0.1 must not reach the server through a browser.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
         exception_handlers={HTTPException: _error, Exception: _fault},
     )
 
 
 def listen(port: int) -> socket.socket:
-    """A listening socket on 127.0.0.1, and there only: whoever reaches the server may use the machine's time.
+    """A listening socket on 127.0.0.1 only: the server has no authentication.
 
     Args:
-        port: 0 for a free one.
+        port: 0 for any free port.
 
     Raises:
-        UserError: the port is taken, or not ours to take.
+        UserError: the port is in use, out of range or forbidden.
     """
     try:
         return socket.create_server(("127.0.0.1", port))
@@ -99,14 +99,14 @@ def listen(port: int) -> socket.socket:
 
 
 def run_server(app: Starlette, listener: socket.socket) -> None:
-    """Answers until SIGTERM or Ctrl-C; requests under way are answered first."""
+    """Serves until SIGTERM or Ctrl-C; running requests are answered first."""
     config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none")
-    with contextlib.suppress(KeyboardInterrupt):  # Uvicorn ends in order, then sends itself the signal again
+    with contextlib.suppress(KeyboardInterrupt):  # Uvicorn shuts down, then raises the signal again
         uvicorn.Server(config).run(sockets=[listener])
 
 
-class _Places:
-    """Room for `at_once` requests, and a queue before it that has an end."""
+class _Slots:
+    """`at_once` slots with a bounded waiting queue."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -114,7 +114,7 @@ class _Places:
         self._waiting = 0
 
     @contextlib.asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
+    async def acquire(self) -> AsyncIterator[None]:
         busy = HTTPException(503, "busy, try again", {"Retry-After": "2"})
         if self._free.locked() and self._waiting >= self._limits.max_waiting:
             raise busy
@@ -133,7 +133,7 @@ class _Places:
 
 
 async def _read_body(request: Request, max_bytes: int, seconds: float) -> bytes:
-    """The body, refused as soon as it is known to be too long."""
+    """The request body; a body over the limit is refused before it is read to the end."""
     too_long = HTTPException(413, f"expected a photo of at most {max_bytes} bytes", {"Connection": "close"})
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > max_bytes:
@@ -148,7 +148,7 @@ async def _read_body(request: Request, max_bytes: int, seconds: float) -> bytes:
     except TimeoutError:
         raise HTTPException(408, "the photo did not arrive in time", {"Connection": "close"}) from None
     except ClientDisconnect:
-        raise HTTPException(400, "the connection ended before the photo did") from None
+        raise HTTPException(400, "the connection closed before the photo was complete") from None
     if not body:
         raise HTTPException(400, "expected the bytes of a photo, got an empty body")
     return bytes(body)

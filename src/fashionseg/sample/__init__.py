@@ -1,4 +1,4 @@
-"""The embedded sample: figures in drawn clothes, in exactly Kaggle's layout. Drawn by code, never called real."""
+"""The embedded sample: drawn figures in drawn clothes, in Kaggle's layout."""
 
 from fashionseg.sample.layout import write_sample
 

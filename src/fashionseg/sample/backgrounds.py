@@ -1,31 +1,32 @@
-"""Places the figures stand in: painted at half size, slightly out of focus, so that the figure stands out."""
+"""Backgrounds behind the figures, painted at half size and slightly out of focus."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from skimage.filters import gaussian
 
+from fashionseg.sample.chance import pick
 from fashionseg.sample.textures import Colour, cloth_noise, cloud_noise, darker, hex_colour, lighter, mix
 
-FLOOR = 0.82  # row (share of the height) where wall and floor meet
+FLOOR = 0.82  # row of the edge between wall and floor, as a fraction of the height
+
+Painted = tuple[tuple[Colour, ...], float]  # main colours; blur in pixels at a height of 700
 
 
 @dataclass(frozen=True)
 class Background:
-    """`image` float32 [H, W, 3] RGB 0..1; `colours` are its main ones, for the choice of clothes."""
+    """`image` float32 [H, W, 3] RGB 0..1; `colours`: the main colours, for choosing contrasting clothes."""
 
     image: np.ndarray
     colours: tuple[Colour, ...]
 
 
 def draw_background(rng: np.random.Generator, height: int, width: int) -> Background:
-    """A random place."""
-    names = list(SCENES)
-    scene = SCENES[names[rng.integers(len(names))]]
+    """A random scene."""
+    scene = pick(rng, SCENES)
     small = np.zeros((height // 2, width // 2, 3), np.float32)
     colours, blur = scene(rng, small)
     if blur:
@@ -35,18 +36,17 @@ def draw_background(rng: np.random.Generator, height: int, width: int) -> Backgr
 
 
 def _colour(text: str, rng: np.random.Generator, spread: float = 0.05) -> Colour:
-    """A named tone, varied a little."""
+    """The colour `text` with a small random variation."""
     red, green, blue = np.clip(np.array(hex_colour(text)) + rng.normal(0, spread, 3), 0, 1)
     return float(red), float(green), float(blue)
 
 
 def _one_of(rng: np.random.Generator, texts: str) -> Colour:
-    choices = texts.split()
-    return _colour(choices[rng.integers(len(choices))], rng, 0.02)
+    return _colour(pick(rng, texts.split()), rng, 0.02)
 
 
 def _grid(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns as shares of the height: float32 [h, 1], [1, w]."""
+    """Rows and columns as fractions of the height: float32 [h, 1], [1, w]."""
     height, width = image.shape[:2]
     return (
         np.arange(height, dtype=np.float32)[:, None] / height,
@@ -55,14 +55,14 @@ def _grid(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _vertical(image: np.ndarray, top: float, bottom: float, upper: Colour, lower: Colour) -> None:
-    """A vertical gradient between two rows (shares of the height)."""
+    """A vertical gradient between two rows (fractions of the height)."""
     first, last = round(top * len(image)), round(bottom * len(image))
     share = np.linspace(0, 1, max(last - first, 1), dtype=np.float32)[:, None, None]
     image[first:last] = np.asarray(upper, np.float32) * (1 - share) + np.asarray(lower, np.float32) * share
 
 
 def _box(image: np.ndarray, x1: float, y1: float, x2: float, y2: float, colour: Colour) -> None:
-    """A filled box; all in shares of the height."""
+    """A filled box; coordinates in fractions of the height."""
     n = len(image)
     cv2.rectangle(image, (round(x1 * n), round(y1 * n)), (round(x2 * n), round(y2 * n)), colour, -1)
 
@@ -91,7 +91,7 @@ def _aspect(image: np.ndarray) -> float:
     return image.shape[1] / image.shape[0]
 
 
-def _studio(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, ...], float]:
+def _studio(rng: np.random.Generator, image: np.ndarray) -> Painted:
     """Seamless paper with a pool of light."""
     tone = _one_of(rng, "d9d4cc e8c9b5 b9cdd1 cfd8c2 d8c2d3 efe3c8 a9b4c2 e6e6e6 c98f72 7f9c96")
     image[:] = tone
@@ -102,17 +102,17 @@ def _studio(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, 
     return (tone,), 3.0
 
 
-def _poster(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, ...], float]:
-    """Flat geometry behind the figure: a big disc, arcs and confetti."""
-    pairs = [
+def _poster(rng: np.random.Generator, image: np.ndarray) -> Painted:
+    """A poster with a large disc and confetti."""
+    pairs = (
         "f4e4c1 e07a5f",
         "e9edc9 81b29a",
         "cdb4db ffc8dd",
         "bde0fe 4a7ba6",
         "ffe5d9 d68c7a",
         "dfe7e8 8d99ae",
-    ]
-    ground, accent = (hex_colour(text) for text in pairs[rng.integers(len(pairs))].split())
+    )
+    ground, accent = (hex_colour(text) for text in pick(rng, pairs).split())
     image[:] = ground
     middle = _aspect(image) / 2
     _disc(image, middle + rng.uniform(-0.1, 0.1), rng.uniform(0.3, 0.5), rng.uniform(0.22, 0.3), accent)
@@ -123,7 +123,7 @@ def _poster(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, 
     return (ground, accent), 1.5
 
 
-def _bricks(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, ...], float]:
+def _bricks(rng: np.random.Generator, image: np.ndarray) -> Painted:
     """A brick wall and pavement."""
     brick = _one_of(rng, "a65a43 b9694c 8f5347 c4b5a5 d9d0c5 7d6b63")
     mortar = lighter(brick, 0.4)
@@ -141,8 +141,8 @@ def _bricks(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, 
     return (brick,), 1.4
 
 
-def _street(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, ...], float]:
-    """House fronts with windows, sky above, a pavement below."""
+def _street(rng: np.random.Generator, image: np.ndarray) -> Painted:
+    """House fronts with windows, sky and pavement."""
     sky = _one_of(rng, "a9cfe6 c9dbe4 f3cfae b8c4d6")
     _vertical(image, 0, FLOOR, sky, lighter(sky, 0.5))
     colours = [sky]
@@ -164,7 +164,7 @@ def _street(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, 
     return tuple(colours[:3]), 3.2
 
 
-def _park(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, ...], float]:
+def _park(rng: np.random.Generator, image: np.ndarray) -> Painted:
     """Sky, hills, trees and a meadow with a path."""
     sky, green = _one_of(rng, "9fd0e8 cfe4ee f6d9b8"), _one_of(rng, "7fa650 94b562 6a9a5b b7a24c")
     _vertical(image, 0, 0.6, sky, lighter(sky, 0.55))
@@ -178,9 +178,8 @@ def _park(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, ..
         leaf = mix(darker(green, 0.28), _one_of(rng, "4f772d 90a955 c9a227 31572c"), 0.5)
         _box(image, x - 0.012, y, x + 0.012, 0.8, _colour("5c4033", rng, 0.03))
         for dx, dy, share in ((0, 0, 1), (-0.6, 0.3, 0.7), (0.6, 0.25, 0.75), (0.1, -0.5, 0.7)):
-            _disc(
-                image, x + dx * size, y + dy * size, size * share, mix(leaf, lighter(leaf, 0.2), share - 0.5)
-            )
+            tone = mix(leaf, lighter(leaf, 0.2), share - 0.5)
+            _disc(image, x + dx * size, y + dy * size, size * share, tone)
     _vertical(image, 0.76, 1.0, darker(green, 0.08), lighter(green, 0.12))
     path = [(middle - 0.03, 0.76), (middle + 0.03, 0.76), (middle + 0.34, 1.0), (middle - 0.34, 1.0)]
     _polygon(image, path, _colour("d9c7a3", rng, 0.03))
@@ -188,7 +187,7 @@ def _park(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, ..
     return (sky, green, darker(green, 0.28)), 3.0
 
 
-def _beach(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, ...], float]:
+def _beach(rng: np.random.Generator, image: np.ndarray) -> Painted:
     """Sky with a low sun, sea and sand."""
     sky = _one_of(rng, "8ecae6 ffb997 f7cad0 b8d8e8")
     sea, sand = _one_of(rng, "2a7f9e 3a86a8 5b9aa0"), _one_of(rng, "e9d8a6 efd9b4 dfc49a")
@@ -204,7 +203,7 @@ def _beach(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, .
     return (sky, sea, sand), 2.0
 
 
-def _room(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, ...], float]:
+def _room(rng: np.random.Generator, image: np.ndarray) -> Painted:
     """A wallpapered room with a picture, a plant and a wooden floor."""
     wall = _one_of(rng, "e0d6c8 b7c4b1 c8b6c9 a9bcc9 e7c8b4 8fa3a0 d7cfa9")
     image[:] = wall
@@ -223,22 +222,16 @@ def _room(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, ..
     _box(image, 0, FLOOR - 0.03, 2, FLOOR, lighter(wall, 0.6))
     pot_x = _aspect(image) - x - 0.1
     for dx in (-0.08, -0.04, 0.0, 0.05, 0.09):
-        leaf = [
-            (pot_x - 0.008, 0.72),
-            (pot_x + dx - 0.02, 0.55),
-            (pot_x + 1.5 * dx, 0.46),
-            (pot_x + dx + 0.02, 0.57),
-        ]
-        _polygon(
-            image, [*leaf, (pot_x + 0.008, 0.72)], mix((0.2, 0.42, 0.25), (0.45, 0.6, 0.3), 0.5 + 4 * dx)
-        )
+        left, tip, right = (pot_x + dx - 0.02, 0.55), (pot_x + 1.5 * dx, 0.46), (pot_x + dx + 0.02, 0.57)
+        leaf = [(pot_x - 0.008, 0.72), left, tip, right, (pot_x + 0.008, 0.72)]
+        _polygon(image, leaf, mix((0.2, 0.42, 0.25), (0.45, 0.6, 0.3), 0.5 + 4 * dx))
     pot = [(pot_x - 0.06, 0.7), (pot_x + 0.06, 0.7), (pot_x + 0.045, 0.84), (pot_x - 0.045, 0.84)]
     _polygon(image, pot, _one_of(rng, "bc6c4a e8e4da 44525e"))
     return (wall, wood), 1.8
 
 
-def _night(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, ...], float]:
-    """A street at night: lights out of focus."""
+def _night(rng: np.random.Generator, image: np.ndarray) -> Painted:
+    """A street at night with lights out of focus."""
     dark = _one_of(rng, "1b2a41 2b2440 15323a 33272a")
     _vertical(image, 0, 1, darker(dark, 0.25), lighter(dark, 0.22))
     for _ in range(26):
@@ -251,7 +244,7 @@ def _night(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, .
     return (dark,), 2.0
 
 
-def _plaster(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour, ...], float]:
+def _plaster(rng: np.random.Generator, image: np.ndarray) -> Painted:
     """A painted wall with the shadow of a window."""
     wall = _one_of(rng, "e8b89a d99a83 c9d3c0 e9d5a8 9db4c0 d8a7b1 b8a99a")
     image[:] = wall
@@ -266,15 +259,4 @@ def _plaster(rng: np.random.Generator, image: np.ndarray) -> tuple[tuple[Colour,
     return (wall,), 2.4
 
 
-Scene = Callable[[np.random.Generator, np.ndarray], tuple[tuple[Colour, ...], float]]
-SCENES: dict[str, Scene] = {
-    "studio": _studio,
-    "poster": _poster,
-    "bricks": _bricks,
-    "street": _street,
-    "park": _park,
-    "beach": _beach,
-    "room": _room,
-    "night": _night,
-    "plaster": _plaster,
-}
+SCENES = (_studio, _poster, _bricks, _street, _park, _beach, _room, _night, _plaster)

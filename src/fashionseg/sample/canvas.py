@@ -1,8 +1,8 @@
-"""A photo being painted, layer over layer, which knows for every pixel whose it is.
+"""A photo painted in layers, with the owners of each pixel.
 
-Each layer belongs to any number of instances: a sleeve to itself and to its shirt, skin to nobody. The map `top` holds
-the uppermost layer of each pixel, so an instance's mask is simply the pixels whose top layer belongs to it: what a
-bag covers is lost to the garment below, and parts lie inside their garments.
+A layer belongs to any number of instances: a sleeve to the sleeve and the shirt, skin to none. The map `top` holds the
+uppermost layer of each pixel, so the mask of an instance is the set of pixels whose top layer belongs to it: pixels
+covered by a bag are not part of the garment below, and parts are inside their garments.
 """
 
 from __future__ import annotations
@@ -13,28 +13,30 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from fashionseg.sample.geometry import Frame, Points, Shape
+from fashionseg.sample.geometry import Frame, Path, Shape
 from fashionseg.sample.textures import Colour, Texture
 
 SUPERSAMPLING = 3
-VISIBLE = 128  # coverage (of 255) from which a pixel belongs to a layer
-FRACTION_BITS = 4  # of the polygon corners handed to OpenCV
-BARELY_VISIBLE = 0.22  # of its painted area: instances hidden further are not annotated
+VISIBLE = 128  # lowest coverage (of 255) at which a pixel belongs to a layer
+FRACTION_BITS = 4  # fixed-point precision of OpenCV's polygon corners
+BARELY_VISIBLE = 0.22  # visible fraction of the painted area below which an instance is not annotated
 
 
 @dataclass
-class Instance:
-    """A row of train.csv in the making."""
+class DrawnInstance:
+    """An instance of the photo, later a row of train.csv."""
 
     category: int
     attributes: tuple[int, ...]
-    painted: int = 0  # pixels ever painted for it
-    windows: list[tuple[slice, slice]] = field(default_factory=list)  # where
+    painted: int = 0  # pixels painted, visible or not
+    windows: list[tuple[slice, slice]] = field(
+        default_factory=list
+    )  # rows and columns of the painted patches
 
 
 @dataclass(frozen=True)
 class Patch:
-    """What one `fill` covered: `coverage` uint8 [h, w] from row `top`, column `left`."""
+    """The area covered by one `fill`: `coverage` uint8 [h, w] from row `top`, column `left`."""
 
     top: int
     left: int
@@ -48,19 +50,19 @@ class Patch:
 
 @dataclass
 class Canvas:
-    """`image` float32 [H, W, 3] RGB 0..1; `top` int16 [H, W], 0 = background."""
+    """The photo: `image` float32 [H, W, 3] RGB 0..1; `top` int16 [H, W], 0 = background."""
 
     image: np.ndarray
     frame: Frame
-    instances: list[Instance] = field(default_factory=list)
+    instances: list[DrawnInstance] = field(default_factory=list)
     owners: list[tuple[int, ...]] = field(default_factory=lambda: [()])
 
     def __post_init__(self) -> None:
         self.top = np.zeros(self.image.shape[:2], np.int16)
 
     def add(self, category: int, attributes: tuple[int, ...] = ()) -> int:
-        """A new instance; its number."""
-        self.instances.append(Instance(category, attributes))
+        """Adds an instance; returns its number."""
+        self.instances.append(DrawnInstance(category, attributes))
         return len(self.instances) - 1
 
     def fill(
@@ -73,11 +75,13 @@ class Canvas:
         relief: float = 1.0,
         ink: float = 1.0,
     ) -> Patch:
-        """Paints `shape`; `owners` None decorates what lies below without changing whose it is.
+        """Paints `shape`; returns the painted patch.
 
         Args:
-            within: only where that patch was painted.
-            relief: strength of the shading towards the rim; `ink` that of the dark outline.
+            owners: instances that the pixels belong to; None keeps the owners of the pixels below (decoration).
+            within: clips the shape to this patch.
+            relief: strength of the shading towards the rim.
+            ink: strength of the dark outline.
         """
         patch = self._cover(shape, within)
         if patch.coverage.size == 0:
@@ -90,14 +94,14 @@ class Canvas:
             self._own(patch, owners)
         return patch
 
-    def stroke(self, curve: Points, width: float, strength: float, within: Patch, soft: bool = True) -> None:
-        """Darkens (negative: lightens) `within` along an open curve: folds, seams, highlights.
+    def stroke(self, path: Path, width: float, strength: float, within: Patch, soft: bool = True) -> None:
+        """Darkens (negative `strength`: lightens) `within` along an open path: folds, seams, highlights.
 
         `width` is in figure units.
         """
         thickness = max(1, round(width * self.frame.scale))
         sigma = max(0.6, 0.6 * thickness)
-        pixels = self.frame.to_pixels(curve) - (within.left, within.top)
+        pixels = self.frame.to_pixels(np.asarray(path)) - (within.left, within.top)
         margin = math.ceil(thickness + 3 * sigma)
         (left, top), (right, bottom) = np.clip(
             [np.floor(pixels.min(axis=0)) - margin, np.ceil(pixels.max(axis=0)) + margin],
@@ -128,8 +132,8 @@ class Canvas:
             mask[window] = belongs[self.top[window]]
         return mask
 
-    def visible_instances(self, min_area: float) -> list[tuple[Instance, np.ndarray]]:
-        """Instances of at least `min_area` pixels that are not nearly hidden, with their masks."""
+    def visible_instances(self, min_area: float) -> list[tuple[DrawnInstance, np.ndarray]]:
+        """Instances of at least `min_area` pixels that are not mostly hidden, with their masks."""
         found = []
         for number, instance in enumerate(self.instances):
             mask = self.mask(number)
@@ -147,7 +151,7 @@ class Canvas:
             return Patch(0, 0, np.zeros((0, 0), np.uint8))
         size = (bottom - top, right - left)
         fine = np.zeros((size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING), np.uint8)
-        # Half a fine pixel back: OpenCV puts integer coordinates on pixel centres, we on pixel corners.
+        # Shifted by half a fine pixel: OpenCV's integer coordinates are pixel centres, ours are pixel corners.
         fixed_point = (corners - (left, top)) * (SUPERSAMPLING << FRACTION_BITS) - (1 << FRACTION_BITS) / 2
         ends = np.cumsum([len(points) for points in shape])[:-1]
         for points in np.split(np.round(fixed_point).astype(np.int32), ends):
@@ -169,7 +173,7 @@ class Canvas:
             self.instances[owner].windows.append(patch.window)
 
     def _shaded(self, patch: Patch, texture: Texture | Colour, relief: float, ink: float) -> np.ndarray:
-        """The texture under a light from the upper left: darker towards the rim, an outline of dark ink."""
+        """The texture lit from the upper left, darker towards the rim, with a dark outline."""
         rows, columns = patch.window
         if isinstance(texture, Texture):
             u, v = self.frame.to_units(
@@ -181,14 +185,13 @@ class Canvas:
             colour = np.broadcast_to(np.asarray(texture, np.float32), (*patch.coverage.shape, 3))
         if relief == 0 and ink == 0:
             return colour
-        # Padded, so that a shape cut by the photo's edge still has a rim there.
+        # Padded, so that a shape cut off by the photo's edge has a rim there.
         solid = np.pad((patch.coverage >= VISIBLE).astype(np.uint8), 1)
         depth = cv2.distanceTransform(solid, cv2.DIST_L2, 3)[1:-1, 1:-1] / self.frame.scale
         light = 1.0 - 0.24 * relief * np.exp(-depth / 0.011) - 0.30 * ink * np.exp(-((depth / 0.0026) ** 2))
         if relief:
-            soft: np.ndarray = cv2.GaussianBlur(
-                depth.astype(np.float32), (0, 0), max(1.0, 0.006 * self.frame.scale)
-            )
+            sigma = max(1.0, 0.006 * self.frame.scale)
+            soft: np.ndarray = cv2.GaussianBlur(depth.astype(np.float32), (0, 0), sigma)
             slope_x = cv2.Sobel(soft, cv2.CV_32F, 1, 0, scale=0.125) * self.frame.scale
             slope_y = cv2.Sobel(soft, cv2.CV_32F, 0, 1, scale=0.125) * self.frame.scale
             light += 0.10 * relief * np.clip(0.8 * slope_x + 0.35 * slope_y, -1.2, 1.0)

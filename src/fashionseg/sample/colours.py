@@ -1,4 +1,4 @@
-"""The palette, and the choice of fabrics that stand out from what they lie on."""
+"""The palette, and the choice of fabrics that contrast with their surroundings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from skimage.color import rgb2lab
 
+from fashionseg.sample.chance import pick
 from fashionseg.sample.textures import Colour, Texture, darker, hex_colour, lighter, mix
 
 
@@ -25,11 +26,11 @@ FABRIC_COLOURS = _colours(
 SKIN_COLOURS = _colours("f9d9c0 f1c7a5 e3ab82 cf9467 b57a4c 935b36 70422a 523024")
 HAIR_COLOURS = _colours("1c1714 33231a 5a3825 8a5a33 c08a4b e0b976 a23e22 6e6a68 d6d0c8")
 DENIM_BLUES = _colours("34557f 27425f 5b82ab 22344d 7a9cbf")
-CANDIDATES = 4  # colours compared before one is chosen
+CANDIDATES = 4  # colours compared for each choice
 
 
 def difference(one: Colour, other: Colour) -> float:
-    """Perceived difference (CIE 1976); about 2 is just visible, 100 is black to white."""
+    """Perceived difference (CIE 1976): about 2 is just visible, black to white is 100."""
     return math.dist(_lab(one), _lab(other))
 
 
@@ -40,22 +41,24 @@ def _lab(colour: Colour) -> tuple[float, float, float]:
 
 
 def choose_colour(rng: np.random.Generator, avoid: Sequence[Colour]) -> Colour:
-    """Of a few palette colours the one farthest from all in `avoid`."""
-    numbers = rng.choice(len(FABRIC_COLOURS), CANDIDATES, replace=False)
-    colours = [FABRIC_COLOURS[number] for number in numbers]
+    """The most different from all colours in `avoid` out of a few palette colours."""
+    return _most_different(rng, FABRIC_COLOURS, CANDIDATES, avoid)
+
+
+def _most_different(
+    rng: np.random.Generator, palette: Sequence[Colour], candidates: int, avoid: Sequence[Colour]
+) -> Colour:
+    colours = [palette[number] for number in rng.choice(len(palette), candidates, replace=False)]
     return max(colours, key=lambda colour: min((difference(colour, other) for other in avoid), default=0.0))
 
 
 def choose_fabric(
     rng: np.random.Generator, kinds: Sequence[str], avoid: Sequence[Colour], period: float = 0.045
 ) -> Texture:
-    """A fabric of one of `kinds`, its base unlike the colours in `avoid`, its pattern well visible on it."""
-    kind = kinds[int(rng.integers(len(kinds)))]
+    """A fabric of one of `kinds`, with a base colour unlike those in `avoid` and a clearly visible pattern."""
+    kind = pick(rng, kinds)
     if kind == "denim":
-        base = max(
-            (DENIM_BLUES[i] for i in rng.choice(len(DENIM_BLUES), 3, replace=False)),
-            key=lambda colour: min((difference(colour, other) for other in avoid), default=0.0),
-        )
+        base = _most_different(rng, DENIM_BLUES, 3, avoid)
         accent = lighter(base, 0.5)
     else:
         base = choose_colour(rng, avoid)

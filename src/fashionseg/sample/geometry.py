@@ -1,6 +1,6 @@
-"""Curves and limbs of the drawn figures, and the way from figure units to pixels.
+"""Curves and limbs of the drawn figures, and the transform between figure units and pixels.
 
-Figure units: the figure is 1 high, `(x, y)` with x to the viewer's right (0 on the body's middle line) and y
+Figure units: the figure is 1 high; `(x, y)` with x to the viewer's right (0 on the body's middle line) and y
 downwards from the crown of the head (0) to the soles (1). A `Shape` is a union of polygons in these units.
 """
 
@@ -18,7 +18,7 @@ Shape = list[Points]
 
 @dataclass(frozen=True)
 class Frame:
-    """Turns figure units into pixels: scale, a slight tilt about the soles, then a shift.
+    """Transform from figure units to pixels: scale, a slight tilt about the soles, then a shift.
 
     `origin` is the pixel of the point (0, 1) between the soles.
     """
@@ -40,24 +40,34 @@ class Frame:
 
 
 def smooth(points: Sequence[Sequence[float]] | Points, rounds: int = 3, closed: bool = True) -> Points:
-    """Chaikin's corner cutting: tends to the quadratic B-spline of `points`, of any dimension.
+    """Chaikin's corner cutting, which converges to the quadratic B-spline of `points`, of any dimension.
 
-    Repeat a point to keep its corner sharper; an open curve keeps its ends.
+    Repeated points keep a corner sharper; an open curve keeps its ends.
     """
-    curve = np.asarray(points, dtype=np.float64)
+    path = np.asarray(points, dtype=np.float64)
     for _ in range(rounds):
-        following = np.roll(curve, -1, axis=0) if closed else curve[1:]
-        start = curve if closed else curve[:-1]
-        cut = np.empty((2 * len(start), curve.shape[1]))
+        following = np.roll(path, -1, axis=0) if closed else path[1:]
+        start = path if closed else path[:-1]
+        cut = np.empty((2 * len(start), path.shape[1]))
         cut[0::2] = 0.75 * start + 0.25 * following
         cut[1::2] = 0.25 * start + 0.75 * following
-        curve = cut if closed else np.concatenate([curve[:1], cut, curve[-1:]])
-    return curve
+        path = cut if closed else np.concatenate([path[:1], cut, path[-1:]])
+    return path
 
 
 def mirrored(right: Sequence[Sequence[float]]) -> list[Sequence[float]]:
-    """A closed symmetric outline from its right half, given from top to bottom."""
+    """A closed symmetric polygon from its right half, given from top to bottom."""
     return [*right, *((-x, y) for x, y in reversed(right))]
+
+
+def symmetric(right: Sequence[Sequence[float]]) -> Points:
+    """A smooth closed symmetric outline from its right half, given from top to bottom."""
+    return smooth(mirrored(right))
+
+
+def curve(*points: Sequence[float]) -> Points:
+    """A smooth open curve."""
+    return smooth(points, closed=False)
 
 
 def ellipse(x: float, y: float, radius_x: float, radius_y: float, turn: float = 0.0, n: int = 40) -> Points:
@@ -83,18 +93,18 @@ _CIRCLE = ellipse(0.0, 0.0, 1.0, 1.0, n=20)
 
 
 def limb(joints: Path, radii: Sequence[float] | np.ndarray, round_end: bool = True) -> Shape:
-    """A limb or tube along `joints`, as thick as `radii` there, with soft bends.
+    """A limb or tube along `joints` with the radii `radii` and soft bends.
 
-    A union of quadrilaterals and discs, because the outline of a bent thick curve crosses itself.
+    A union of quadrilaterals and discs, because the outline of a bent thick curve intersects itself.
     """
     spine = bend(joints, radii)
     centre, radius = spine[:, :2], spine[:, 2]
     direction = np.gradient(centre, axis=0)
     direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
     normal = np.stack([-direction[:, 1], direction[:, 0]], axis=1) * radius[:, None]
-    one, other = centre + normal, centre - normal
-    quads = np.stack([one[:-1], one[1:], other[1:], other[:-1]], axis=1)
-    # A disc near a flat end would bulge over it.
+    left, right = centre + normal, centre - normal
+    quads = np.stack([left[:-1], left[1:], right[1:], right[:-1]], axis=1)
+    # A disc near a flat end would protrude over it.
     discs = np.ones(len(centre), bool) if round_end else np.linalg.norm(centre - centre[-1], axis=1) > radius
     circles = centre[discs, None] + radius[discs, None, None] * _CIRCLE
     return [*quads, *circles]

@@ -1,26 +1,23 @@
-"""The sample in Kaggle's layout: train/, test/, train.csv, label_descriptions.json, sample_submission.csv."""
+"""Files of the sample in Kaggle's layout: photos, train.csv, label_descriptions.json, sample_submission.csv."""
 
 from __future__ import annotations
 
 import csv
 import functools
-import multiprocessing
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
-import cv2
-
 from fashionseg.console import track
-from fashionseg.sample.photos import Photo, draw_photo
+from fashionseg.parallel import available_cores, ordered_map
+from fashionseg.sample.photos import TrainRow, draw_photo
 from fashionseg.taxonomy import LABEL_DESCRIPTIONS
 
 TRAIN_COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "ClassId")
 SUBMISSION_COLUMNS = ("ImageId", "EncodedPixels", "ClassId")
 NO_DETECTION = ("1 1", "23")
-PHOTOS_WORTH_A_POOL = 40  # fewer are drawn sooner than worker processes start
+PHOTOS_WORTH_A_POOL = 40  # fewer photos are drawn in less time than worker processes need to start
+TO_SAVE_MEMORY = "run again on fewer cores, as in `taskset -c 0 COMMAND`"
 
 
 def write_sample(
@@ -30,44 +27,32 @@ def write_sample(
 
     The files depend on the counts and the seed only, not on `workers` (None: one per core).
     """
-    train = sorted(_draw_subset(folder / "train", seed, train_photos, workers), key=lambda photo: photo[0])
-    test = sorted(_draw_subset(folder / "test", seed, test_photos, workers), key=lambda photo: photo[0])
-    with (folder / "train.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(TRAIN_COLUMNS)
-        for _, rows in train:
-            writer.writerows(rows)
-    with (folder / "sample_submission.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(SUBMISSION_COLUMNS)
-        writer.writerows((image_id, *NO_DETECTION) for image_id, _ in test)
+    train = _draw_subset(folder / "train", seed, train_photos, workers)
+    test = _draw_subset(folder / "test", seed, test_photos, workers)
+    _write_csv(folder / "train.csv", TRAIN_COLUMNS, (row for _, rows in train for row in rows))
+    no_detections = ((image_id, *NO_DETECTION) for image_id, _ in test)
+    _write_csv(folder / "sample_submission.csv", SUBMISSION_COLUMNS, no_detections)
     labels = resources.files("fashionseg").joinpath(LABEL_DESCRIPTIONS).read_bytes()
     (folder / LABEL_DESCRIPTIONS).write_bytes(labels)
 
 
-CsvRow = tuple[str, str, int, int, str]
-
-
-def _draw_subset(folder: Path, seed: int, count: int, workers: int | None) -> list[tuple[str, list[CsvRow]]]:
-    """Writes the photos of one subset; returns ids and rows."""
+def _draw_subset(
+    folder: Path, seed: int, count: int, workers: int | None
+) -> list[tuple[str, tuple[TrainRow, ...]]]:
+    """Writes the photos of one subset; returns image ids and rows, sorted by id."""
     folder.mkdir()
+    draw = functools.partial(draw_photo, seed, folder.name)
+    workers = 1 if count < PHOTOS_WORTH_A_POOL else workers or available_cores()
+    photos = ordered_map(draw, range(count), workers, TO_SAVE_MEMORY)
     written = []
-    for photo in track(_photos(seed, folder.name, count, workers), f"drawing {folder.name}", count):
+    for photo in track(photos, f"drawing {folder.name}", count):
         (folder / photo.image_id).write_bytes(photo.jpeg)
-        rows = [(row.image_id, row.encoded_pixels, row.height, row.width, row.class_id) for row in photo.rows]
-        written.append((photo.image_id, rows))
-    return written
+        written.append((photo.image_id, photo.rows))
+    return sorted(written)
 
 
-def _photos(seed: int, subset: str, count: int, workers: int | None) -> Iterator[Photo]:
-    draw = functools.partial(draw_photo, seed, subset)
-    workers = workers or len(os.sched_getaffinity(0))
-    if workers == 1 or count < PHOTOS_WORTH_A_POOL:
-        yield from map(draw, range(count))
-        return
-    # Spawned, because a fork copies the locks of threads that the parent may run.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
-        yield from pool.map(draw, range(count), chunksize=4)
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

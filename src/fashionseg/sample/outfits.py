@@ -1,4 +1,4 @@
-"""What a figure wears: drawn by lot so that every category is common, then painted from the skin outwards."""
+"""Outfits: a random choice in which every category is frequent, painted from the skin outwards."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import numpy as np
 
 from fashionseg.sample import accessories, lowers, uppers
 from fashionseg.sample.canvas import Canvas
+from fashionseg.sample.chance import pick
 from fashionseg.sample.colours import choose_fabric
 from fashionseg.sample.cuts import LONG, SHORT, THREE_QUARTER, LowerCut, UpperCut
 from fashionseg.sample.figures import Body, choose_body, draw_legs, draw_torso
 from fashionseg.sample.heads import draw_back_hair, draw_head
 from fashionseg.sample.textures import Colour, Texture
 
-ChooseFabric = Callable[
-    ..., Texture
-]  # of the kinds of cloth and, where it differs, the period of the pattern
+ChooseFabric = Callable[..., Texture]  # arguments: kinds of fabric, and optionally the period of the pattern
 
 UPPERS = ("shirt", "top", "jacket", "coat", "dress")
 LOWERS = ("pants", "shorts", "skirt")
+NUM_PAIRS = len(UPPERS) * len(LOWERS)
+# Fractions of the figures.
 HAT_SHARE, BAG_SHARE, SCARF_SHARE, TIGHTS_SHARE, ANNOTATED_SHARE = 0.45, 0.5, 0.26, 0.6, 0.35
 
 PATTERNED = ("plain", "stripe", "dots", "check", "plaid", "floral", "melange", "gradient", "chevron")
@@ -28,11 +29,13 @@ SHIRTING = ("plain", "plain", "pinstripe", "check", "plaid", "stripe", "denim", 
 HEAVY = ("plain", "plain", "melange", "plaid", "denim", "camouflage")
 COATING = ("plain", "plain", "melange", "check", "plaid")
 TROUSERS = ("plain", "denim", "denim", "melange", "pinstripe", "check")
+BEANIES, HATS = ("plain", "knit", "melange"), ("plain", "melange", "check")
+TOTES, BAGS = ("plain", "stripe", "floral", "dots"), ("plain", "plain", "check", "chevron")
 
 
 @dataclass(frozen=True)
 class Outfit:
-    """Clothes before they are painted. `upper` is one of UPPERS; `lower` one of LOWERS or None under a dress."""
+    """Clothes to paint. `upper` is one of UPPERS; `lower` one of LOWERS, or None under a dress."""
 
     upper: str
     upper_cut: UpperCut
@@ -49,7 +52,7 @@ class Outfit:
 
 
 def kinds_of(number: int, order: np.ndarray) -> tuple[str, str]:
-    """Upper and lower of photo `number`: every run of 15 photos has each pair once, in the shuffled `order`."""
+    """Upper and lower garment of photo `number`: each run of NUM_PAIRS photos has each pair once, in `order`."""
     pair = int(order[number % len(order)])
     return UPPERS[pair % len(UPPERS)], LOWERS[pair // len(UPPERS)]
 
@@ -68,7 +71,7 @@ def choose_outfit(
     def trim() -> Texture:
         return choose_fabric(rng, ("plain",), seen[-3:])
 
-    # Without trousers below, a coat stays closed.
+    # A coat without trousers is closed.
     is_open = upper == "jacket" or (upper == "coat" and lower_kind != "skirt" and rng.random() < 0.5)
     cut = _upper_cut(rng, upper, fabric, trim)
     under = None
@@ -78,25 +81,16 @@ def choose_outfit(
     if lower is None:  # shorter over bare legs or tights, so that they are seen
         cut = replace(cut, hem=min(cut.hem, 0.74))
     bare_legs = lower != "pants"
-    tights = (
-        fabric(("plain", "plain", "dots", "melange")) if bare_legs and rng.random() < TIGHTS_SHARE else None
-    )
-    styles = accessories.SHOE_STYLES
-    shoes = (styles[rng.integers(len(styles))], fabric(("plain",)))
-    hat = bag = scarf = None
+    tights = hat = bag = scarf = None
+    if bare_legs and rng.random() < TIGHTS_SHARE:
+        tights = fabric(("plain", "plain", "dots", "melange"))
+    shoes = (pick(rng, accessories.SHOE_STYLES), fabric(("plain",)))
     if rng.random() < HAT_SHARE:
-        style = accessories.HAT_STYLES[rng.integers(len(accessories.HAT_STYLES))]
-        hat = (
-            style,
-            fabric(("plain", "knit", "melange") if style == "beanie" else ("plain", "melange", "check")),
-        )
+        style = pick(rng, accessories.HAT_STYLES)
+        hat = (style, fabric(BEANIES if style == "beanie" else HATS))
     if rng.random() < BAG_SHARE:
         style = str(rng.choice(accessories.BAG_STYLES, p=(0.45, 0.4, 0.15)))
-        kinds = (
-            ("plain", "stripe", "floral", "dots")
-            if style == "tote"
-            else ("plain", "plain", "check", "chevron")
-        )
+        kinds = TOTES if style == "tote" else BAGS
         bag = (style, int(rng.choice((-1, 1))), fabric(kinds))
     if upper != "shirt" and rng.random() < SCARF_SHARE:
         scarf = (int(rng.choice((-1, 1))), fabric(("plaid", "stripe", "knit", "plain", "check"), 0.038))
@@ -108,7 +102,7 @@ def choose_outfit(
 
 
 def dress_body(rng: np.random.Generator, outfit: Outfit) -> Body:
-    """A body whose arms suit the bag."""
+    """A random body, with an arm pose that fits the bag."""
     if outfit.bag is None:
         return choose_body(rng, {})
     style, side, _ = outfit.bag
@@ -116,12 +110,12 @@ def dress_body(rng: np.random.Generator, outfit: Outfit) -> Body:
 
 
 def draw_figure(canvas: Canvas, body: Body, outfit: Outfit) -> None:
-    """The whole figure, from the hair behind to the bag in front."""
+    """Paints the figure from back to front."""
     draw_back_hair(canvas, body)
     draw_legs(canvas, body)
     if outfit.tights:
         lowers.draw_tights(canvas, body, outfit.tights)
-    if outfit.lower == "pants":  # trousers fall over the shoe
+    if outfit.lower == "pants":  # trousers cover the shoes
         accessories.draw_shoes(canvas, body, *outfit.shoes)
     draw_torso(canvas, body)
     if outfit.lower and outfit.lower_cut:
@@ -161,13 +155,10 @@ def _upper_cut(
     neck = str(rng.choice(("round", "v", "boat"), p=(0.45, 0.35, 0.2)))
     match upper:
         case "shirt":
-            cloth, sleeve, hem = fabric(SHIRTING, 0.036), sleeves[rng.integers(3)], rng.uniform(0.475, 0.505)
+            cloth, sleeve, hem = fabric(SHIRTING, 0.036), pick(rng, sleeves), rng.uniform(0.475, 0.505)
         case "top":
-            cloth, sleeve, hem = (
-                fabric(PATTERNED),
-                sleeves[rng.choice(3, p=(0.3, 0.1, 0.6))],
-                rng.uniform(0.45, 0.48),
-            )
+            cloth, sleeve = fabric(PATTERNED), sleeves[rng.choice(3, p=(0.3, 0.1, 0.6))]
+            hem = rng.uniform(0.45, 0.48)
         case "jacket":
             cloth, sleeve, hem = fabric(HEAVY), LONG, rng.uniform(0.455, 0.48)
         case "coat":
@@ -182,10 +173,8 @@ def _upper_cut(
 def _lower_cut(
     rng: np.random.Generator, upper: str, kind: str, fabric: ChooseFabric
 ) -> tuple[str | None, LowerCut | None]:
-    """The garment below; under a dress none, under a coat trousers, or none that would show."""
-    if upper == "dress":
-        return None, None
-    if upper == "coat" and kind == "skirt":
+    """The lower garment; none under a dress, trousers or none (visible) under a coat."""
+    if upper == "dress" or (upper == "coat" and kind == "skirt"):
         return None, None
     if upper == "coat":
         kind = "pants"
@@ -196,8 +185,7 @@ def _lower_cut(
         hem = float(rng.uniform(0.61, 0.78))
         return kind, LowerCut(fabric(PATTERNED), hem, is_annotated, style, has_pockets)
     if kind == "shorts":
-        return kind, LowerCut(
-            fabric(TROUSERS), float(rng.uniform(0.63, 0.69)), is_annotated, "straight", has_pockets
-        )
+        cloth, hem = fabric(TROUSERS), float(rng.uniform(0.63, 0.69))
+        return kind, LowerCut(cloth, hem, is_annotated, "straight", has_pockets)
     style = str(rng.choice(list(lowers.PANTS_CUTS)))
     return kind, LowerCut(fabric(TROUSERS), 1.0, is_annotated, style, False)

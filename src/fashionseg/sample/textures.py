@@ -1,4 +1,4 @@
-"""Fabrics: colours as functions of figure coordinates, so that a pattern keeps its size on every photo."""
+"""Fabrics: colours as functions of figure coordinates, so that a pattern has the same size on all photos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skimage.filters import gaussian
 
 Colour = tuple[float, float, float]  # sRGB, 0..1
 
-# Attribute ids of the taxonomy for each fabric: pattern, and finish where it has one.
+# Attribute ids of the taxonomy for each fabric: finish and pattern.
 PLAIN, STRIPE, DOT, CHECK, FLORAL, CAMOUFLAGE, CHEVRON, GEOMETRIC = 61, 72, 67, 66, 69, 65, 75, 70
 WASHED, NO_FINISH = 46, 60
 PATTERN_ATTRIBUTES = {
@@ -38,9 +38,9 @@ def hex_colour(text: str) -> Colour:
     return red, green, blue
 
 
-def mix(one: Colour, other: Colour, amount: float) -> Colour:
-    """`amount` 0: `one`, 1: `other`."""
-    red, green, blue = (a + (b - a) * amount for a, b in zip(one, other, strict=True))
+def mix(first: Colour, second: Colour, amount: float) -> Colour:
+    """Linear interpolation; `amount` 0: `first`, 1: `second`."""
+    red, green, blue = (a + (b - a) * amount for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
@@ -54,7 +54,7 @@ def lighter(colour: Colour, amount: float) -> Colour:
 
 @dataclass(frozen=True)
 class Texture:
-    """A fabric. `period` is the pattern's size in figure units, `angle` its turn in radians, `offset` shifts it."""
+    """A fabric. `period`: size of the pattern in figure units; `angle`: rotation in radians; `offset`: shift."""
 
     kind: str
     base: Colour
@@ -64,16 +64,16 @@ class Texture:
     offset: float = 0.0
 
     def turned(self, angle: float) -> Texture:
-        """The same fabric cut at an angle: on a sleeve."""
+        """The same fabric rotated, as on a sleeve."""
         return replace(self, angle=self.angle + angle)
 
     def shade(self, amount: float) -> Texture:
-        """Darker (negative: lighter) cloth of the same pattern: a pocket, a cuff."""
+        """A darker (negative `amount`: lighter) fabric with the same pattern, as on a pocket or cuff."""
         change = darker if amount > 0 else lighter
         return replace(self, base=change(self.base, abs(amount)), accent=change(self.accent, abs(amount)))
 
     def unpatterned(self, amount: float) -> Texture:
-        """Plain cloth in a darker tone of the fabric: parts stay visible on busy patterns."""
+        """A plain fabric in a darker tone, so that parts are visible on busy patterns."""
         return replace(self.shade(amount), kind="plain")
 
     def at(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -88,18 +88,18 @@ class Texture:
 
 
 def cloth_noise(u: np.ndarray, v: np.ndarray, per_unit: float) -> np.ndarray:
-    """Fine noise in about -1..1, `per_unit` grains a figure unit."""
+    """Fine noise in about -1..1 with `per_unit` grains per figure unit."""
     return _sample(_noise_tile(0.7), u * per_unit, v * per_unit)
 
 
 def grain(height: int, width: int, shift: int) -> np.ndarray:
-    """Noise of one pixel's size, float32 [height, width]; `shift` varies it."""
+    """Pixel noise, float32 [height, width]; `shift` selects a variation."""
     tile = np.roll(_noise_tile(0.7), (shift % 256, shift // 256), (0, 1))
     return np.tile(tile, (-(-height // 256), -(-width // 256)))[:height, :width]
 
 
 def cloud_noise(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Soft blobs in about -1..1, a few per unit of `u`, `v`."""
+    """Smooth noise in about -1..1 with a few blobs per unit of `u` and `v`."""
     return _sample(_noise_tile(9.0), u * 30.0, v * 30.0)
 
 
@@ -112,13 +112,13 @@ def _noise_tile(sigma: float) -> np.ndarray:
 
 
 def _sample(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The tile, repeated without end, read bilinearly."""
+    """Bilinear samples of the repeated tile."""
     x, y = (np.mod(values, 256.0).astype(np.float32) for values in np.broadcast_arrays(x, y))
     return cv2.remap(tile, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
 def _band(x: np.ndarray, share: float, softness: float = 0.06) -> np.ndarray:
-    """1 in the middle `share` of each period, 0 elsewhere, with soft edges."""
+    """1 in the middle fraction `share` of each period, 0 elsewhere, with soft edges."""
     distance = np.abs(np.mod(x, 1.0) - 0.5)
     return np.clip((share / 2 - distance) / softness + 0.5, 0.0, 1.0)
 
@@ -132,8 +132,7 @@ def _melange(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _gradient(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    wave = np.sin(v * 0.28)
-    return 0.5 + 0.5 * wave + 0 * u
+    return 0.5 + 0.5 * np.sin(v * 0.28) + 0 * u
 
 
 def _knit(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -142,9 +141,8 @@ def _knit(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 def _denim(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     twill = 0.10 * np.sin(26.0 * (u + v))
-    return np.clip(
-        0.22 + twill + 0.5 * cloud_noise(0.25 * u, 0.12 * v) + 0.25 * cloth_noise(u, v, 30.0), 0, 1
-    )
+    clouds, grains = cloud_noise(0.25 * u, 0.12 * v), cloth_noise(u, v, 30.0)
+    return np.clip(0.22 + twill + 0.5 * clouds + 0.25 * grains, 0, 1)
 
 
 def _stripe(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -181,7 +179,7 @@ def _camouflage(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _floral(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Five-petalled flowers on a shifted lattice, every second one smaller."""
+    """Five-petalled flowers in two sizes on a shifted lattice."""
     row = np.floor(v)
     shifted = 0.8 * u + 0.5 * np.mod(row, 2.0)
     x, y = np.mod(shifted, 1.0) - 0.5, np.mod(v, 1.0) - 0.5

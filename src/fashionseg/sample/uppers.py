@@ -1,4 +1,4 @@
-"""Tops, shirts, jackets, coats and dresses: each function paints one on the figure, with its parts."""
+"""Tops, shirts, jackets, coats and dresses, painted on the figure with their parts."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from fashionseg.sample.parts import (
     draw_hem,
     draw_neckline,
     draw_pocket,
+    draw_side_pockets,
     draw_skirt_folds,
     draw_sleeves,
     draw_torso_folds,
@@ -63,22 +64,16 @@ def draw_shirt(canvas: Canvas, body: Body, cut: UpperCut) -> None:
     draw_hem(canvas, body, patch, cut.hem)
     band = body.place(rounded_box(-0.014, 0.17, 0.014, cut.hem + 0.03, 0.004))
     canvas.fill([band], cut.fabric.shade(0.1), None, within=patch, relief=0.5, ink=0.8)
-    draw_buttons(
-        canvas, body, patch, np.arange(0.245, cut.hem - 0.01, 0.042), (0.0,), lighter(cut.trim.base, 0.7)
-    )
+    heights = np.arange(0.245, cut.hem - 0.01, 0.042)
+    draw_buttons(canvas, body, patch, heights, (0.0,), lighter(cut.trim.base, 0.7))
     draw_pocket(canvas, body, cut.fabric, shirt, (0.02, 0.265, 0.087, 0.342), patch)
     draw_sleeves(canvas, body, cut, shirt)
-    wings = [
-        np.array(
-            [(s * 0.0, 0.196), (s * 0.03, 0.156), (s * 0.066, 0.176), (s * 0.082, 0.222), (s * 0.042, 0.25)]
-        )
-        for s in SIDES
-    ]
-    draw_collar(canvas, cut, shirt, wings)
+    wing = [(0.0, 0.196), (0.03, 0.156), (0.066, 0.176), (0.082, 0.222), (0.042, 0.25)]
+    draw_collar(canvas, cut, shirt, wing)
 
 
 def draw_jacket(canvas: Canvas, body: Body, cut: UpperCut) -> None:
-    """A short open jacket with collar, two pockets and a ribbed hem; what lies below stays visible between."""
+    """A short open jacket with collar, two pockets and a ribbed hem."""
     jacket = canvas.add(JACKET, cut.attributes(ABOVE_THE_HIP, ZIP_UP, REGULAR_FIT, NO_WAISTLINE))
     patch = canvas.fill(_open_panels(body, cut, 0.03, 0.046), cut.fabric, (jacket,))
     draw_torso_folds(canvas, body, patch, cut.hem)
@@ -87,16 +82,10 @@ def draw_jacket(canvas: Canvas, body: Body, cut: UpperCut) -> None:
     for side in SIDES:
         zipper = body.place([(side * 0.047, 0.2), (side * 0.036, 0.3), (side * 0.05, cut.hem)])
         canvas.stroke(zipper, 0.006, -0.55, patch, soft=False)
-        x1, x2 = sorted((side * 0.052, side * 0.114))
-        draw_pocket(canvas, body, cut.fabric, jacket, (x1, 0.345, x2, 0.418), patch)
+    draw_side_pockets(canvas, body, cut.fabric, jacket, (0.052, 0.345, 0.114, 0.418), patch)
     draw_sleeves(canvas, body, cut, jacket, cuffs=True)
-    wings = [
-        np.array(
-            [(s * 0.03, 0.16), (s * 0.07, 0.172), (s * 0.105, 0.215), (s * 0.06, 0.268), (s * 0.036, 0.222)]
-        )
-        for s in SIDES
-    ]
-    draw_collar(canvas, cut, jacket, wings, cut.trim)
+    wing = [(0.03, 0.16), (0.07, 0.172), (0.105, 0.215), (0.06, 0.268), (0.036, 0.222)]
+    draw_collar(canvas, cut, jacket, wing, cut.trim)
 
 
 def draw_coat(canvas: Canvas, body: Body, cut: UpperCut, is_open: bool) -> None:
@@ -112,26 +101,17 @@ def draw_coat(canvas: Canvas, body: Body, cut: UpperCut, is_open: bool) -> None:
         edge = body.place([(0.03, 0.3), (0.032, HIP_Y), (0.036, cut.hem)])
         canvas.stroke(edge, 0.003, 0.55, patch, soft=False)
         draw_buttons(canvas, body, patch, np.arange(0.36, 0.56, 0.058), (-0.03, 0.016), cut.trim.base, 0.0105)
-    for side in SIDES:
-        x1, x2 = sorted((side * 0.062, side * 0.135))
-        draw_pocket(canvas, body, cut.fabric, coat, (x1, 0.475, x2, 0.56), patch)
+    draw_side_pockets(canvas, body, cut.fabric, coat, (0.062, 0.475, 0.135, 0.56), patch)
     draw_sleeves(canvas, body, cut, coat)
     bottom = 0.4 if is_open else 0.335
     inner = 0.036 if is_open else 0.004
-    wings = [
-        smooth(
-            [
-                *[(s * 0.03, 0.155), (s * 0.03, 0.155), (s * 0.075, 0.17), (s * 0.1, 0.23), (s * 0.07, 0.3)],
-                *[(s * inner, bottom), (s * inner, bottom), (s * 0.03, 0.25)],
-            ]
-        )
-        for s in SIDES
-    ]
-    draw_collar(canvas, cut, coat, wings)
+    wing = [(0.03, 0.155), (0.03, 0.155), (0.075, 0.17), (0.1, 0.23), (0.07, 0.3)]
+    wing += [(inner, bottom), (inner, bottom), (0.03, 0.25)]
+    draw_collar(canvas, cut, coat, smooth(wing))
 
 
 def draw_dress(canvas: Canvas, body: Body, cut: UpperCut, flare: float) -> None:
-    """A fitted bodice over a skirt that opens to `flare` (half width at the hem)."""
+    """A fitted bodice over a skirt that widens to `flare` (half width at the hem)."""
     length = MINI if cut.hem < 0.64 else ABOVE_THE_KNEE if cut.hem < 0.72 else MIDI
     shape = FIT_AND_FLARE if flare > 0.15 else A_LINE
     dress = canvas.add(DRESS, cut.attributes(length, NO_OPENING, shape, TIGHT_FIT, NORMAL_WAIST))
@@ -146,7 +126,7 @@ def draw_dress(canvas: Canvas, body: Body, cut: UpperCut, flare: float) -> None:
 
 
 def _torso_outline(body: Body, cut: UpperCut) -> Points:
-    """From the neck over shoulder, chest and waist to the hem; below the hips it falls straight."""
+    """Outline from neck to hem, straight below the hips."""
     loose = 0.012 + cut.ease
     waist = body.waist + 0.010 + 1.6 * cut.ease
     half = [
@@ -171,18 +151,15 @@ def _dress_outline(body: Body, cut: UpperCut, flare: float) -> Points:
 
 
 def _open_panels(body: Body, cut: UpperCut, gap_top: float, gap_hem: float) -> list[Points]:
-    """The two front halves of an open garment, `gap_*` from the middle line."""
+    """The two front halves of an open garment, at the distances `gap_*` from the middle line."""
     outline = cut.hem + 0.004
     loose, hem_width = 0.014 + cut.ease, body.hip + 0.014 + cut.ease + 0.22 * max(cut.hem - HIP_Y, 0.0)
     panels = []
     for side in SIDES:
         edge = [
             *[(0.038, 0.165), (0.06, 0.172), (body.shoulder + 0.004, SHOULDER_Y - 0.006)],
-            *[
-                (body.shoulder + 0.02, 0.235),
-                (body.chest + loose, CHEST_Y),
-                (body.waist + loose + 0.01, WAIST_Y),
-            ],
+            *[(body.shoulder + 0.02, 0.235), (body.chest + loose, CHEST_Y)],
+            (body.waist + loose + 0.01, WAIST_Y),
             *[(hem_width, cut.hem), (hem_width, cut.hem), (gap_hem, outline), (gap_hem, outline)],
             *[(gap_top, 0.3), (gap_top + 0.008, 0.2)],
         ]

@@ -1,13 +1,12 @@
-"""Tracking: what a stage tells about itself goes to a journal first, and from there to MLflow.
+"""Experiment tracking: stages log to a local journal, which is mirrored to MLflow.
 
     with tracking.stage_run("finetune", params) as run:
         run.log_metrics({"loss": ..., "val_loss": ...}, step=epoch)
 
-All stages of one pipeline run (`dvc repro`, `dvc exp run`, queued and temporary experiments) land in one MLflow run
-(`identity`). The stage only ever appends lines to a local file (`journal`); a second process reads them and sends
-them on (`mirror`), so a missing, hanging or dead server neither stops nor slows a stage. What did not arrive stays in
-the journal for `fashionseg import-journals`. Only `mlflow_store` and `fashionseg.registry` import
-MLflow.
+All stages of one pipeline run (`dvc repro`, `dvc exp run`, queued and temporary experiments) share one MLflow run
+(`identity`). A stage only appends lines to a local file (`journal`); a second process sends them to MLflow (`mirror`),
+so a missing, slow or dead server neither stops nor delays a stage. Records that could not be sent stay in the journal
+for `fashionseg import-journals`. Only `mlflow_store` and `fashionseg.registry` import MLflow.
 """
 
 from fashionseg.tracking.stage_run import StageRun, stage_run

@@ -1,4 +1,4 @@
-"""Where MLflow is: the tracking URI in force, made absolute, and whether anybody is there."""
+"""MLflow's address: the tracking URI in force, made absolute, and whether a server listens there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from fashionseg.errors import UserError
 from fashionseg.project import checkout_root, state_folder
 
 CONNECT_SECONDS = 3.0
@@ -14,9 +15,9 @@ SQLITE = "sqlite:///"
 
 
 def tracking_uri(configured: str | None) -> str:
-    """MLFLOW_TRACKING_URI, else `tracking.uri`, else the store in this checkout; files made absolute.
+    """MLFLOW_TRACKING_URI, else `tracking.uri`, else the SQLite store of this checkout, without login (`take_login`).
 
-    Absolute, because queued and temporary experiments run in another folder. Without login: see `take_login`.
+    File paths are absolute, because queued and temporary experiments run in another folder.
     """
     root = checkout_root().resolve()
     uri = take_login(os.environ.get("MLFLOW_TRACKING_URI") or configured or "")
@@ -29,9 +30,9 @@ def tracking_uri(configured: str | None) -> str:
 
 
 def take_login(uri: str) -> str:
-    """Moves user and password of a server's address into the variables that MLflow reads them from.
+    """Moves user and password from a server's address to the environment variables that MLflow reads.
 
-    MLflow's own errors quote the whole address, and they end in logs.
+    MLflow's errors quote the full address and end up in logs.
     """
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https") or parts.password is None:
@@ -42,7 +43,7 @@ def take_login(uri: str) -> str:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The database file of an absolute SQLite URI; None where `uri` is a server's."""
+    """Database file of an absolute SQLite URI; None for a server."""
     return Path(uri.removeprefix(SQLITE).partition("?")[0]) if uri.startswith(SQLITE) else None
 
 
@@ -55,7 +56,7 @@ def public_uri(uri: str) -> str:
 
 
 def is_listening(uri: str) -> bool:
-    """Whether something accepts connections there; quick, and before the seconds that MLflow's import takes."""
+    """Whether a server accepts connections; checked before the seconds that importing MLflow takes."""
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https"):
         return True
@@ -65,3 +66,16 @@ def is_listening(uri: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def require_server(uri: str) -> None:
+    """Checks that a server listens at `uri`; a local store always passes.
+
+    Raises:
+        UserError: no server accepts connections there.
+    """
+    if not is_listening(uri):
+        raise UserError(
+            f"MLflow: no server listens at {public_uri(uri)}; "
+            "start it or correct the address (MLFLOW_TRACKING_URI, tracking.uri)"
+        )

@@ -1,7 +1,7 @@
-"""Which run a stage belongs to: all stages of one pipeline run find the same key, without talking to each other.
+"""Run identity: all stages of one pipeline run derive the same key, without communicating.
 
-In a DVC experiment the key is the experiment's name, its baseline commit and its parameters; in a plain `dvc repro`
-the commit and the parameters. So a run that was interrupted and continued stays one run.
+In a DVC experiment the key is made of the experiment's name, its baseline commit and its parameters; in a plain
+`dvc repro`, of the commit and the parameters. So an interrupted and resumed run stays one run.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from fashionseg.errors import UserError
-from fashionseg.params import Params, flatten, read_yaml
+from fashionseg.params import Params, flatten, to_dict
 from fashionseg.project import state_folder
+from fashionseg.tracking.dvc_lock import LOCK, locked_hashes, locked_stages
 
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """`key`: file-name safe, the same in every stage of a run. `name`: what people see."""
+    """`key`: safe as a file name, the same in every stage of a run. `name`: shown to users."""
 
     key: str
     name: str
@@ -36,19 +35,21 @@ def journal_folder() -> Path:
 
 
 def tracked_params(params: Params) -> dict[str, Any]:
-    """Dotted names to values, without `tracking`: where one logs does not make another experiment."""
-    values = TypeAdapter(Params).dump_python(params, mode="json")
+    """Parameters by dotted name, without `tracking`: the address of MLflow does not change the experiment."""
+    values = to_dict(params)
     del values["tracking"]
     return flatten(values)
 
 
 def identify(params: dict[str, Any], experiment: str = "", commit: str = "") -> RunIdentity:
-    """The run of a stage that was started with `params` (of `tracked_params`) in the current folder.
+    """The run that a stage with `params` (from `tracked_params`) in the current folder belongs to.
 
-    Where DVC does not run it, `experiment` is its name in `dvc exp show` and `commit` the one it started from.
+    Args:
+        experiment: name in `dvc exp show`; default: DVC's environment variable.
+        commit: baseline of the experiment; default: the commit checked out.
     """
     params_hash = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:6]
-    commit = commit or _git_commit()
+    commit = commit or git_commit()
     experiment = experiment or os.environ.get("DVC_EXP_NAME", "")
     name = experiment or f"{commit[:7]}-{params_hash}"
     key = f"{experiment}-{commit[:7]}-{params_hash}" if experiment else name
@@ -64,20 +65,22 @@ def identify(params: dict[str, Any], experiment: str = "", commit: str = "") -> 
 
 
 def data_tags(folder: Path = Path()) -> dict[str, str]:
-    """Hashes from dvc.lock in `folder` that pin the data: the decoded data's and the whole file's; none without it."""
-    lock = folder / "dvc.lock"
+    """Tags that pin the data, from the dvc.lock in `folder`: hashes of the decoded data and of dvc.lock."""
     try:
-        stages = read_yaml(lock).get("stages", {})
+        stages = locked_stages(folder)
     except UserError:
         return {}
-    tags = {"dvc.lock.sha256": hashlib.sha256(lock.read_bytes()).hexdigest()}
-    for out in stages.get("decode", {}).get("outs", []):
-        tags["data.md5"] = str(out.get("md5", ""))
+    tags = {"dvc.lock.sha256": hashlib.sha256((folder / LOCK).read_bytes()).hexdigest()}
+    if decoded := locked_hashes(stages.get("decode", {})).get("data/decoded"):
+        tags["data.md5"] = decoded
     return tags
 
 
-def _git_commit() -> str:
-    """Full hash, or `nogit`. The GPU host has no Git there: its tasks pass the commit in FASHIONSEG_GIT_COMMIT."""
+def git_commit() -> str:
+    """Full hash of the commit checked out, or `nogit`.
+
+    A workspace on a GPU host has no Git; `fab` passes the commit in FASHIONSEG_GIT_COMMIT.
+    """
     given = os.environ.get("DVC_EXP_BASELINE_REV") or os.environ.get("FASHIONSEG_GIT_COMMIT")
     if given:
         return given

@@ -1,4 +1,4 @@
-"""The journal of one run: a folder with `journal.jsonl`, one record a line, and copies of the files to log.
+"""The journal of one run: a folder with `journal.jsonl`, one record per line, and copies of the files to log.
 
 Records are only appended, each in one write, so that a kill leaves at most one unfinished line at the end, which
 readers skip. Kinds of records, each with `time` in milliseconds since 1970:
@@ -7,30 +7,30 @@ readers skip. Kinds of records, each with `time` in milliseconds since 1970:
     begin     stage, pid
     metrics   stage, step, values
     tags      values
-    file      path: below `files/` and, as it is, below the run's artifacts
+    file      path: below `files/`, and below the run's artifacts
     end       stage, status: FINISHED | FAILED | KILLED
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any, NamedTuple
 
 from fashionseg.storage.atomic import atomic_write
+from fashionseg.storage.file_lock import file_lock
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Journal:
-    """The journal in `folder`, which appears with the first record."""
+    """The journal in `folder`, which is created with the first record."""
 
     folder: Path
 
@@ -50,59 +50,69 @@ class Journal:
         with self.path.open("ab+") as file:
             if file.seek(0, 2) > 0:
                 file.seek(-1, 2)
-                if (
-                    file.read(1) != b"\n"
-                ):  # a killed stage left half a line: end it, so that ours stays readable
+                if file.read(1) != b"\n":  # a killed stage left an unfinished line: end it first
                     line = b"\n" + line
             file.write(line)
 
     def read(self, offset: int = 0) -> tuple[list[Record], int]:
-        """The whole lines from byte `offset` on, and the offset behind them; an unreadable line is skipped."""
+        """Records of the complete lines from byte `offset`, and the offset after them; unreadable lines are skipped."""
         try:
             with self.path.open("rb") as file:
                 file.seek(offset)
                 text = file.read()
         except FileNotFoundError:
             return [], offset
-        whole = text[: text.rfind(b"\n") + 1]
+        complete = text[: text.rfind(b"\n") + 1]
         records = []
-        for line in whole.splitlines():
+        for line in complete.splitlines():
             try:
                 record = json.loads(line)
             except ValueError:
                 continue
             if isinstance(record, dict) and "kind" in record:
                 records.append(record)
-        return records, offset + len(whole)
+        return records, offset + len(complete)
 
     def records(self) -> list[Record]:
-        """Everything so far."""
+        """All records so far."""
         return self.read()[0]
 
+    def header(self) -> Record | None:
+        """The `run` record: key, name, experiment, parameters and tags; None while it is missing."""
+        return next((record for record in self.records() if record["kind"] == "run"), None)
+
     def add_file(self, source: Path, path: str) -> None:
-        """Keeps a copy of `source` (a temporary experiment's folder vanishes at its end) and notes it as `path`."""
-        # Whole or not at all: the mirror may send the earlier copy at this moment.
+        """Copies `source` (the folder of a temporary experiment is deleted at its end) and records it as `path`."""
+        # Atomic, because the mirror may be sending the previous copy.
         with atomic_write(self.files / PurePosixPath(path)) as temporary:
             shutil.copyfile(source, temporary)
         self.append("file", path=path)
 
-    @contextmanager
-    def exclusive(self, patience_seconds: float = 0.0) -> Iterator[bool]:
-        """Holds the right to send this journal to MLflow; yields False when another process has it for so long."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + patience_seconds
-        with (self.folder / "lock").open("w") as lock:
-            while not (is_ours := _try_lock(lock)) and time.monotonic() < deadline:
-                time.sleep(0.2)
-            yield is_ours
+    def exclusive(self, patience_seconds: float = 0.0) -> AbstractContextManager[bool]:
+        """The lock for sending this journal to MLflow (`file_lock`)."""
+        return file_lock(self.folder / "lock", patience_seconds)
 
 
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+class Point(NamedTuple):
+    """One value of a metric; `time` in milliseconds since 1970."""
+
+    name: str
+    step: int
+    value: float
+    time: int
+
+
+def metric_points(records: Iterable[Record]) -> Iterator[Point]:
+    """All values in the `metrics` records, in the order they were logged."""
+    for record in records:
+        if record["kind"] == "metrics":
+            for name, value in record["values"].items():
+                yield Point(name, record["step"], value, record["time"])
+
+
+def last_event(records: Iterable[Record]) -> Record | None:
+    """The last `begin` or `end` record."""
+    return next((record for record in reversed(list(records)) if record["kind"] in ("begin", "end")), None)
 
 
 def stored_journals(folder: Path) -> list[Journal]:

@@ -1,9 +1,9 @@
 """A second process that sends a journal to MLflow while its stage runs.
 
-The stage holds one end of a pipe and writes nothing: when the pipe closes, at the stage's end or at its death, the
-mirror sends the rest and ends. MLflow's import (seconds) and its waiting for a slow server happen there, at a low
-priority. A server that failed is left alone for a minute; what did not arrive is sent by the next stage of the run,
-or by `fashionseg import-journals`.
+The stage holds one end of a pipe and writes nothing: when the pipe closes, at the stage's end or death, the mirror
+sends the remaining records and ends. MLflow's import (seconds) and waits for a slow server happen there, at low
+priority. After a failure the mirror pauses for a minute; records that were not sent are sent by the next stage of the
+run, or by `fashionseg import-journals`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 
 from fashionseg.console import say
 from fashionseg.tracking.address import is_listening, public_uri, tracking_uri
-from fashionseg.tracking.journal import Journal
+from fashionseg.tracking.journal import Journal, last_event
 
 POLL_SECONDS = 2.0
 PAUSE_AFTER_FAILURE_SECONDS = 60.0
@@ -27,12 +27,12 @@ DRAIN_SECONDS = 30.0  # how long a stage waits at its end for a mirror that is s
 EXIT_ALL_SENT = 0
 EXIT_NOT_REACHED = 3
 
-SWITCH = "FASHIONSEG_TRACKING"  # `off`: the journal is written, nothing is sent
+SWITCH = "FASHIONSEG_TRACKING"  # `off`: the journal is written but not sent
 
 
 @contextmanager
 def start_mirror(journal: Journal, name: str, configured_uri: str | None) -> Iterator[None]:
-    """Mirrors `journal` while the block runs; says in one line where the run is seen, or that it was not sent."""
+    """Mirrors `journal` while the block runs; prints the run's address, or that MLflow was not reached."""
     if os.environ.get(SWITCH) == "off":
         yield
         return
@@ -41,18 +41,18 @@ def start_mirror(journal: Journal, name: str, configured_uri: str | None) -> Ite
     with (journal.folder / "mirror.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "fashionseg.tracking", str(journal.folder), str(os.getpid())],
-            # Not on the command line, which everybody on the machine can read: a database's address has a password.
+            # Not on the command line, which every user of the machine can read: a database's address has a password.
             env=os.environ | {"MLFLOW_TRACKING_URI": uri},
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C is for the stage; the mirror then sends what is left
+            start_new_session=True,  # Ctrl-C is for the stage; the mirror then sends the remaining records
         )
     assert process.stdin is not None
     try:
         yield
     except BaseException:
-        process.stdin.close()  # after Ctrl-C nobody wants to wait: the mirror sends the rest by itself, and ends
+        process.stdin.close()  # no wait after Ctrl-C: the mirror sends the rest alone, and ends
         raise
     process.stdin.close()
     try:
@@ -62,28 +62,32 @@ def start_mirror(journal: Journal, name: str, configured_uri: str | None) -> Ite
         process.wait()
         is_sent = False
     if not is_sent:
-        say(f"MLflow: not reached; all is in {journal.folder}, `fashionseg import-journals` sends it later")
+        say(
+            f"MLflow: not reached; the run is stored in {journal.folder}, send it later with "
+            "`fashionseg import-journals`"
+        )
 
 
 def send(journal: Journal, uri: str) -> bool:
-    """Sends what `uri` lacks of `journal`; False where that did not succeed. Reasons go to standard error."""
+    """Sends the records of `journal` that `uri` lacks; returns whether that succeeded. Errors go to standard error."""
     if not is_listening(uri):
-        print(f"nothing listens at {public_uri(uri)}", file=sys.stderr, flush=True)
+        print(f"MLflow: no server listens at {public_uri(uri)}", file=sys.stderr, flush=True)
         return False
     try:
-        # At the earliest here: MLflow reads its settings from the environment when imported.
+        # Imported late: MLflow reads its settings from the environment at import.
         from fashionseg.tracking.mlflow_store import replay
 
         replay(journal, uri)
-    except Exception:  # whatever MLflow, its database or its server can think of: the journal has it all
+    except Exception:  # MLflow, its database and its server raise anything; the journal keeps the records
         print(traceback.format_exc().replace(uri, public_uri(uri)), file=sys.stderr, flush=True)
         return False
     return True
 
 
 def mirror(journal: Journal, uri: str, until_closed: int, stage_pid: int) -> bool:
-    """Sends `journal` bit by bit until the file descriptor `until_closed` is closed at its other end, by the process
-    `stage_pid` or by its death.
+    """Sends `journal` until the file descriptor `until_closed` is closed by the process `stage_pid`, or by its death.
+
+    Returns whether all records were sent.
     """
     failed_at = -PAUSE_AFTER_FAILURE_SECONDS
     is_open = True
@@ -105,10 +109,10 @@ def mirror(journal: Journal, uri: str, until_closed: int, stage_pid: int) -> boo
 
 
 def note_killed_stage(journal: Journal, stage_pid: int) -> None:
-    """A stage that died without a word (kill -9, out of memory) ends as KILLED, instead of running for ever.
+    """Records the end KILLED for a stage that died without an `end` record (kill -9, out of memory).
 
-    Only where it was the last to begin: it may have been started again meanwhile.
+    Only if no stage began after it: the stage may have been restarted.
     """
-    steps = [record for record in journal.records() if record["kind"] in ("begin", "end")]
-    if steps and steps[-1]["kind"] == "begin" and steps[-1]["pid"] == stage_pid:
-        journal.append("end", stage=steps[-1]["stage"], status="KILLED")
+    event = last_event(journal.records())
+    if event is not None and event["kind"] == "begin" and event["pid"] == stage_pid:
+        journal.append("end", stage=event["stage"], status="KILLED")

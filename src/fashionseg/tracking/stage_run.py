@@ -1,69 +1,53 @@
-"""The part of tracking that stages call."""
+"""A stage's run: metrics, histories, tags and artifacts logged to the journal of the pipeline run."""
 
 from __future__ import annotations
 
-import json
+import itertools
 import math
 import os
-import re
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from fashionseg.console import say
-from fashionseg.params import Params, flatten
-from fashionseg.tracking.identity import (
-    RunIdentity,
-    data_tags,
-    identify,
-    journal_folder,
-    tracked_params,
-)
-from fashionseg.tracking.journal import Journal
+from fashionseg.params import Params
+from fashionseg.tracking.identity import RunIdentity, data_tags, identify, journal_folder, tracked_params
+from fashionseg.tracking.journal import Journal, metric_points
 from fashionseg.tracking.mirror import start_mirror
+from fashionseg.tracking.scores import numeric_values, read_scores
 
 FROM_CACHE_TAG = "history.from_cache"
-CACHE = "cache"  # stands for the stage where none ran
+CACHE = "cache"  # stage name in the journal of a run restored from DVC's cache
 
 
 class StageRun:
-    """What one stage logs into its pipeline run. No method raises: a full disk must not end a training."""
+    """Log of one stage in the pipeline run. Write errors are printed, not raised: a full disk must not end a stage."""
 
     def __init__(self, stage: str, journal: Journal) -> None:
         self._stage = stage
         self._journal = journal
-        self._logged = {
-            (key, record["step"], value)
-            for record in journal.records()
-            if record["kind"] == "metrics"
-            for key, value in record["values"].items()
-        }
+        self._logged = {(point.name, point.step, point.value) for point in metric_points(journal.records())}
 
     def log_metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
-        """Numbers of one step; anything else in `values` is left out, and so is what this run already has.
+        """Logs the numbers in `values`; other values, `epoch` and points already logged are skipped.
 
-        Steps are epochs counted over both training stages, as in history.csv; scores of the whole run have step 0.
-        A value `epoch` is left out: it is the step, and would be a chart of its own in MLflow.
-        A resumed training repeats an epoch; its points must not appear twice.
+        Steps are epochs counted over both training stages, as in history.csv; scores of the finished run have step 0.
+        `epoch` is the step and would be a separate chart in MLflow. Points already logged come from a resumed
+        training that repeats an epoch.
         """
-        named = {
-            metric_name(key): float(value)
-            for key, value in values.items()
-            if _is_number(value) and key != "epoch"
-        }
+        named = numeric_values({key: value for key, value in values.items() if key != "epoch"})
         new = {key: value for key, value in named.items() if (key, step, value) not in self._logged}
         if new:
             self._logged |= {(key, step, value) for key, value in new.items()}
             self._append("metrics", stage=self._stage, step=step, values=new)
 
     def log_histories(self, heads: Path, finetuned: Path) -> None:
-        """Curves from the `history.csv` of both training stages, so far as they were not logged while training.
+        """Logs the `history.csv` of both training stages, except for the points logged during training.
 
-        A stage that DVC took from its cache logged nothing in this run; the tag `history.from_cache` names it.
+        A stage restored from DVC's cache logged nothing in this run; the tag `history.from_cache` names it.
         """
-        from fashionseg.history import read_history  # imports pandas, which other stages' tracking spares
+        from fashionseg.history import read_history  # imports pandas, which most stages do not need here
 
         live = {record["stage"] for record in self._journal.records() if record["kind"] == "metrics"}
         from_cache = []
@@ -72,7 +56,7 @@ class StageRun:
                 continue
             for row in read_history(path).to_dict("records"):
                 step = int(row["epoch"])
-                # By name and step alone: the file may hold a rounded value of what was logged live.
+                # By name and step: the file may hold fewer digits than the value logged live.
                 known = {key for key, known_step, _ in self._logged if known_step == step}
                 values = {str(key): value for key, value in row.items() if not _is_nan(value)}
                 self.log_metrics({key: value for key, value in values.items() if key not in known}, step)
@@ -84,7 +68,7 @@ class StageRun:
             self.set_tags({FROM_CACHE_TAG: ",".join(from_cache)})
 
     def log_reports(self, reports: Path) -> None:
-        """What the stage `evaluate` left in `reports`: scores, page, plots and pictures, so far as they are there."""
+        """Logs the outputs of the stage `evaluate` in `reports`: scores, page, plots and pictures, where present."""
         self.log_metrics(read_scores(reports / "metrics.json"))
         for name in ("metrics.json", "thresholds.json", "report.html", "plots", "pictures"):
             path = reports / name
@@ -92,14 +76,14 @@ class StageRun:
                 self.log_artifacts(path, f"reports/{name}" if path.is_dir() else "reports")
 
     def log_artifacts(self, path: Path, folder: str = "") -> None:
-        """A file, or all files below a folder, as artifacts below `folder`."""
+        """Logs a file, or all files below a folder, as artifacts below `folder`."""
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         for file in files:
             below = file.relative_to(path) if path.is_dir() else Path(file.name)
             try:
                 self._journal.add_file(file, (Path(folder) / below).as_posix())
             except OSError as error:
-                say(f"tracking: {file} not logged: {error}")
+                say(f"tracking: {file} was not logged: {error}")
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         self._append("tags", values={key: str(value) for key, value in tags.items()})
@@ -114,18 +98,18 @@ class StageRun:
         try:
             self._journal.append(kind, **fields)
         except OSError as error:
-            say(f"tracking: not logged: {error}")
+            say(f"tracking: the record was not logged: {error}")
 
 
 @contextmanager
 def stage_run(
     stage: str, params: Params, identity: RunIdentity | None = None, folder: Path = Path()
 ) -> Iterator[StageRun]:
-    """Logs `stage` into the MLflow run of the present pipeline run while the block runs.
+    """Logs `stage` into the current pipeline run while the block runs.
 
     Args:
-        identity: of another run than the one that DVC is at; its journal is written and not sent.
-        folder: where its dvc.lock lies.
+        identity: another run instead; its journal is written but not sent.
+        folder: folder of the run's dvc.lock.
     """
     flat = tracked_params(params)
     is_sent = identity is None
@@ -155,9 +139,9 @@ def stage_run(
 
 
 def log_outputs(folder: Path, params: Params, identity: RunIdentity) -> None:
-    """Writes the journal of a finished pipeline run whose outputs lie in `folder`, as its stages would have.
+    """Writes the journal of a finished pipeline run from its outputs in `folder`, as its stages would have.
 
-    For runs in which no stage ran; the tag `history.from_cache` says so.
+    For runs in which no stage ran; they carry the tag `history.from_cache`.
     """
     with stage_run(CACHE, params, identity, folder) as run:
         heads, finetuned = (folder / "models" / name / "history.csv" for name in ("heads", "finetuned"))
@@ -165,24 +149,13 @@ def log_outputs(folder: Path, params: Params, identity: RunIdentity) -> None:
         run.log_reports(folder / "reports")
 
 
-def read_scores(path: Path) -> dict[str, float]:
-    """The numbers of a metrics.json by dotted name; what could not be computed is left out."""
-    values = flatten(json.loads(path.read_text(encoding="utf-8")))
-    return {metric_name(key): float(value) for key, value in values.items() if _is_number(value)}
-
-
-def metric_name(name: str) -> str:
-    """MLflow allows letters, digits and `_-. /:` only."""
-    return re.sub(r"[^\w\-. /:]", "_", name, flags=re.ASCII)
-
-
 def _choose_journal(folder: Path, key: str, stage: str) -> Journal:
-    """The latest journal of `key`, or the next one (`key.2`, ...) where `stage` has already ended well.
+    """The latest journal of `key`, or a new one (`key.2`, ...) if `stage` has already finished in it.
 
-    A stage that runs again although the parameters and the commit are the same (`--force`, changed code) is another
-    run; one that goes on after a kill is not.
+    A stage that runs again with the same parameters and commit (`--force`, changed code) belongs to a new run; a
+    stage resumed after a kill does not.
     """
-    for attempt in range(1, sys.maxsize):
+    for attempt in itertools.count(1):
         suffix = f".{attempt}" if attempt > 1 else ""
         journal = Journal(folder / f"{key}{suffix}")
         following = Journal(folder / f"{key}.{attempt + 1}")
@@ -196,10 +169,6 @@ def _has_finished(journal: Journal, stage: str) -> bool:
         record["kind"] == "end" and record["stage"] == stage and record["status"] == "FINISHED"
         for record in journal.records()
     )
-
-
-def _is_number(value: Any) -> bool:
-    return hasattr(value, "__float__") and not isinstance(value, bool)
 
 
 def _is_nan(value: Any) -> bool:

@@ -1,6 +1,6 @@
-"""Sweeps: Optuna proposes parameters, DVC runs them as experiments, the journals say how they do.
+"""Hyperparameter search: Optuna proposes parameters, DVC runs them as experiments, journals report their progress.
 
 settings    tune.yaml
-trial       one experiment: started, watched through its journal, stopped where asked
-study       the loop, kept in a database so that it goes on where it stopped
+trial       one experiment: started, monitored through its journal, pruned on request
+study       the search loop, stored in a database so that it can be resumed
 """

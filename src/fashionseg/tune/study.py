@@ -1,8 +1,7 @@
-"""The sweep: trials until there are enough, kept in a database after each step."""
+"""The search loop: runs trials up to the requested number, stored in a database after each step."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator
@@ -16,37 +15,38 @@ from optuna.trial import TrialState
 from fashionseg.console import say
 from fashionseg.errors import UserError
 from fashionseg.params import flatten
-from fashionseg.project import STATE_FOLDER, state_folder
+from fashionseg.project import state_folder
+from fashionseg.storage.file_lock import file_lock
 from fashionseg.tune.settings import Choices, Range, Tuning
-from fashionseg.tune.trial import end_orphan, run_trial
+from fashionseg.tune.trial import end_orphan, log_file, run_trial
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-MAX_FAILURES = 3  # in a row: then it is not the parameters
+MAX_FAILURES = 3  # in a row: the cause is not the parameters
 
 
 def tune(tuning: Tuning, trials: int, params: dict[str, Any], root: Path) -> optuna.Study:
-    """Runs what the study lacks of `trials`, those stopped early counted too.
+    """Runs trials until the study has `trials` of them, pruned ones included.
 
     Raises:
-        UserError: the study was made for something else, or trials keep failing.
+        UserError: the study belongs to another search, or trials keep failing.
     """
     study = open_study(tuning, params)
-    with _only_sweep(tuning.name):
+    with _study_lock(tuning.name):
         requeue_interrupted(study)
         failures = 0
         while sum(trial.state in DONE for trial in study.trials) < trials:
             state = _run_next(study, tuning, root)
             failures = failures + 1 if state == TrialState.FAIL else 0
             if failures == MAX_FAILURES:
-                raise UserError(f"{MAX_FAILURES} trials failed in a row; see {state_folder('tune')}")
+                raise UserError(f"{MAX_FAILURES} trials failed in a row; see {log_file('*')}")
     return study
 
 
 def open_study(tuning: Tuning, params: dict[str, Any]) -> optuna.Study:
-    """The study in `.fashionseg/tune.db`, made if it is not there.
+    """The study in `.fashionseg/tune.db`, created on first use.
 
     Raises:
-        UserError: it was made with another search space or other values around it.
+        UserError: the study has another search space or other fixed parameters.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     database = state_folder("tune.db")
@@ -60,20 +60,20 @@ def open_study(tuning: Tuning, params: dict[str, Any]) -> optuna.Study:
             n_startup_trials=tuning.pruning.startup_trials, n_warmup_steps=tuning.pruning.warmup_epochs
         ),
     )
-    # Not the first numbers again when a study goes on.
+    # A resumed study must not draw the same numbers again.
     study.sampler = optuna.samplers.TPESampler(seed=tuning.seed + len(study.trials), multivariate=False)
     key = _comparable(tuning, params)
     if study.user_attrs.setdefault("comparable", key) != key:
         raise UserError(
-            f"tune.yaml: study {tuning.name} was begun with another space or another params.yaml; "
-            "its trials do not compare: give this one another name"
+            f"tune.yaml: study {tuning.name} was started with another space or another params.yaml, so its trials are "
+            "not comparable; change `name`"
         )
     study.set_user_attr("comparable", key)
     return study
 
 
 def requeue_interrupted(study: optuna.Study) -> None:
-    """Trials that ended with the sweep come first, with the same values: their training goes on where it stopped."""
+    """Enqueues the interrupted trials with the same values, so that their training resumes."""
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         if "pid" in trial.user_attrs:
             end_orphan(trial.user_attrs["experiment"], trial.user_attrs["pid"])
@@ -83,7 +83,7 @@ def requeue_interrupted(study: optuna.Study) -> None:
 
 
 def suggest(trial: optuna.Trial, space: dict[str, Range | Choices]) -> dict[str, Any]:
-    """A value for each key."""
+    """Optuna's proposal for each key of the space."""
     values: dict[str, Any] = {}
     for key, entry in space.items():
         if isinstance(entry, Choices):
@@ -96,15 +96,11 @@ def suggest(trial: optuna.Trial, space: dict[str, Range | Choices]) -> dict[str,
 
 
 @contextmanager
-def _only_sweep(name: str) -> Iterator[None]:
-    """Another process of the same study would take our running trials for interrupted ones."""
-    folder = state_folder("tune")
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"study {name}: another `fashionseg tune` is at it") from None
+def _study_lock(name: str) -> Iterator[None]:
+    """One process per study: a second process would treat our running trials as interrupted."""
+    with file_lock(log_file(name).with_suffix(".lock")) as is_locked:
+        if not is_locked:
+            raise UserError(f"study {name}: another `fashionseg tune` is running; wait for it or stop it")
         yield
 
 
@@ -113,20 +109,21 @@ def _run_next(study: optuna.Study, tuning: Tuning, root: Path) -> TrialState:
     values = suggest(trial, tuning.space)
     name = f"{tuning.name}-{trial.number:03d}"
     trial.set_user_attr("experiment", name)
-    say(f"{name}: " + ", ".join(f"{key}={_short(value)}" for key, value in values.items()))
+    numbers = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in values.items()}
+    say(f"{name}: " + ", ".join(f"{key}={value}" for key, value in numbers.items()))
 
-    def should_stop(epoch: int, val_loss: float) -> bool:
+    def should_prune(epoch: int, val_loss: float) -> bool:
         trial.report(-val_loss, epoch)  # the study maximizes
         return trial.should_prune()
 
-    outcome = run_trial(name, values, should_stop, lambda pid: trial.set_user_attr("pid", pid), root)
-    if outcome.is_stopped:
+    outcome = run_trial(name, values, should_prune, lambda pid: trial.set_user_attr("pid", pid), root)
+    if outcome.is_pruned:
         study.tell(trial, state=TrialState.PRUNED)
-        say(f"{name}: stopped early, its validation loss lags behind")
+        say(f"{name}: pruned, validation loss worse than the median of earlier trials")
         return TrialState.PRUNED
     if outcome.exit_status or outcome.score is None:
         study.tell(trial, state=TrialState.FAIL)
-        say(f"{name}: failed with exit status {outcome.exit_status}, see {STATE_FOLDER}/tune/{name}.log")
+        say(f"{name}: failed with exit status {outcome.exit_status}; see {log_file(name)}")
         return TrialState.FAIL
     study.tell(trial, outcome.score)
     say(f"{name}: competition score {outcome.score:.4f} (best {study.best_value:.4f})")
@@ -134,12 +131,8 @@ def _run_next(study: optuna.Study, tuning: Tuning, root: Path) -> TrialState:
 
 
 def _comparable(tuning: Tuning, params: dict[str, Any]) -> str:
-    """A hash of everything that must be the same in all trials."""
-    around = {key: value for key, value in flatten(params).items() if key not in tuning.space}
-    around = {key: value for key, value in around.items() if not key.startswith(("tracking.", "loader."))}
+    """Hash of the search space and of the fixed parameters, which must be the same in all trials."""
+    fixed = {key: value for key, value in flatten(params).items() if key not in tuning.space}
+    fixed = {key: value for key, value in fixed.items() if not key.startswith(("tracking.", "loader."))}
     space = {key: vars(entry) for key, entry in tuning.space.items()}
-    return hashlib.sha256(json.dumps([around, space], sort_keys=True).encode()).hexdigest()
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return hashlib.sha256(json.dumps([fixed, space], sort_keys=True).encode()).hexdigest()

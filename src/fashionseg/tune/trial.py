@@ -1,4 +1,4 @@
-"""One trial: a temporary DVC experiment, watched through the journal that its stages write into this checkout."""
+"""One trial: a temporary DVC experiment, monitored through the journal that its stages write to this checkout."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from typing import Any
 
 from fashionseg.project import state_folder
 from fashionseg.tracking.identity import journal_folder
-from fashionseg.tracking.journal import Journal, stored_journals
+from fashionseg.tracking.journal import Point, metric_points, stored_journals
+from fashionseg.tracking.scores import SCORE
 
 POLL_SECONDS = 1.0
-GRACE_SECONDS = 60.0  # from Ctrl-C to the end of a training, which finishes no epoch but closes its workers
+GRACE_SECONDS = 60.0  # from Ctrl-C to the end of a training, which closes its workers
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`score`: the competition score, None where the trial did not come so far."""
+    """`score`: the competition score; None if the trial ended before the evaluation."""
 
-    is_stopped: bool
+    is_pruned: bool
     exit_status: int
     score: float | None
 
@@ -34,19 +35,19 @@ class Outcome:
 def run_trial(
     name: str,
     values: Mapping[str, Any],
-    should_stop: Callable[[int, float], bool],
+    should_prune: Callable[[int, float], bool],
     note_pid: Callable[[int], None],
     root: Path,
 ) -> Outcome:
-    """Runs the experiment `name` with `values` in place of those of params.yaml.
+    """Runs the experiment `name` with `values` instead of those in params.yaml.
 
     Args:
-        should_stop: called with each new epoch and its validation loss; True ends the trial.
+        should_prune: called with each new epoch and its validation loss; True ends the trial.
         note_pid: called with the experiment's process id, for `end_orphan`.
-        root: the checkout.
+        root: root of the checkout.
     """
     before = {journal.folder for journal in stored_journals(journal_folder())}
-    log = state_folder("tune") / f"{name}.log"
+    log = log_file(name)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -55,38 +56,44 @@ def run_trial(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # Ctrl-C here must end the trial through us, and a stop must end its stages too
+            start_new_session=True,  # we forward Ctrl-C, and pruning also ends the stages
         )
     seen: dict[int, float] = {}
-    is_stopped = False
+    is_pruned = False
     try:
         note_pid(process.pid)
         while process.poll() is None:
             time.sleep(POLL_SECONDS)
-            losses = _losses(_journals_of(name, before))
+            losses = _losses(_points(name, before))
             for epoch in sorted(losses.keys() - seen.keys()):
                 seen[epoch] = losses[epoch]
-                is_stopped = is_stopped or should_stop(epoch, losses[epoch])
-            if is_stopped:
+                is_pruned = is_pruned or should_prune(epoch, losses[epoch])
+            if is_pruned:
                 _interrupt(process)
     except BaseException:
         _interrupt(process)
         raise
-    journals = _journals_of(name, before)
-    if is_stopped:
-        delete_states(_losses(journals))
-    return Outcome(is_stopped, process.returncode, _score(journals))
+    points = _points(name, before)
+    if is_pruned:
+        delete_states(_losses(points))
+    scores = [point.value for point in points if point.name == SCORE]
+    return Outcome(is_pruned, process.returncode, scores[-1] if scores else None)
+
+
+def log_file(name: str) -> Path:
+    """Output of the trial `name`, next to the locks of the studies."""
+    return state_folder("tune") / f"{name}.log"
 
 
 def experiment_command(name: str, values: Mapping[str, Any]) -> list[str]:
-    """`dvc exp run` in a copy of the checkout, so that the workspace stays as it is."""
+    """`dvc exp run` in a copy of the checkout, so that the workspace is not changed."""
     changes = [f"{key}={json.dumps(value)}" for key, value in values.items()]
     options = [word for change in changes for word in ("-S", change)]
     return [sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", name, *options]
 
 
 def delete_states(losses: Mapping[int, float]) -> None:
-    """Deletes what a stopped trial kept to go on from: nobody will. Known by its validation losses."""
+    """Deletes the resume state of a pruned trial, which is identified by its validation losses."""
     for path in state_folder("resume").glob("*/state.json"):
         history = json.loads(path.read_text(encoding="utf-8"))["history"]
         if history and all(losses.get(row["epoch"]) == row["val_loss"] for row in history):
@@ -94,10 +101,10 @@ def delete_states(losses: Mapping[int, float]) -> None:
 
 
 def end_orphan(name: str, pid: int) -> None:
-    """Ends the experiment `name` that went on alone after its sweep was killed; nothing where it has ended."""
+    """Ends the experiment `name`, if it still runs after its search was killed."""
     deadline = time.monotonic() + GRACE_SECONDS
     sent = signal.SIGINT
-    while _is_experiment(name, pid):  # or its id belongs to somebody else by now
+    while _is_experiment(name, pid):  # the process id may have been reused
         os.killpg(pid, sent)
         time.sleep(POLL_SECONDS)
         if time.monotonic() > deadline:
@@ -113,7 +120,7 @@ def _is_experiment(name: str, pid: int) -> bool:
 
 
 def _interrupt(process: subprocess.Popen[bytes]) -> None:
-    """Ctrl-C for DVC and its stage, then, if they do not end, kill -9."""
+    """Ctrl-C for DVC and its stage, and kill -9 if they do not end in time."""
     for sent, patience in ((signal.SIGINT, GRACE_SECONDS), (signal.SIGKILL, None)):
         if process.poll() is not None:
             return
@@ -124,32 +131,17 @@ def _interrupt(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _journals_of(name: str, before: set[Path]) -> list[Journal]:
-    """Those of this experiment, that were not there before it."""
-    found = []
+def _points(name: str, before: set[Path]) -> list[Point]:
+    """All metric values in this experiment's journals; `before`: folders of the journals written before it."""
+    points: list[Point] = []
     for journal in stored_journals(journal_folder()):
         if journal.folder not in before and journal.folder.name.startswith(f"{name}-"):
-            first = next((record for record in journal.records() if record["kind"] == "run"), None)
-            if first is not None and first["tags"].get("DVC_EXP_NAME") == name:
-                found.append(journal)
-    return found
+            header = journal.header()
+            if header is not None and header["tags"].get("DVC_EXP_NAME") == name:
+                points += metric_points(journal.records())
+    return points
 
 
-def _losses(journals: list[Journal]) -> dict[int, float]:
-    """Validation loss by epoch, as logged while training."""
-    return {
-        record["step"]: record["values"]["val_loss"]
-        for journal in journals
-        for record in journal.records()
-        if record["kind"] == "metrics" and "val_loss" in record["values"]
-    }
-
-
-def _score(journals: list[Journal]) -> float | None:
-    scores = [
-        record["values"]["competition_score"]
-        for journal in journals
-        for record in journal.records()
-        if record["kind"] == "metrics" and "competition_score" in record["values"]
-    ]
-    return scores[-1] if scores else None
+def _losses(points: list[Point]) -> dict[int, float]:
+    """Validation loss by epoch."""
+    return {point.step: point.value for point in points if point.name == "val_loss"}

@@ -1,6 +1,6 @@
-"""Stages of a moment that behave like the real ones: a journal of losses, a state to resume from, outputs.
+"""Stand-in stages of a few seconds with a journal of losses, a resume state and outputs.
 
-Below .fashionseg the tests put `hold` (wait after each epoch) and `fail` (end with status 3).
+The tests create files below .fashionseg: `hold` (wait after each epoch) and `fail` (exit with status 3).
 """
 
 import json
@@ -20,13 +20,13 @@ def decode() -> None:
 
 
 def train() -> None:
-    from fashionseg import tracking  # the other stages start without
+    from fashionseg import tracking  # not needed by the other stages
     from fashionseg.params import load_params
 
     params = load_params()
     state = STATE / "state.json"
     done = json.loads(state.read_text())["epoch"] if state.exists() else 0
-    print(f"starting behind epoch {done}")
+    print(f"resuming after epoch {done}")
     with tracking.stage_run("train_heads", params) as run:
         try:
             for epoch in range(done + 1, EPOCHS + 1):

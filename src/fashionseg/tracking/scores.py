@@ -1,0 +1,37 @@
+"""Scores of a pipeline run: numbers by dotted name, read from metrics.json or from a journal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fashionseg.params import flatten
+from fashionseg.storage.json_file import read_json
+from fashionseg.tracking.journal import Journal, metric_points
+
+SCORE = "competition_score"  # compared by the hyperparameter search and the registry
+
+
+def read_scores(path: Path) -> dict[str, float]:
+    """The numbers of a metrics.json by dotted name; null values are excluded.
+
+    Raises:
+        UserError: the file is missing or not a JSON mapping.
+    """
+    return numeric_values(flatten(read_json(path, "run `dvc repro`")))
+
+
+def final_scores(journal: Journal) -> dict[str, float]:
+    """Scores of the finished run by dotted name; empty before the evaluation."""
+    return {point.name: point.value for point in metric_points(journal.records()) if point.step == 0}
+
+
+def numeric_values(values: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers in `values`, as floats under names that MLflow accepts (letters, digits and `_-. /:`)."""
+    return {
+        re.sub(r"[^\w\-. /:]", "_", name, flags=re.ASCII): float(value)
+        for name, value in values.items()
+        if hasattr(value, "__float__") and not isinstance(value, bool)
+    }
