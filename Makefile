@@ -11,7 +11,7 @@ LOCK := requirements/cpu.lock
 STAMP := .venv/ready-$(shell cat $(LOCK) requirements/uv.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test parity lint format ui tune remote register serve reproducible kill-test soak exp-report bench bench-gpu bench-street lock clean
+.PHONY: help setup repro check test test-all quick-tests remaining-tests parity lint format ui tune remote register serve reproducible kill-test soak exp-report bench bench-gpu bench-street lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -24,8 +24,23 @@ repro: $(STAMP)  ## run the stale stages of the pipeline, then print scores and 
 	dvc repro
 	@fashionseg summary
 
-test: $(STAMP)  ## run the whole test suite
-	pytest
+# A test belongs to one of these, by its marker or its folder: tests/README.md.
+TESTS = pytest -n auto --dist worksteal $(PYTEST_FLAGS)
+
+check: $(STAMP)  ## style, types and the quick tests; under a minute
+	@$(MAKE) --no-print-directory --output-sync=target -j2 lint quick-tests
+
+test: $(STAMP)  ## check's tests and the slow ones, all that needs nothing but this environment; under 6 minutes
+	$(TESTS) -m "not (remote or reference or long)"
+
+test-all: test remaining-tests  ## everything: also sshd and containers, Matterport's outputs, runs of minutes
+
+quick-tests: $(STAMP)
+	$(TESTS) -m "not (slow or remote or reference or long)"
+
+# The tests of the GPU host share one, in one worker.
+remaining-tests: $(STAMP)
+	pytest -n auto --dist loadgroup $(PYTEST_FLAGS) -m "remote or reference or long"
 
 parity: $(STAMP)  ## compare the model with stored outputs of Matterport's code; REFERENCE=DIR
 	@python -m tools parity --reference "$(REFERENCE)"

@@ -10,6 +10,8 @@ from fashionseg.errors import UserError
 from fashionseg.metrics.calibration import Grid, _levels_of_photos
 from fashionseg.parallel import map_photos
 
+pytestmark = pytest.mark.slow
+
 
 def test_results_do_not_depend_on_the_number_of_workers(photos):
     """In real processes, so that arguments and results are pickled."""

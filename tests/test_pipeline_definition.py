@@ -350,7 +350,7 @@ def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert stages_run_by_repro() == sorted(STAGES.keys() - {"source"})
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 @pytest.mark.usefixtures("graph")
 def test_dvc_runs_just_the_stale_stages() -> None:
     assert stages_run_by_repro() == []
@@ -369,7 +369,7 @@ def test_dvc_runs_just_the_stale_stages() -> None:
         assert stages_run_by_repro() == sorted(stale_after(key)), change
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 @pytest.mark.usefixtures("graph")
 @pytest.mark.parametrize(
     ("folder", "readers"), [("train", ["decode"]), ("test", ["decode", "submit"])], ids=["train", "test"]

@@ -160,6 +160,7 @@ def failing() -> Iterator[int]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_failing_mlflow_learns_the_password_and_nobody_else_does(
     planted: Path, failing: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,6 +198,7 @@ def test_a_password_in_params_yaml_is_refused_and_not_repeated(planted: Path) ->
     assert CANARY not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_small_run_leaves_no_secret_in_outputs_journals_and_mlflow(
     planted: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -221,6 +223,7 @@ def test_a_small_run_leaves_no_secret_in_outputs_journals_and_mlflow(
 # --- the GPU host --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.remote
 @pytest.mark.skipif(shutil.which("rsync") is None, reason="no rsync")
 def test_what_goes_to_the_host_has_no_secret(planted: Path) -> None:
     """The real rules, by the real rsync."""

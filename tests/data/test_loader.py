@@ -15,6 +15,8 @@ from fashionseg.data.rle import mask_to_runs
 from fashionseg.data.tables import write_photos
 from fashionseg.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 SIDE, INSTANCES = 64, 3
 NUM_PHOTOS = 11
 IDS = [f"{number:02d}.jpg" for number in range(NUM_PHOTOS)]

@@ -21,6 +21,9 @@ def losses_of(network: MaskRCNN, batch: dict) -> dict:
     return {name: term.value for name, term in network.loss_terms(batch, True).items()}
 
 
+pytestmark = pytest.mark.slow
+
+
 def values(losses: dict) -> dict[str, float]:
     return {name: float(ops.convert_to_numpy(value)) for name, value in losses.items()}
 

@@ -23,6 +23,8 @@ from fashionseg.model.weights import (
 
 RESNET50 = {"model.backbone.name": "resnet50"}
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def network(make_network):

@@ -32,7 +32,10 @@ from fashionseg.tracking.journal import Journal, stored_journals
 from small_params import make_small_params
 
 # MLflow's own use of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated"),
+]
 
 TINY = {"model.box_head.channels": 16, "inference.score_threshold": 0.0, "inference.max_detections": 5}
 # Everything passes: the scores of an untrained network are low.
@@ -267,7 +270,6 @@ def test_model_registered_through_a_server_loads_in_plain_mlflow_and_from_the_lo
 def mlflow_server(store: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    store.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{store}"]
     command += ["--artifacts-destination", str(store.parent / "mlartifacts"), "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1"]
@@ -290,11 +292,10 @@ def mlflow_server(store: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def store(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def store(database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project's local MLflow store."""
-    path = project / ".fashionseg" / "mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-    return path
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    return database
 
 
 class serving:

@@ -15,13 +15,6 @@ from gpu_host import GpuHost, missing_requirement
 from mlflow_server import MlflowServer
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks tests with the `host` fixture, which need sshd and podman."""
-    for item in items:
-        if "host" in getattr(item, "fixturenames", ()):
-            item.add_marker("remote")
-
-
 @pytest.fixture(scope="session")
 def host() -> Iterator[GpuHost]:
     """A running host with the base image."""

@@ -115,6 +115,7 @@ def check_clone_has_all_without_running(there: Project, project: Project) -> Non
     assert not (there.folder / "ran").exists()
 
 
+@pytest.mark.slow
 def test_pushed_outputs_are_pulled_by_another_clone_and_at_earlier_commits(
     project: Project, tmp_path: Path
 ) -> None:
@@ -153,6 +154,7 @@ def test_pushed_outputs_are_pulled_by_another_clone_and_at_earlier_commits(
     assert (tmp_path / "model/content").read_bytes() == first["models/finetuned/content"]
 
 
+@pytest.mark.slow
 def test_dvc_md5_matches_dvc_lock(project: Project) -> None:
     for stage in read_yaml(project.folder / "dvc.lock")["stages"].values():
         for out in stage["outs"]:
@@ -202,6 +204,7 @@ def use_s3_server(project: Project, address: str) -> None:
     assert not project.git("status", "--porcelain", "--untracked-files=no")
 
 
+@pytest.mark.slow
 def test_push_and_pull_over_s3(project: Project, s3: str, tmp_path: Path) -> None:
     set_remote(project, "s3://bucket/fashionseg")
     use_s3_server(project, s3)

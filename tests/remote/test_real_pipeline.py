@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from tools.commands.reproducible import TINY
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ CHANGES = TINY | {
 }
 
 
-@pytest.mark.pipeline
 def test_fresh_clone_trains_on_the_host_and_gets_a_submission(
     new_checkout: NewCheckout, mlflow_server: MlflowServer, host: GpuHost
 ) -> None:

@@ -61,6 +61,7 @@ def test_checkout_files_are_tracked_or_new_and_needed_by_a_job(
     assert checkout_files() == [".gitignore", "kept.py", "new.py", "src/tools/a.py"]
 
 
+@pytest.mark.remote
 @pytest.mark.skipif(shutil.which("rsync") is None, reason="needs rsync")
 def test_rules_mirror_the_checkout_and_protect_files_of_the_host(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"

@@ -107,7 +107,7 @@ def pipeline(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return project
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 def test_every_way_to_run_gives_one_run_with_complete_curves(pipeline: Path) -> None:
     commit = call("git", "rev-parse", "HEAD").strip()
     dvc("exp", "run", "-n", "in-place", "-S", "evaluate.folds=4")
@@ -133,7 +133,7 @@ def test_every_way_to_run_gives_one_run_with_complete_curves(pipeline: Path) -> 
     assert sorted(shown) == ["elsewhere", "in-place"]
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 def test_fully_cached_runs_are_logged_once(pipeline: Path) -> None:
     commit = call("git", "rev-parse", "HEAD").strip()
     dvc("exp", "run", "-n", "in-place", "-S", "evaluate.folds=4")
@@ -170,7 +170,7 @@ def test_fully_cached_runs_are_logged_once(pipeline: Path) -> None:
     assert final_scores(plain) == {"competition_score": 0.4}
 
 
-@pytest.mark.pipeline
+@pytest.mark.slow
 def test_outputs_of_other_parameters_are_not_logged(pipeline: Path) -> None:
     shutil.rmtree(pipeline / ".fashionseg")
     params = pipeline / "params.yaml"

@@ -18,24 +18,10 @@ from fashionseg.tracking.journal import Journal
 from tracked import log_stage, only_journal, write_histories
 
 # MLflow's own use of SQLAlchemy.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with its tables, created once per session (seconds)."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    client(path).search_experiments()
-    return path
-
-
-@pytest.fixture
-def database(project: Path, empty_database: Path) -> Path:
-    """The store in the project's default location."""
-    path = project / ".fashionseg" / "mlflow.db"
-    path.parent.mkdir()
-    shutil.copy(empty_database, path)
-    return path
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated"),
+]
 
 
 def client(database: Path) -> Any:

@@ -17,6 +17,8 @@ from optuna.trial import TrialState
 from fashionseg.cli import main
 from fashionseg.tracking.journal import stored_journals
 
+pytestmark = pytest.mark.slow
+
 # Six epochs. With `augment.shift_fraction` above 0.5 the loss is far off and the training never ends.
 STAGE = """
 import json, time

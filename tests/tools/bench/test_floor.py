@@ -26,8 +26,13 @@ def params() -> Params:
 
 
 @pytest.fixture
-def fresh_keras() -> Iterator[None]:
+def op_by_op() -> Iterator[None]:
+    """Steps run without a graph: four networks would take longer to compile than to run once."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
     yield
+    tf.config.run_functions_eagerly(False)
     keras.utils.clear_session(free_memory=True)
 
 
@@ -84,7 +89,7 @@ def test_the_floor_runs_for_inference(params: Params) -> None:
     assert all(np.isfinite(output).all() for output in outputs)
 
 
-def test_networks_are_measured(params: Params, tmp_path: Path, fresh_keras: None) -> None:
+def test_networks_are_measured(params: Params, tmp_path: Path, op_by_op: None) -> None:
     bench = Bench(params, tmp_path, repeats=1, networks=(("resnet14", 64),))
     (training,) = measure_training(bench)
     assert training.target == 1.3
