@@ -1,10 +1,8 @@
-"""Program run by test_devices.py: a tiny network trained on one and on four virtual CPU devices.
+"""Program run by test_devices.py: a tiny network trained on `argv[1]` virtual CPU devices, its losses and weights.
 
-Writes losses and weights to `argv[1]/1.npz` and `argv[1]/4.npz`. Virtual devices are set up before the backend starts,
-hence a process of its own: one for both trainings, with TensorFlow or JAX.
+Virtual devices are set up before the backend starts, hence a process of its own. It is run with TensorFlow and JAX.
 """
 
-import gc
 import json
 import os
 import sys
@@ -12,20 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# Before the backends start. Nothing is measured here: they need not spend time on fast code.
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
-os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=4"
-    " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-)
-
 import keras
 import numpy as np
 from tools.soak.inputs import SIDE, tiny_model
 
 from fashionseg.backend import make_reproducible
 from fashionseg.model.build import build_mask_rcnn
-from fashionseg.params import Params, changed, load_params
+from fashionseg.params import changed, load_params
 from fashionseg.training import devices, train
 from fashionseg.training.hardware import choose_training
 from fashionseg.training.network import set_trainable
@@ -68,36 +59,38 @@ class FixedBatches:
         pass
 
 
-def make_virtual_devices() -> list[str]:
-    """Four, which stand in for GPUs."""
+def make_virtual_devices(count: int) -> list[str]:
+    """They stand in for GPUs."""
     if keras.backend.backend() == "jax":
         return keras.distribution.list_devices()  # as many as XLA_FLAGS says
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
-    # Optimising the graph of four replicas takes longer than running it six times.
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
     return [device.name for device in tf.config.list_logical_devices("CPU")]
 
 
-def train_on(num_devices: int, params: Params, out: Path) -> None:
-    """Trains a fresh network on the first `num_devices` devices."""
-    keras.utils.clear_session(free_memory=True)
-    make_reproducible(1, deterministic=False)
-    settings = choose_training(
-        changed(
-            params.train,
-            deterministic=False,
-            jit_compile="auto",
-            optimizer="sgd",
-            gpu_count=num_devices,
-            images_per_gpu=BATCH // num_devices,
-            warmup_steps=1,
-        )
+def main() -> None:
+    num_devices = int(sys.argv[1])
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={num_devices}"
+    names = make_virtual_devices(num_devices)
+    devices.find_gpus = lambda: names
+
+    params = load_params(Path(sys.argv[2]))
+    model = changed(tiny_model(params.model), train_bn=False)
+    settings = changed(
+        params.train,
+        deterministic=False,
+        jit_compile="auto",
+        optimizer="sgd",
+        gpu_count=num_devices,
+        images_per_gpu=BATCH // num_devices,
+        warmup_steps=1,
     )
+    make_reproducible(1, deterministic=False)
+    settings = choose_training(settings)
     with devices.shared_between(num_devices), tempfile.TemporaryDirectory() as folder:
-        network = build_mask_rcnn(changed(tiny_model(params.model), train_bn=False), CATEGORIES)
+        network = build_mask_rcnn(model, CATEGORIES)
         set_trainable(network, "all")
         result = train(
             network,
@@ -112,16 +105,7 @@ def train_on(num_devices: int, params: Params, out: Path) -> None:
             on_epoch=lambda row: None,
         )
         weights = {weight.path: keras.ops.convert_to_numpy(weight.value) for weight in network.weights}
-    np.savez(out, history=json.dumps(result.history), **weights)
-
-
-def main() -> None:
-    gc.disable()  # a tenth of the time while graphs are traced
-    names = make_virtual_devices()
-    devices.find_gpus = lambda: names
-    params = load_params(Path("params.yaml"))
-    for num_devices in (1, 4):
-        train_on(num_devices, params, Path(sys.argv[1]) / f"{num_devices}.npz")
+    np.savez(sys.argv[3], history=json.dumps(result.history), **weights)
 
 
 if __name__ == "__main__":
