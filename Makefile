@@ -3,6 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT ?= 5000
 REFERENCE ?= ../shared/reference
+JOBS ?= $(shell n=$$(nproc); echo $$((n < 8 ? n : 8)))
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -24,30 +25,31 @@ repro: $(STAMP)  ## run the stale stages of the pipeline, then print scores and 
 	dvc repro
 	@fashionseg summary
 
-# A test belongs to one of these, by its marker or its folder: tests/README.md.
-TESTS = pytest -n auto --dist worksteal $(PYTEST_FLAGS)
+# tests/README.md explains which test is in which of these.
+TESTS = pytest -n $(JOBS) $(PYTEST_FLAGS)
 
-check: $(STAMP)  ## style, types and the quick tests; under a minute
+check: $(STAMP)  ## lint and run the quick tests; under a minute
 	@$(MAKE) --no-print-directory --output-sync=target -j2 lint quick-tests
 
-test: $(STAMP)  ## check's tests and the slow ones, all that needs nothing but this environment; under 6 minutes
-	$(TESTS) -m "not (remote or reference or long)"
+test: $(STAMP)  ## run every test that needs only this environment; under 6 minutes on two idle cores
+	$(TESTS) --dist worksteal -m "not (remote or reference or long)"
 
-test-all: test remaining-tests  ## everything: also sshd and containers, Matterport's outputs, runs of minutes
+test-all: test remaining-tests  ## run all tests, with sshd, containers, Matterport's outputs and long runs
 
 quick-tests: $(STAMP)
-	$(TESTS) -m "not (slow or remote or reference or long)"
+	$(TESTS) --dist worksteal -m "not (slow or remote or reference or long)"
 
-# The tests of the GPU host share one, in one worker.
+# Tests of the GPU host share one host, so they run in one worker.
 remaining-tests: $(STAMP)
-	pytest -n auto --dist loadgroup $(PYTEST_FLAGS) -m "remote or reference or long"
+	$(TESTS) --dist loadgroup -m "remote or reference or long"
 
 parity: $(STAMP)  ## compare the model with stored outputs of Matterport's code; REFERENCE=DIR
 	@python -m tools parity --reference "$(REFERENCE)"
 
-lint: $(STAMP)  ## check style and types
+lint: $(STAMP)  ## check style, types and the code dependencies in dvc.yaml
 	ruff check .
 	ruff format --check .
+	python -m tools dvc-deps --check
 	mypy
 
 format: $(STAMP)  ## format the code and apply safe fixes

@@ -1,4 +1,4 @@
-"""kill -9 at random moments of a real, tiny pipeline: what is left always goes on to the same outputs.
+"""kill -9 at random moments of a real, tiny pipeline: the resumed run always ends with the same outputs.
 
 `make test-all` kills once in each stage, `make kill-test` more often (some ten minutes for 20 on two idle cores): KILLS
 and SEED choose how often and when.
@@ -24,7 +24,7 @@ from tools.commands.reproducible import TINY, differing, output_hashes
 KILLS = int(os.environ.get("FASHIONSEG_KILLS", "8"))
 SEED = int(os.environ.get("FASHIONSEG_KILL_SEED", "1"))
 CHANGES = TINY | {"train.finetune.epochs": "3", "loader.workers": "1", "decode.workers": "2"}
-# How the kills are shared out: a training has more moments than a stage that ends within seconds.
+# Relative number of kills per stage: a training lasts longer than a stage of seconds.
 WEIGHTS = {
     "download": 2,
     "decode": 3,
@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(7200)]
 
 
 class Clone:
-    """A clone of the commit, tiny parameters in it."""
+    """A clone of the commit with tiny parameters."""
 
     def __init__(self, repo: Path, folder: Path) -> None:
         self.folder = folder
@@ -60,7 +60,7 @@ class Clone:
 
     @contextmanager
     def repro(self) -> Iterator[subprocess.Popen[bytes]]:
-        """A running `dvc repro`, with its own process group and log."""
+        """A running `dvc repro` in its own process group, with a log."""
         with self.log.open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-u", "-m", "dvc", "repro"],
@@ -78,12 +78,12 @@ class Clone:
             process.wait()
 
     def running_stage(self) -> str:
-        """The stage that the log names last; empty before the first."""
+        """The last stage named in the log; empty before the first."""
         found = re.findall(r"^Running stage '(\w+)'", self.log.read_text(errors="replace"), re.MULTILINE)
         return found[-1] if found else ""
 
     def finish(self) -> dict[str, float]:
-        """Runs to the end; returns the seconds of each stage that ran."""
+        """Runs to the end; returns the seconds per stage."""
         seconds: Counter[str] = Counter()
         with self.repro() as process:
             while process.poll() is None:
@@ -95,7 +95,7 @@ class Clone:
     def kill_in(self, stage: str, delay: float) -> str:
         """Kills `dvc repro` and all below it `delay` seconds into `stage`; returns the stage that was hit.
 
-        Empty where everything ended before.
+        Empty if the run ended first.
         """
         with self.repro() as process:
             while process.poll() is None and self.running_stage() != stage:
@@ -112,12 +112,17 @@ class Clone:
 
 
 def kill_stages(clone: Clone, kills: int, seconds: dict[str, float], moments: random.Random) -> Counter[str]:
-    """Kills about so often, in each stage at least once, `seconds` being how long each takes; counts by stage hit."""
+    """Kills about `kills` times, in each stage at least once; returns the kills by the stage that was hit.
+
+    Args:
+        seconds: duration of each stage.
+        moments: draws the moment of each kill.
+    """
     hits: Counter[str] = Counter()
     for stage, weight in WEIGHTS.items():
         wanted = -(-kills * weight // sum(WEIGHTS.values()))
         while hits[stage] < wanted:
-            # The first time well before the end: a stage that has ended is over. Later ones may find a short rest.
+            # The first kill comes early, as a stage that has ended is not run again; a resumed stage may be short.
             delay = moments.uniform(0.0, (0.8 if hits[stage] else 0.5) * seconds[stage])
             hit = clone.kill_in(stage, delay)
             print(f"kill -9 {delay:.2f} s after the start of {stage}: hit {hit or 'nothing'}", flush=True)
@@ -138,12 +143,12 @@ def test_killed_at_random_moments_the_pipeline_ends_with_the_same_hashes(repo: P
 
     moments = random.Random(SEED)
     hits: Counter[str] = Counter()
-    while hits.total() < KILLS:  # in another clone, should stages have ended before their kills came
+    while hits.total() < KILLS:  # in another clone if stages ended before their kills
         killed = Clone(repo, tmp_path / f"killed-{hits.total()}")
         hits += kill_stages(killed, KILLS - hits.total(), seconds, moments)
         killed.finish()
         assert differing(hashes, output_hashes(killed.folder / "dvc.lock")) == []
         left = [path.name for path in (killed.folder / ".fashionseg/resume").glob("*")]
-        assert left == [], "a finished training leaves no state behind"
+        assert left == [], "a finished training must leave no state behind"
     print(dict(hits), flush=True)
     assert set(hits) == set(WEIGHTS)

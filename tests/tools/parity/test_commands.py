@@ -22,7 +22,7 @@ SMALL = (
 
 @pytest.fixture
 def copied(reference_directory: Path, tmp_path: Path) -> Path:
-    """A folder with one reference file."""
+    """A copy of the reference with one file."""
     folder = tmp_path / "reference"
     folder.mkdir()
     shutil.copy(reference_directory / "layer_detection.npz", folder)
@@ -37,7 +37,7 @@ def change(path: Path, key: str, index: tuple[int, ...], by: float) -> None:
     np.savez(path, **arrays)
 
 
-def test_agreement_is_a_table_and_status_zero(copied, capsys):
+def test_agreement_prints_a_table_and_exits_with_0(copied, capsys):
     assert main(["parity", "--reference", str(copied)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "layer_detection" in lines
@@ -46,7 +46,7 @@ def test_agreement_is_a_table_and_status_zero(copied, capsys):
     assert lines[-1] == "12 tensors agree"
 
 
-def test_one_value_that_differs_is_named_and_status_one(copied, capsys):
+def test_differing_value_is_named_and_exits_with_1(copied, capsys):
     change(copied / "layer_detection.npz", "detection_b_out", (1, 3, 5), 1e-3)
     assert main(["parity", "--reference", str(copied)]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -55,7 +55,7 @@ def test_one_value_that_differs_is_named_and_status_one(copied, capsys):
     assert lines[-1] == "12 tensors compared, 1 differ"
 
 
-def test_folders_and_files_that_are_none(copied, capsys, tmp_path):
+def test_missing_unreadable_and_unknown_files_are_reported(copied, capsys, tmp_path):
     assert main(["parity", "--reference", str(tmp_path / "none")]) == 2
     assert "none: no such folder; name one with --reference" in capsys.readouterr().err
     assert main(["parity", "--reference", str(copied), "--only", "losses"]) == 2
@@ -82,7 +82,7 @@ def test_import_and_export_are_inverses(project, capsys):
     assert Path("again.h5").read_bytes() == Path("matterport.h5").read_bytes()
 
 
-def test_weights_that_do_not_fit_are_one_line(project, capsys):
+def test_unusable_weights_are_reported_in_one_line(project, capsys):
     main(["preset", *SMALL])
     Path("weights.h5").write_text("nothing")
     assert main(["import-weights", "weights.h5"]) == 2

@@ -1,4 +1,4 @@
-"""Every array of the reference, number for number; and that a single wrong step is noticed."""
+"""Parity with every array of the reference, and the control: an error in one step is detected."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FILES = (
     "utils",
 )
 
-# Arrays that only say again what others say: shapes of maps and images.
+# Redundant arrays: shapes of maps and images.
 NOT_COMPARED = {
     "layer_anchors_proposals": {f"anchors_{case}_feature_shapes" for case in "abc"},
     "layer_targets": {"rpntargets_a_image_size", "rpntargets_b_image_size"},
@@ -38,7 +38,7 @@ NOT_COMPARED = {
 
 
 class Recorded(dict):
-    """Arrays that remember which of them were looked at."""
+    """Arrays that record which of them were read."""
 
     def __init__(self, arrays: Arrays) -> None:
         super().__init__(arrays)
@@ -57,19 +57,19 @@ class Recorded(dict):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_our_code_agrees_with_matterports(reference_directory, name):
+def test_outputs_agree_with_matterport(reference_directory, name):
     rows = list(compare_all(Reference(reference_directory), [name]))
     wrong = [f"{row.tensor}: {row.difference:.1e} > {row.tolerance:.1e}" for row in rows if not row.ok]
     assert not wrong
     assert len(rows) >= 6
 
 
-def test_the_reference_has_no_file_without_a_comparison(reference_directory):
+def test_every_reference_file_is_compared(reference_directory):
     assert tuple(Reference(reference_directory).names()) == FILES
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith(("layer", "utils"))])
-def test_no_array_is_left_out(reference_directory, monkeypatch, name):
+def test_every_array_is_compared(reference_directory, monkeypatch, name):
     reference = Reference(reference_directory)
     recorded = Recorded(reference.arrays(name))
     monkeypatch.setattr(reference, "arrays", lambda _: recorded)
@@ -79,7 +79,7 @@ def test_no_array_is_left_out(reference_directory, monkeypatch, name):
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "resnet101"])
-def test_a_saved_file_has_the_groups_names_and_shapes_of_the_layout(reference_directory, tmp_path, backbone):
+def test_saved_weights_have_matterports_groups_names_and_shapes(reference_directory, tmp_path, backbone):
     layout = json.loads((reference_directory / "matterport_h5_layout.json").read_text())
     described = layout["backbones"][backbone]
     config = Reference(reference_directory).arrays("infer_resnet50_256")["config_json"]
@@ -99,7 +99,7 @@ def test_a_saved_file_has_the_groups_names_and_shapes_of_the_layout(reference_di
 
 
 def swap_first_two(function: Callable) -> Callable:
-    """`function` whose output has y and x exchanged in its last axis."""
+    """`function` with y and x swapped in the last axis of its output."""
 
     def swapped(*arguments):
         y, x, *rest = ops.unstack(function(*arguments), 4, axis=-1)
@@ -109,7 +109,7 @@ def swap_first_two(function: Callable) -> Callable:
 
 
 def transposed(function: Callable) -> Callable:
-    """`function` that takes its boxes for [x1, y1, x2, y2]."""
+    """`function` reading its boxes as [x1, y1, x2, y2]."""
 
     def changed(first, *arguments, **options):
         return function(ops.take(first, [1, 0, 3, 2], axis=-1), *arguments, **options)
@@ -118,7 +118,7 @@ def transposed(function: Callable) -> Callable:
 
 
 def half_a_pixel(function: Callable) -> Callable:
-    """`roi_align._samples` half a pixel further."""
+    """`roi_align._samples` shifted by half a pixel."""
 
     def shifted(low, high, size, bins):
         shift = 0.5 / ops.cast(size - 1, "float32")
@@ -131,7 +131,7 @@ def level_too_high(function: Callable) -> Callable:
     return lambda *arguments: ops.minimum(function(*arguments) + 1, 5)
 
 
-# What is broken, and the comparison that must notice.
+# Errors in one step, and the file whose comparison must detect each.
 MUTATIONS = {
     "RoIAlign half a pixel off": (roi_align, "_samples", half_a_pixel, "layer_roialign"),
     "levels one too high": (roi_align, "pyramid_levels", level_too_high, "layer_roialign"),
@@ -194,7 +194,7 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
-def test_one_wrong_step_is_noticed(reference_directory, monkeypatch, mutation):
+def test_error_in_one_step_is_detected(reference_directory, monkeypatch, mutation):
     module, name, change, file = MUTATIONS[mutation]
     monkeypatch.setattr(module, name, change(getattr(module, name)))
     rows = compare_all(Reference(reference_directory), [file])
