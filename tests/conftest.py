@@ -17,9 +17,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ["DVC_NO_ANALYTICS"] = "1"
 os.environ["PYTHONPATH"] = CHECKOUT_PATH
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # The workers share the cores already; threads of each for every core only get in each other's way.
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 # A shell starts what runs in its background with Ctrl-C ignored; so would all processes be that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
