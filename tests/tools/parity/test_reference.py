@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 import pytest
 from keras import ops
-from tools.parity.reference import Arrays, Reference, model_of
+from tools.parity.reference import Arrays, Reference, inference_of, model_of
 from tools.parity.run import compare_all
 
-from fashionseg.model import detections, losses, roi_targets, rpn, rpn_targets
+from fashionseg.model import losses, proposals, roi_targets, rpn_targets, select_detections
 from fashionseg.model.build import build_mask_rcnn
 from fashionseg.model.weights import save_matterport
 from fashionseg.ops import boxes, masks, matching, roi_align
@@ -84,7 +84,8 @@ def test_saved_weights_have_matterports_groups_names_and_shapes(reference_direct
     described = layout["backbones"][backbone]
     config = Reference(reference_directory).arrays("infer_resnet50_256")["config_json"]
     config = json.loads(str(config)) | {"BACKBONE": backbone, "NUM_CLASSES": layout["num_classes"]}
-    save_matterport(build_mask_rcnn(model_of(config), layout["num_classes"] - 1), tmp_path / "weights.h5")
+    network = build_mask_rcnn(model_of(config), layout["num_classes"] - 1, inference_of(config))
+    save_matterport(network, tmp_path / "weights.h5")
     with h5py.File(tmp_path / "weights.h5") as file:
         names = [name.decode() for name in file.attrs["layer_names"]]
         assert names == described["layer_names_training"]
@@ -144,8 +145,8 @@ MUTATIONS = {
     ),
     "encoded deltas swapped": (roi_targets, "encode_deltas", swap_first_two, "layer_targets"),
     "RPN deltas swapped": (rpn_targets, "encode_deltas", swap_first_two, "layer_targets"),
-    "proposals of transposed anchors": (rpn, "apply_deltas", transposed, "layer_anchors_proposals"),
-    "detections of transposed boxes": (detections, "apply_deltas", transposed, "layer_detection"),
+    "proposals of transposed anchors": (proposals, "apply_deltas", transposed, "layer_anchors_proposals"),
+    "detections of transposed boxes": (select_detections, "apply_deltas", transposed, "layer_detection"),
     "positive RoIs from 0.8": (roi_targets, "POSITIVE_IOU", lambda _: 0.8, "layer_targets"),
     "negative anchors below 0.4": (rpn_targets, "NEGATIVE_IOU", lambda _: 0.4, "layer_targets"),
     "crowds from a tenth": (matching, "CROWD_IOU", lambda _: 0.1, "layer_targets"),
