@@ -155,7 +155,6 @@ def pipeline(project: Path, repo: Path) -> Path:
     return project
 
 
-@pytest.mark.pipeline
 def test_repro_copies_again_when_the_folder_changes_and_only_then(pipeline: Path) -> None:
     assert "Stage 'download' didn't change, skipping" in dvc("repro")
     mine, raw = pipeline / "mine/train", pipeline / "data/raw/train"
@@ -167,7 +166,6 @@ def test_repro_copies_again_when_the_folder_changes_and_only_then(pipeline: Path
     assert "Stage 'download' didn't change, skipping" in dvc("repro")
 
 
-@pytest.mark.pipeline
 def test_experiments_in_copies_read_the_same_folder(pipeline: Path) -> None:
     """Also a relative one, which in the copy would be nowhere."""
     skipped = "Stage 'download' didn't change, skipping"
