@@ -23,6 +23,7 @@ from absl import flags
 from numpy.typing import NDArray
 
 from fashionseg import params
+from fashionseg.console import say
 from fashionseg.data.augment import (
     Augmenter,
     PhotoMap,
@@ -42,6 +43,7 @@ Batch = dict[str, NDArray[Any]]
 
 _CHOICE, _SAMPLING = 1, 2  # streams of random numbers, beside the augmentation's
 _THREADS = 4  # of each process: decoding and resampling release Python's lock
+_MAX_WORKERS = 16  # more processes only take memory
 
 
 class TrainingBatches:
@@ -88,8 +90,7 @@ class TrainingBatches:
             start_epoch,
         )
         batches = grain.MapDataset.source(examples).batch(batch_size)
-        workers = 0 if loader.workers == "auto" else loader.workers
-        self._iterator = _iterate(batches, workers, loader.prefetch_batches, batch_size)
+        self._iterator = _iterate(batches, num_workers(loader), loader.prefetch_batches)
 
     def __iter__(self) -> Iterator[Batch]:
         """
@@ -123,15 +124,14 @@ class TrainingBatches:
 class Batches:
     """A fixed number of batches in a fixed order; may be iterated again."""
 
-    def __init__(self, dataset: grain.MapDataset, batch_size: int) -> None:
+    def __init__(self, dataset: grain.MapDataset) -> None:
         self._dataset = dataset
-        self._batch_size = batch_size
 
     def __len__(self) -> int:
         return len(self._dataset)
 
     def __iter__(self) -> Iterator[Batch]:
-        iterator = _iterate(self._dataset, workers=0, prefetch_batches=2, batch_size=self._batch_size)
+        iterator = _iterate(self._dataset, workers=0, prefetch_batches=_THREADS)
         try:
             yield from iterator
         finally:
@@ -166,9 +166,7 @@ def letterbox(photo: Pixels, side: int) -> tuple[Pixels, tuple[int, int, int, in
     """An RGB photo of any size into a square [side, side, 3], and the window (y1, x1, y2, x2) that it fills."""
     fitted, (top, left) = _fit(photo, side)
     height, width = fitted.shape[:2]
-    square = np.zeros((side, side, 3), np.uint8)
-    square[top : top + height, left : left + width] = fitted
-    return square, (top, left, top + height, left + width)
+    return _pad(fitted, (top, left), side), (top, left, top + height, left + width)
 
 
 class Targets:
@@ -188,7 +186,7 @@ class Targets:
         fitted, (top, left) = _fit(photo, self.side)
         to_square = translation(top, left)
         if augmentation is None:
-            image = letterbox(photo, self.side)[0]
+            image = _pad(fitted, (top, left), self.side)
         else:
             to_square = to_square.then(augmentation)
             image = warp_photo(fitted, to_square, self.side)
@@ -319,12 +317,29 @@ def _fit(photo: Pixels, side: int) -> tuple[Pixels, tuple[int, int]]:
     return photo, ((side - height) // 2, (side - width) // 2)
 
 
+def _pad(fitted: Pixels, corner: tuple[int, int], side: int) -> Pixels:
+    """The photo at `corner` (row, column) of a black square."""
+    (top, left), (height, width) = corner, fitted.shape[:2]
+    square = np.zeros((side, side, 3), np.uint8)
+    square[top : top + height, left : left + width] = fitted
+    return square
+
+
 def _in_order(source: Any, batch_size: int) -> Batches:
-    return Batches(grain.MapDataset.source(source).batch(batch_size), batch_size)
+    return Batches(grain.MapDataset.source(source).batch(batch_size))
 
 
-def _iterate(dataset: grain.MapDataset, workers: int, prefetch_batches: int, batch_size: int) -> Any:
-    """An iterator over a data set of batches; `workers` processes beside this one, or threads in it."""
+def num_workers(loader: params.Loader) -> int:
+    """Worker processes; `auto` leaves one core to the process that trains, and is printed."""
+    if loader.workers != "auto":
+        return loader.workers
+    workers = min(max(len(os.sched_getaffinity(0)) - 1, 1), _MAX_WORKERS)
+    say(f"loader.workers: auto, here {workers}")
+    return workers
+
+
+def _iterate(dataset: grain.MapDataset, workers: int, prefetch_batches: int) -> Any:
+    """An iterator over a data set of batches: in `workers` processes, or in threads of this one for 0."""
     reading = grain.ReadOptions(
         num_threads=min(_THREADS, prefetch_batches), prefetch_buffer_size=prefetch_batches
     )
