@@ -18,7 +18,7 @@ from fashionseg.data.loader import TrainingBatches
 from fashionseg.data.tables import read_photos
 from fashionseg.errors import UserError
 from fashionseg.parallel import lacks_memory, ordered_map
-from fashionseg.params import Params, load_params
+from fashionseg.params import Params, changed, load_params
 from fashionseg.prepare.decode import decode_folder
 from fashionseg.sample import write_sample
 
@@ -53,14 +53,13 @@ def test_a_killed_loader_worker_ends_training_in_one_line_and_keeps_completed_ep
     tmp_path: Path, repo: Path
 ) -> None:
     """Through Keras's `fit`, where TensorFlow would make pages of it."""
-    from fashionseg.model.build import build_mask_rcnn
-    from fashionseg.training import train
+    from toy_network import make_toy, toy_batch
+
+    from fashionseg.training.loop import train
+    from fashionseg.training.stage import Stage
     from fashionseg.training.state import TrainingState
 
-    params = soak_params(load_params(repo / "params.yaml"))
-    network = build_mask_rcnn(params.model, 46, params.inference, params.sampling)
-    network.trainable = False
-    network.box_head.trainable = True  # enough, and quick
+    params = changed(soak_params(load_params(repo / "params.yaml")), {"train.loss_weights": {}})
     killed: list[int] = []
 
     def kill_worker(row: dict[str, Any]) -> None:
@@ -72,14 +71,11 @@ def test_a_killed_loader_worker_ends_training_in_one_line_and_keeps_completed_ep
     expected = r"^a loader worker was killed; if memory ran out, set loader\.workers or loader\.prefetch_batches lower"
     with pytest.raises(UserError, match=expected):
         train(
-            network,
-            "finetune",
+            make_toy(num_categories=46),
+            Stage("finetune", "all", epochs=1000, learning_rate=1e-4),
             params.train,
-            1000,
-            1e-4,
-            0,
             lambda epoch: batches(tmp_path, params),
-            list,  # no validation photos
+            [toy_batch(4, seed=0)],
             TrainingState(tmp_path / "state"),
             kill_worker,
         )

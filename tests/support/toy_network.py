@@ -76,8 +76,8 @@ class ToyNetwork(Network):
 
     def _outputs(self, images: Tensor, seeds: Tensor | None) -> tuple[Tensor, Tensor]:
         """Class logits [B, K] and boxes_norm [B, 4]; with noise from `seeds`, as training has."""
-        small = ops.average_pool(ops.cast(images, "float32") / 255.0, 8)
-        features = ops.mean(self.backbone(small), axis=(1, 2))
+        small = ops.average_pool(ops.cast(images, "float32") / 255.0, 8, strides=8)
+        features = ops.cast(ops.mean(self.backbone(small), axis=(1, 2)), "float32")
         if seeds is not None:
             features += _NOISE * uniform_noise(seeds, _FEATURES, 0)
         outputs = ops.cast(self.head(features), "float32")

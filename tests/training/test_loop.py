@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -16,20 +15,20 @@ import keras
 import numpy as np
 import pytest
 from fixed_batches import Batch, FixedBatches, rebatch
+from programs import environment
 from toy_network import ToyNetwork, make_toy, toy_batch
 
 from fashionseg.backend import make_reproducible
 from fashionseg.errors import UserError
 from fashionseg.model.api import Network
 from fashionseg.params import Train, changed, load_params
-from fashionseg.training.loop import TrainingResult, train
+from fashionseg.training.loop import TrainingResult, model_inputs, train
 from fashionseg.training.network import TrainingNetwork, set_compute_type
 from fashionseg.training.stage import Stage
 from fashionseg.training.state import TrainingState
 
 BATCH, STEPS, EPOCHS = 2, 2, 3
 STAGE = Stage("finetune", "all", EPOCHS, 1e-2, epochs_before=1)
-HERE = Path(__file__).parent
 
 
 def make_settings(**changes: Any) -> Train:
@@ -127,11 +126,9 @@ def stop_after_an_epoch(folder: Path) -> None:
 
 
 def kill_in_an_epoch(folder: Path) -> None:
-    repo = HERE.parents[1]
-    paths = [repo / "src", repo, repo / "tests/support", HERE]
     program = subprocess.run(
-        [sys.executable, HERE / "killed_training.py", folder],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))},
+        [sys.executable, Path(__file__).with_name("killed_training.py"), folder],
+        env=environment(),
         capture_output=True,
         text=True,
     )
@@ -259,8 +256,6 @@ def test_a_data_set_without_anything_counted_has_loss_zero() -> None:
 
 
 def evaluate(network: Network, batches: list[Batch]) -> dict[str, float]:
-    from fashionseg.training.loop import model_inputs
-
     training = TrainingNetwork(network, {}, l2_decay=0.0)
     training.compile()
     inputs = ((model_inputs(batch),) for batch in batches)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fashionseg.backend import start_backend
+from fashionseg.backend import device_scope, start_backend
 from fashionseg.console import track
 from fashionseg.data.loader import inference_batches, letterbox
 from fashionseg.detections.store import Detections, no_detections
@@ -47,12 +47,13 @@ class Detector:
         return -(-batch_size // self.num_devices) * self.num_devices
 
 
-def load_detector(directory: Path, inference: Inference) -> Detector:
-    """The detector of a folder written by a training stage, on the devices of `training.devices.shared_between`.
+def load_detector(directory: Path, inference: Inference, num_devices: int = 1) -> Detector:
+    """The detector of a folder written by a training stage.
 
     Args:
         directory: the model folder.
         inference: what predictions keep; section of params.yaml.
+        num_devices: GPUs that share a batch; fewer where fewer are here.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -61,13 +62,18 @@ def load_detector(directory: Path, inference: Inference) -> Detector:
     from fashionseg.model.folder import load_network
     from fashionseg.ops.replicas import num_shares, share_batch
 
-    network, _, category_names = load_network(directory, inference)
+    scope = device_scope(num_devices)
+    with scope():
+        network, _, category_names = load_network(directory, inference)
+        num_devices = num_shares()
 
     def run(batch: Batch) -> dict[str, np.ndarray]:
-        inputs = share_batch({"images": batch["images"], "windows": batch["windows"]})
-        return network.predict_on_batch(inputs)
+        with scope():
+            return network.predict_on_batch(
+                share_batch({"images": batch["images"], "windows": batch["windows"]})
+            )
 
-    return Detector(network, category_names, run, num_shares())
+    return Detector(network, category_names, run, num_devices)
 
 
 def predict_records(

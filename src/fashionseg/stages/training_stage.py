@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fashionseg import tracking
+from fashionseg.backend import shared_between
 from fashionseg.console import say
 from fashionseg.data.loader import TrainingBatches, validation_batches
 from fashionseg.data.splits import read_split
@@ -20,7 +21,6 @@ from fashionseg.params import Params, changed, to_dict
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.storage.fingerprint import fingerprint, resume_folder
 from fashionseg.taxonomy import competition_taxonomy
-from fashionseg.training.devices import shared_between
 from fashionseg.training.hardware import choose_training
 from fashionseg.training.loop import TrainingResult, train, write_history
 from fashionseg.training.network import set_compute_type
@@ -61,8 +61,7 @@ def run_training(
     state = TrainingState(
         resume_folder(stage.name, fingerprint(deciding_params(params, stage.name), inputs, CODE))
     )
-    with shared_between(params.train.num_devices) as devices:
-        say(f"devices: {devices}")
+    with shared_between(params.train.num_devices):
         network = build_network(params.model, len(categories), params.inference, params.sampling)
         load_initial(network, folders.initial)
         result = _train(network, stage, params, folders, state)
