@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fashionseg import params
+from fashionseg.data import loader
 from fashionseg.data.jpeg import encode_jpeg
 from fashionseg.data.loader import TrainingBatches, inference_batches, letterbox, validation_batches
 from fashionseg.data.records import PhotoRecord, ShardWriter
@@ -72,8 +73,8 @@ def sampling():
 
 
 def training(decoded, sampling, augment=AUGMENT, workers=0, batch_size=4, seed=1, start_epoch=0, ids=IDS):
-    loader = replace(LOADER, workers=workers)
-    return TrainingBatches(decoded, ids, SIDE, sampling, augment, loader, batch_size, seed, start_epoch)
+    settings = replace(LOADER, workers=workers)
+    return TrainingBatches(decoded, ids, SIDE, sampling, augment, settings, batch_size, seed, start_epoch)
 
 
 def take(batches, count):
@@ -245,3 +246,31 @@ def test_fewer_photos_than_a_batch_and_unknown_photos_are_refused(decoded, sampl
 def test_worker_processes_import_no_tensorflow():
     code = "import sys, fashionseg.data.loader, imgaug; assert not {'tensorflow', 'keras'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_photo_is_resized_once(decoded, sampling, monkeypatch):
+    """64 x 48 in a square of 32; augmented or not."""
+    resized = []
+    shrink = loader.shrink
+    monkeypatch.setattr(loader, "shrink", lambda *args: (resized.append(args[1]), shrink(*args))[1])
+    list(validation_batches(decoded, [IDS[5]], 32, sampling, batch_size=1))
+    assert resized == [(32, 24)]
+    list(inference_batches(decoded, "train", [IDS[5]], 32, 1))
+    assert resized == [(32, 24)] * 2
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 1), (8, 7), (40, 16)])
+def test_auto_leaves_a_core_to_the_training(monkeypatch, capsys, cores, workers):
+    monkeypatch.setattr(loader.os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert loader.num_workers(replace(LOADER, workers="auto")) == workers
+    assert capsys.readouterr().out == f"loader.workers: auto, here {workers}\n"
+    assert loader.num_workers(replace(LOADER, workers=3)) == 3
+    assert capsys.readouterr().out == ""
+
+
+def test_auto_means_worker_processes_wherever_batches_are_made(decoded, sampling, monkeypatch):
+    seen = []
+    monkeypatch.setattr(loader, "_iterate", lambda dataset, workers, prefetch: seen.append(workers))
+    monkeypatch.setattr(loader.os, "sched_getaffinity", lambda _: {0, 1, 2})
+    training(decoded, sampling, workers="auto")
+    assert seen == [2]

@@ -53,11 +53,10 @@ def test_a_killed_loader_worker_ends_training_in_one_line_and_keeps_completed_ep
     tmp_path: Path, repo: Path
 ) -> None:
     """Through Keras's `fit`, where TensorFlow would make pages of it."""
-    from toy_network import make_toy, toy_batch
-
     from fashionseg.training.loop import train
     from fashionseg.training.stage import Stage
     from fashionseg.training.state import TrainingState
+    from toy_network import make_toy, toy_batch
 
     params = changed(soak_params(load_params(repo / "params.yaml")), {"train.loss_weights": {}})
     killed: list[int] = []

@@ -29,9 +29,7 @@ from fashionseg.tracking.dvc_lock import dvc_md5
 REPO = Path(__file__).parents[2]
 
 
-def test_a_killed_decode_leaves_no_output_and_then_gives_the_same_bytes(
-    sample: Path, tmp_path: Path
-) -> None:
+def test_a_killed_decode_leaves_no_output_and_then_gives_the_same_bytes(sample: Path, tmp_path: Path) -> None:
     shutil.copy(sample / PARAMS_FILE, tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data/raw").symlink_to(sample / "data/raw")

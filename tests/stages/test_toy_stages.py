@@ -39,10 +39,9 @@ RunStage = Callable[[str], None]
 @pytest.fixture
 def toy_project(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The sample with another network, not yet trained; the working directory."""
-    from toy_network import NAME, build_toy
-
     from fashionseg.model.networks import ARCHITECTURES
     from fashionseg.training.network import set_compute_type
+    from toy_network import NAME, build_toy
 
     monkeypatch.setitem(ARCHITECTURES, NAME, build_toy)
     project = tmp_path / "project"

@@ -51,9 +51,7 @@ class ToyNetwork(Network):
         return {
             "label_loss": LossTerm(ops.sum(entropy * is_photo), ops.sum(is_photo)),
             # A NaN where nothing is counted stays out of the loss, though not out of the gradient.
-            "place_loss": LossTerm(
-                ops.sum(ops.where(has_garment > 0, distance, 0.0)), ops.sum(has_garment)
-            ),
+            "place_loss": LossTerm(ops.sum(ops.where(has_garment > 0, distance, 0.0)), ops.sum(has_garment)),
         }
 
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
@@ -99,7 +97,9 @@ def make_toy(seed: int = 1, num_categories: int = 5, image_size: int = 64) -> To
     return ToyNetwork(image_size, num_categories + 1, load_params().inference.score_threshold)
 
 
-def toy_batch(batch_size: int, seed: int, num_categories: int = 5, image_size: int = 64) -> dict[str, np.ndarray]:
+def toy_batch(
+    batch_size: int, seed: int, num_categories: int = 5, image_size: int = 64
+) -> dict[str, np.ndarray]:
     """Random photos as the loader gives them; every third has no garment, so that counts differ."""
     random = np.random.default_rng(seed)
     corners = random.integers(0, image_size // 2, (batch_size, 1, 2))

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from fixed_batches import Batch, FixedBatches
 from test_loop import STEPS, fresh_network, run
+
+from fixed_batches import Batch, FixedBatches
 
 
 class DeadlyBatches(FixedBatches):

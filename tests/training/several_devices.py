@@ -1,8 +1,8 @@
 """Program run by test_devices.py: a network trained on one and on four virtual CPU devices, and its predictions.
 
-`argv[1]` is `toy` or `mask_rcnn`. Writes `1.npz` and `4.npz` into the folder `argv[2]`: history, weights, detections, and
-the photos that each device was given. Virtual devices are set up before the backend starts, hence a process of its own:
-one for both trainings, with TensorFlow or JAX.
+`argv[1]` is `toy` or `mask_rcnn`. Writes `1.npz` and `4.npz` into the folder `argv[2]`: history, weights, detections,
+and the numbers of photos that each device was given. Virtual devices are set up before the backend starts, hence a
+process of its own: one for both trainings, with TensorFlow or JAX.
 """
 
 import gc
@@ -23,8 +23,6 @@ os.environ["XLA_FLAGS"] = (
 
 import keras
 import numpy as np
-from fixed_batches import Batch, FixedBatches, rebatch
-from toy_network import NAME, build_toy, toy_batch
 from tools.soak.inputs import SIDE, soak_params
 
 from fashionseg import backend
@@ -37,6 +35,8 @@ from fashionseg.training.hardware import choose_training
 from fashionseg.training.loop import train
 from fashionseg.training.stage import Stage
 from fashionseg.training.state import TrainingState
+from fixed_batches import Batch, FixedBatches, rebatch
+from toy_network import NAME, build_toy, toy_batch
 
 BATCH, STEPS, EPOCHS, CATEGORIES = 4, 3, 2, 5
 LEARNING_RATES = {"toy": 0.3, "mask_rcnn": 1e-3}

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import run_python
 
 from fashionseg import backend
 from fashionseg.errors import UserError
+from programs import run_python
 
 
 @pytest.mark.pipeline

@@ -14,9 +14,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from fixed_batches import Batch, FixedBatches, rebatch
-from programs import environment
-from toy_network import ToyNetwork, make_toy, toy_batch
 
 from fashionseg.backend import make_reproducible
 from fashionseg.errors import UserError
@@ -26,6 +23,9 @@ from fashionseg.training.loop import TrainingResult, model_inputs, train
 from fashionseg.training.network import TrainingNetwork, set_compute_type
 from fashionseg.training.stage import Stage
 from fashionseg.training.state import TrainingState
+from fixed_batches import Batch, FixedBatches, rebatch
+from programs import environment
+from toy_network import ToyNetwork, make_toy, toy_batch
 
 BATCH, STEPS, EPOCHS = 2, 2, 3
 STAGE = Stage("finetune", "all", EPOCHS, 1e-2, epochs_before=1)
@@ -193,7 +193,7 @@ def test_the_terminal_has_the_names_of_the_networks_losses(
 def test_a_loss_that_is_not_finite_stops_with_the_photos_named_and_the_epoch_before_kept(
     tmp_path: Path, place: int, expected: str
 ) -> None:
-    """Boxes of NaN where there is no garment: the loss skips them, the gradient does not, and the next step shows it."""
+    """NaN boxes where there is no garment: the loss skips them, the gradient does not, and the next step shows it."""
 
     class PoisonedBatches(FixedBatches):
         def __iter__(self) -> Iterator[Batch]:

@@ -11,8 +11,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from fixed_batches import Batch, FixedBatches, rebatch
-from small_params import SIZE, make_small_params
 
 from fashionseg.backend import make_reproducible
 from fashionseg.model.mask_rcnn import MaskRCNN
@@ -21,6 +19,8 @@ from fashionseg.training.loop import TrainingResult, model_inputs, train
 from fashionseg.training.network import TrainingNetwork
 from fashionseg.training.stage import Stage
 from fashionseg.training.state import TrainingState
+from fixed_batches import Batch, FixedBatches, rebatch
+from small_params import SIZE, make_small_params
 
 BATCH, CATEGORIES = 2, 5
 PARAMS = make_small_params({"train.images_per_device": BATCH, "train.warmup_steps": 0})
@@ -51,7 +51,10 @@ def fresh_network() -> MaskRCNN:
 
 
 def run(
-    network: MaskRCNN, stage: Stage, folder: Path, on_epoch: Callable[[dict[str, Any]], None] = lambda row: None
+    network: MaskRCNN,
+    stage: Stage,
+    folder: Path,
+    on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> TrainingResult:
     batches = partial(FixedBatches, make_batch, 1)
     return train(network, stage, PARAMS.train, batches, [make_batch(100)], TrainingState(folder), on_epoch)

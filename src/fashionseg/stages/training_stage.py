@@ -114,7 +114,11 @@ def _train(
 
 
 def deciding_params(params: Params, stage: str) -> dict[str, Any]:
-    """The values that decide the result of a training stage; `auto` as chosen, so that no state is resumed otherwise."""
+    """The values that decide the result of a training stage.
+
+    Args:
+        params: with `auto` replaced: a state in bfloat16 is not resumed in float32.
+    """
     values = to_dict(params)
     del values["train"][{"train_heads": "finetune", "finetune": "heads"}[stage]]
     return {name: values[name] for name in ("seed", "model", "sampling", "augment", "train")}

@@ -55,9 +55,7 @@ class TrainingState:
         if is_best:
             self.best_epoch, self.best_loss = row["epoch"], row["val_loss"]
         with atomic_directory(self.folder) as temporary:
-            require_room(
-                temporary, [*training.variables, *training.optimizer.variables, *network.variables]
-            )
+            require_room(temporary, [*training.variables, *training.optimizer.variables, *network.variables])
             training.save_weights(temporary / WEIGHTS_FILE)
             if is_best:
                 network.save_weights(temporary / BEST_FILE)
