@@ -1,4 +1,4 @@
-"""Batches: shapes, truth, order, and that neither workers nor resuming change a byte."""
+"""Batches: shapes, ground truth, order; neither workers nor resuming change a byte."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ def masks_of(number: int) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def decoded(tmp_path_factory):
-    """Photos bright where a mask is; both subsets hold the same."""
+    """Photos that are bright where a mask is, the same in both subsets."""
     folder = tmp_path_factory.mktemp("decoded")
     rows = []
     for subset in ("train", "test"):
@@ -96,7 +96,7 @@ def photo_numbers(batch) -> list[int]:
     return [round(float(np.median(image[2:62, 48:54, 0]))) - 40 for image in batch["images"]]
 
 
-def test_training_batch_has_the_promised_shapes(decoded, sampling):
+def test_training_batch_has_the_documented_shapes(decoded, sampling):
     (batch,) = take(training(decoded, sampling), 1)
     shapes = {key: (value.dtype.name, value.shape) for key, value in batch.items()}
     assert shapes == {
@@ -109,7 +109,7 @@ def test_training_batch_has_the_promised_shapes(decoded, sampling):
     }
 
 
-def test_truth_of_one_photo_by_hand(decoded, sampling):
+def test_ground_truth_of_one_photo_by_hand(decoded, sampling):
     """Photo 5 is 64 x 48 in a square of 64: 8 columns of padding; masks at rows 9-29, columns 6-24 and 40-59, 10-39."""
     (batch,) = list(validation_batches(decoded, [IDS[5]], SIDE, sampling, batch_size=1))
     assert batch["gt_classes"].tolist() == [[6, 7, 0]]  # categories 5 and 6
@@ -148,7 +148,7 @@ def test_training_and_inference_see_the_same_pixels(decoded, sampling):
             np.testing.assert_array_equal(image, seen["images"][number])
 
 
-def test_an_epoch_shows_every_photo_at_most_once_in_an_order_of_its_own(decoded, sampling):
+def test_an_epoch_shows_each_photo_at_most_once_in_its_own_order(decoded, sampling):
     batches = training(decoded, sampling, NO_AUGMENT)
     assert batches.steps_per_epoch == 2
     shown = [photo_numbers(batch) for batch in take(batches, 6)]
@@ -158,18 +158,18 @@ def test_an_epoch_shows_every_photo_at_most_once_in_an_order_of_its_own(decoded,
     assert epochs[0] != sorted(epochs[0])
 
 
-def test_same_seed_same_batches_and_another_seed_others(decoded, sampling):
+def test_a_seed_gives_the_same_batches_and_another_seed_others(decoded, sampling):
     batches = take(training(decoded, sampling), 3)
     assert same(take(training(decoded, sampling), 3), batches)
     assert not same(take(training(decoded, sampling, seed=2), 3), batches)
 
 
-def test_starting_at_an_epoch_is_going_on_from_there(decoded, sampling):
+def test_starting_at_an_epoch_gives_the_batches_from_there_on(decoded, sampling):
     batches = take(training(decoded, sampling), 6)
     assert same(take(training(decoded, sampling, start_epoch=2), 2), batches[4:])
 
 
-def test_state_of_the_iterator_takes_it_up_again(decoded, sampling):
+def test_the_iterator_resumes_from_its_state(decoded, sampling):
     batches = training(decoded, sampling)
     iterator = iter(batches)
     for _ in range(3):
@@ -209,7 +209,7 @@ def test_validation_shows_all_photos_in_order_and_fills_the_last_batch(decoded, 
     assert same(list(batches), taken)  # a second time
 
 
-def test_inference_batches_hold_windows_and_places(decoded):
+def test_inference_batches_have_windows_and_photo_indices(decoded):
     taken = list(inference_batches(decoded, "test", IDS[3:], SIDE, 5))
     assert [batch["photo_index"].tolist() for batch in taken] == [[0, 1, 2, 3, 4], [5, 6, 7, -1, -1]]
     assert taken[0]["windows"][0].tolist() == [0, 8, 64, 56]

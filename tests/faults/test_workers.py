@@ -1,4 +1,4 @@
-"""Worker processes that are killed, or run out of memory: one line, and never a photo dropped as damaged for it."""
+"""Worker processes that are killed, or run out of memory: one line, and no photo is dropped as damaged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PIXELS = (3000, 3000, 3)
 
 
 def batches(folder: Path, params: Params) -> TrainingBatches:
-    """Without end, from one worker process."""
+    """Endless batches, from one worker process."""
     (folder / "raw").mkdir()
     write_sample(folder / "raw", 8, 1, 7, workers=1)
     decode_folder(folder / "raw", folder / "decoded", params.decode)
@@ -44,7 +44,7 @@ def batches(folder: Path, params: Params) -> TrainingBatches:
 
 
 def loader_workers() -> list[psutil.Process]:
-    """Without the process of Python's own that tracks shared memory."""
+    """Child processes, without Python's tracker of shared memory."""
     children = psutil.Process().children(recursive=True)
     return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
@@ -52,7 +52,7 @@ def loader_workers() -> list[psutil.Process]:
 def test_a_killed_loader_worker_ends_training_in_one_line_and_keeps_completed_epochs(
     tmp_path: Path, repo: Path
 ) -> None:
-    """Through Keras's `fit`, where TensorFlow would make pages of it."""
+    """Through Keras's `fit`, where TensorFlow would print pages."""
     from fashionseg.training.loop import train
     from fashionseg.training.stage import Stage
     from fashionseg.training.state import TrainingState
