@@ -1,19 +1,25 @@
-"""Starting Keras and its backend quietly, and seeding it."""
+"""Keras and its backend: started quietly, seeded, on the devices asked for."""
 
 from __future__ import annotations
 
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from fashionseg.console import say
+from fashionseg.errors import UserError
+
+Scope = Callable[[], AbstractContextManager[Any]]
 
 
 def start_backend() -> None:
     """Imports Keras (TensorFlow, or what KERAS_BACKEND says); seconds the first time, nothing afterwards.
 
     TensorFlow's C++ code writes notes about oneDNN and CPU features to file descriptor 2 before any setting of its
-    log level counts. They tell a user nothing, so they are held back, and shown only if the import fails.
+    log level counts. They mean nothing to a user, so they are held back, and shown only if the import fails.
     """
     if "keras" in sys.modules:
         return
@@ -41,6 +47,53 @@ def make_reproducible(seed: int, deterministic: bool) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+
+
+def shared_between(num_devices: int) -> AbstractContextManager[Any]:
+    """Context in which models are built and trained on `num_devices` GPUs; one is the CPU where there is no GPU.
+
+    Raises:
+        UserError: there are fewer GPUs.
+    """
+    gpus = find_gpus()
+    if num_devices > max(len(gpus), 1):
+        raise UserError(
+            f"params.yaml: train.num_devices: expected at most {len(gpus)} (the GPUs here), got {num_devices}"
+        )
+    say(f"devices: {num_devices} of {len(gpus)} GPUs" if gpus else "devices: CPU")
+    return device_scope(num_devices)()
+
+
+def device_scope(num_devices: int) -> Scope:
+    """Makes contexts, all on the same devices, in which models are built and run.
+
+    Args:
+        num_devices: GPUs; fewer where fewer are here, as a model trained on a GPU host predicts on a laptop too.
+    """
+    names = find_gpus()[:num_devices]
+    if len(names) < 2:
+        return nullcontext
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.distribute.MirroredStrategy(names).scope
+    return keras.distribution.DataParallel(devices=names).scope
+
+
+def find_gpus() -> list[str]:
+    """Names of the GPUs here, as the backend calls them."""
+    start_backend()
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return [
+            device.name.replace("/physical_device:", "") for device in tf.config.list_physical_devices("GPU")
+        ]
+    return [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Augmentation: what imgaug draws, and that photo, mask and box follow it together."""
+"""Augmentation: the draws of imgaug; photo, mask and box move together."""
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +64,7 @@ def test_box_of_a_mapped_rectangle(to_square, expected):
         assert warped_box(rectangle(2, 1, 5, 4), to_square) == expected
 
 
-def test_instance_pushed_out_or_left_as_a_sliver_is_dropped():
+def test_an_instance_outside_or_left_as_a_sliver_is_dropped():
     runs = mask_to_runs(rectangle(0, 0, 4, 4))
     assert warp_mask(runs, (8, 8), translation(-4, 0), 8) is None
     assert warp_mask(runs, (8, 8), translation(0, 100), 8) is None
@@ -80,12 +80,12 @@ def test_mapped_mask_by_hand():
     assert cropped.astype(int).tolist() == [[0, 0, 1]] * 4 + [[1, 1, 1]]
 
 
-def test_maps_in_a_row():
+def test_composed_maps():
     both = scaling((10, 10), (20, 20)).then(translation(3, 4))
     assert (both.y, both.x) == (AxisMap(2, 3), AxisMap(2, 4))
 
 
-def test_draws_stay_in_their_ranges_and_use_them():
+def test_draws_fill_their_ranges():
     ours = augmenter()
     maps = [ours.draw(7, 0, photo) for photo in range(200)]
     scales = np.array([[abs(each.x.scale), each.y.scale] for each in maps])
@@ -107,14 +107,14 @@ def test_flip_probability(flip, mirrored):
     assert sum(draw.x.scale < 0 for draw in draws) == mirrored
 
 
-def test_nothing_to_augment_is_the_identity():
+def test_no_augmentation_is_the_identity():
     drawn = augmenter(flip=0.0, shift=0.0, scale=(1.0, 1.0)).draw(1, 2, 3)
     np.testing.assert_allclose(
         [drawn.y.scale, drawn.x.scale, drawn.y.offset, drawn.x.offset], [1, 1, 0, 0], atol=1e-4
     )
 
 
-def test_same_seed_same_draw_in_any_thread_or_process_and_another_seed_another():
+def test_a_seed_gives_the_same_draw_in_any_thread_or_process_and_another_seed_another():
     ours = augmenter()
     expected = [ours.draw(1, 2, photo) for photo in range(30)]
     assert [ours.draw(1, 2, photo) for photo in reversed(range(30))] == expected[::-1]

@@ -1,4 +1,4 @@
-"""Batches: shapes, truth, order, and that neither workers nor resuming change a byte."""
+"""Batches: shapes, ground truth, order; neither workers nor resuming change a byte."""
 
 import subprocess
 import sys
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fashionseg import params
+from fashionseg.data import loader
 from fashionseg.data.jpeg import encode_jpeg
 from fashionseg.data.loader import TrainingBatches, inference_batches, letterbox, validation_batches
 from fashionseg.data.records import PhotoRecord, ShardWriter
@@ -42,7 +43,7 @@ def masks_of(number: int) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def decoded(tmp_path_factory):
-    """Photos bright where a mask is; both subsets hold the same."""
+    """Photos that are bright where a mask is, the same in both subsets."""
     folder = tmp_path_factory.mktemp("decoded")
     rows = []
     for subset in ("train", "test"):
@@ -74,8 +75,8 @@ def sampling():
 
 
 def training(decoded, sampling, augment=AUGMENT, workers=0, batch_size=4, seed=1, start_epoch=0, ids=IDS):
-    loader = replace(LOADER, workers=workers)
-    return TrainingBatches(decoded, ids, SIDE, sampling, augment, loader, batch_size, seed, start_epoch)
+    settings = replace(LOADER, workers=workers)
+    return TrainingBatches(decoded, ids, SIDE, sampling, augment, settings, batch_size, seed, start_epoch)
 
 
 def take(batches, count):
@@ -97,7 +98,7 @@ def photo_numbers(batch) -> list[int]:
     return [round(float(np.median(image[2:62, 48:54, 0]))) - 40 for image in batch["images"]]
 
 
-def test_training_batch_has_the_promised_shapes(decoded, sampling):
+def test_training_batch_has_the_documented_shapes(decoded, sampling):
     (batch,) = take(training(decoded, sampling), 1)
     shapes = {key: (value.dtype.name, value.shape) for key, value in batch.items()}
     assert shapes == {
@@ -110,7 +111,7 @@ def test_training_batch_has_the_promised_shapes(decoded, sampling):
     }
 
 
-def test_truth_of_one_photo_by_hand(decoded, sampling):
+def test_ground_truth_of_one_photo_by_hand(decoded, sampling):
     """Photo 5 is 64 x 48 in a square of 64: 8 columns of padding; masks at rows 9-29, columns 6-24 and 40-59, 10-39."""
     (batch,) = list(validation_batches(decoded, [IDS[5]], SIDE, sampling, batch_size=1))
     assert batch["gt_classes"].tolist() == [[6, 7, 0]]  # categories 5 and 6
@@ -149,7 +150,7 @@ def test_training_and_inference_see_the_same_pixels(decoded, sampling):
             np.testing.assert_array_equal(image, seen["images"][number])
 
 
-def test_an_epoch_shows_every_photo_at_most_once_in_an_order_of_its_own(decoded, sampling):
+def test_an_epoch_shows_each_photo_at_most_once_in_its_own_order(decoded, sampling):
     batches = training(decoded, sampling, NO_AUGMENT)
     assert batches.steps_per_epoch == 2
     shown = [photo_numbers(batch) for batch in take(batches, 6)]
@@ -159,18 +160,18 @@ def test_an_epoch_shows_every_photo_at_most_once_in_an_order_of_its_own(decoded,
     assert epochs[0] != sorted(epochs[0])
 
 
-def test_same_seed_same_batches_and_another_seed_others(decoded, sampling):
+def test_a_seed_gives_the_same_batches_and_another_seed_others(decoded, sampling):
     batches = take(training(decoded, sampling), 3)
     assert same(take(training(decoded, sampling), 3), batches)
     assert not same(take(training(decoded, sampling, seed=2), 3), batches)
 
 
-def test_starting_at_an_epoch_is_going_on_from_there(decoded, sampling):
+def test_starting_at_an_epoch_gives_the_batches_from_there_on(decoded, sampling):
     batches = take(training(decoded, sampling), 6)
     assert same(take(training(decoded, sampling, start_epoch=2), 2), batches[4:])
 
 
-def test_state_of_the_iterator_takes_it_up_again(decoded, sampling):
+def test_the_iterator_resumes_from_its_state(decoded, sampling):
     batches = training(decoded, sampling)
     iterator = iter(batches)
     for _ in range(3):
@@ -210,7 +211,7 @@ def test_validation_shows_all_photos_in_order_and_fills_the_last_batch(decoded, 
     assert same(list(batches), taken)  # a second time
 
 
-def test_inference_batches_hold_windows_and_places(decoded):
+def test_inference_batches_have_windows_and_photo_indices(decoded):
     taken = list(inference_batches(decoded, "test", IDS[3:], SIDE, 5))
     assert [batch["photo_index"].tolist() for batch in taken] == [[0, 1, 2, 3, 4], [5, 6, 7, -1, -1]]
     assert taken[0]["windows"][0].tolist() == [0, 8, 64, 56]
@@ -247,3 +248,31 @@ def test_fewer_photos_than_a_batch_and_unknown_photos_are_refused(decoded, sampl
 def test_worker_processes_import_no_tensorflow():
     code = "import sys, fashionseg.data.loader, imgaug; assert not {'tensorflow', 'keras'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_photo_is_resized_once(decoded, sampling, monkeypatch):
+    """64 x 48 in a square of 32; augmented or not."""
+    resized = []
+    shrink = loader.shrink
+    monkeypatch.setattr(loader, "shrink", lambda *args: (resized.append(args[1]), shrink(*args))[1])
+    list(validation_batches(decoded, [IDS[5]], 32, sampling, batch_size=1))
+    assert resized == [(32, 24)]
+    list(inference_batches(decoded, "train", [IDS[5]], 32, 1))
+    assert resized == [(32, 24)] * 2
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 1), (8, 7), (40, 16)])
+def test_auto_leaves_a_core_to_the_training(monkeypatch, capsys, cores, workers):
+    monkeypatch.setattr(loader.os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert loader.num_workers(replace(LOADER, workers="auto")) == workers
+    assert capsys.readouterr().out == f"loader.workers: auto, here {workers}\n"
+    assert loader.num_workers(replace(LOADER, workers=3)) == 3
+    assert capsys.readouterr().out == ""
+
+
+def test_auto_means_worker_processes_wherever_batches_are_made(decoded, sampling, monkeypatch):
+    seen = []
+    monkeypatch.setattr(loader, "_iterate", lambda dataset, workers, prefetch: seen.append(workers))
+    monkeypatch.setattr(loader.os, "sched_getaffinity", lambda _: {0, 1, 2})
+    training(decoded, sampling, workers="auto")
+    assert seen == [2]

@@ -1,4 +1,4 @@
-"""From the network's square input back to the photo, with a detector whose answer is known."""
+"""From the network's square input back to the photo, with a detector of known detections."""
 
 from types import SimpleNamespace
 
@@ -10,20 +10,22 @@ from fashionseg.detections.inference import Detector, predict_photos
 SIDE = 64
 
 
-def detector_that_finds(rows: list[list[float]]) -> Detector:
+def detector_that_finds(rows: list[list[float]], num_devices: int = 1) -> Detector:
     """Each photo gets `rows` of (y1, x1, y2, x2 in pixels of the input, class, score)."""
 
     def run(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        found = np.zeros((len(batch["images"]), 5, 6), np.float32)
-        found[:, : len(rows)] = np.reshape(rows, (-1, 6))
+        assert len(batch["images"]) % num_devices == 0
+        output = np.zeros((len(batch["images"]), 5, 6), np.float32)
+        output[:, : len(rows)] = np.reshape(rows, (-1, 6))
         return {
-            "boxes": found[..., :4],
-            "classes": found[..., 4].astype(np.int32),
-            "scores": found[..., 5],
-            "masks": np.full((len(found), 5, 28, 28), 0.5, np.float32),
+            "boxes": output[..., :4],
+            "classes": output[..., 4].astype(np.int32),
+            "scores": output[..., 5],
+            "masks": np.full((len(output), 5, 28, 28), 0.5, np.float32),
         }
 
-    return Detector(SimpleNamespace(image_size=SIDE), ("a", "b", "c"), run)  # type: ignore[arg-type]
+    network = SimpleNamespace(image_size=SIDE)
+    return Detector(network, ("a", "b", "c"), run, num_devices)  # type: ignore[arg-type]
 
 
 def photos(*sizes: tuple[int, int]) -> list[tuple[str, np.ndarray]]:
@@ -31,7 +33,7 @@ def photos(*sizes: tuple[int, int]) -> list[tuple[str, np.ndarray]]:
 
 
 def test_box_of_the_whole_window_is_the_whole_photo() -> None:
-    # 128 high and 64 wide: shrunk to 64 x 32, centred, so the window is columns 16 to 48.
+    # 128 high and 64 wide: resized to 64 x 32, centred, so the window is columns 16 to 48.
     found = predict_photos(detector_that_finds([[0, 16, 64, 48, 2, 0.9]]), photos((128, 64)), batch_size=2)
     np.testing.assert_allclose(found.boxes_norm, [[0, 0, 1, 1]], atol=1e-6)
     assert found.categories.tolist() == [1]  # class 2 of the network is category 1
@@ -44,9 +46,11 @@ def test_box_in_the_window_is_in_fractions_of_the_photo() -> None:
     np.testing.assert_allclose(found.boxes_norm, [[0.25, 0.25, 0.5, 1.0]], atol=1e-6)
 
 
-def test_padding_rows_and_padding_photos_are_ignored() -> None:
+@pytest.mark.parametrize("num_devices", [1, 4])
+def test_padding_rows_and_padding_photos_are_ignored(num_devices: int) -> None:
+    """Several devices take batches of a multiple of their number."""
     found = predict_photos(
-        detector_that_finds([[0, 0, 32, 32, 1, 0.5], [0, 0, 16, 16, 3, 0.7]]),
+        detector_that_finds([[0, 0, 32, 32, 1, 0.5], [0, 0, 16, 16, 3, 0.7]], num_devices),
         photos((64, 64), (32, 32), (64, 64)),
         batch_size=2,
     )

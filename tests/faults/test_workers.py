@@ -1,4 +1,4 @@
-"""Worker processes that are killed, or run out of memory: one line, and never a photo dropped as damaged for it."""
+"""Worker processes that are killed, or run out of memory: one line, and no photo is dropped as damaged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fashionseg.data.loader import TrainingBatches
 from fashionseg.data.tables import read_photos
 from fashionseg.errors import UserError
 from fashionseg.parallel import lacks_memory, ordered_map
-from fashionseg.params import Params, load_params
+from fashionseg.params import Params, changed, load_params
 from fashionseg.prepare.decode import decode_folder
 from fashionseg.sample import write_sample
 
@@ -26,7 +26,7 @@ PIXELS = (3000, 3000, 3)
 
 
 def batches(folder: Path, params: Params) -> TrainingBatches:
-    """Without end, from one worker process."""
+    """Endless batches, from one worker process."""
     (folder / "raw").mkdir()
     write_sample(folder / "raw", 8, 1, 7, workers=1)
     decode_folder(folder / "raw", folder / "decoded", params.decode)
@@ -44,7 +44,7 @@ def batches(folder: Path, params: Params) -> TrainingBatches:
 
 
 def loader_workers() -> list[psutil.Process]:
-    """Without the process of Python's own that tracks shared memory."""
+    """Child processes, without Python's tracker of shared memory."""
     children = psutil.Process().children(recursive=True)
     return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
@@ -52,15 +52,13 @@ def loader_workers() -> list[psutil.Process]:
 def test_a_killed_loader_worker_ends_training_in_one_line_and_keeps_completed_epochs(
     tmp_path: Path, repo: Path
 ) -> None:
-    """Through Keras's `fit`, where TensorFlow would make pages of it."""
-    from fashionseg.model.build import build_mask_rcnn
-    from fashionseg.training import train
+    """Through Keras's `fit`, where TensorFlow would print pages."""
+    from fashionseg.training.loop import train
+    from fashionseg.training.stage import Stage
     from fashionseg.training.state import TrainingState
+    from toy_network import make_toy, toy_batch
 
-    params = soak_params(load_params(repo / "params.yaml"))
-    network = build_mask_rcnn(params.model, 46, params.inference, params.sampling)
-    network.trainable = False
-    network.box_head.trainable = True  # enough, and quick
+    params = changed(soak_params(load_params(repo / "params.yaml")), {"train.loss_weights": {}})
     killed: list[int] = []
 
     def kill_worker(row: dict[str, Any]) -> None:
@@ -72,14 +70,11 @@ def test_a_killed_loader_worker_ends_training_in_one_line_and_keeps_completed_ep
     expected = r"^a loader worker was killed; if memory ran out, set loader\.workers or loader\.prefetch_batches lower"
     with pytest.raises(UserError, match=expected):
         train(
-            network,
-            "finetune",
+            make_toy(num_categories=46),
+            Stage("finetune", "all", epochs=1000, learning_rate=1e-4),
             params.train,
-            1000,
-            1e-4,
-            0,
             lambda epoch: batches(tmp_path, params),
-            list,  # no validation photos
+            [toy_batch(4, seed=0)],
             TrainingState(tmp_path / "state"),
             kill_worker,
         )

@@ -1,4 +1,4 @@
-"""What a kill leaves behind is never taken for a result, and never gone on from with other parameters."""
+"""What a kill leaves behind is never mistaken for a result, and never resumed with other parameters."""
 
 from __future__ import annotations
 
@@ -22,16 +22,14 @@ from fashionseg.params import (
     read_yaml,
     to_dict,
 )
-from fashionseg.stages.training_stage import _deciding_params
+from fashionseg.stages.training_stage import deciding_params
 from fashionseg.storage.fingerprint import fingerprint
 from fashionseg.tracking.dvc_lock import dvc_md5
 
 REPO = Path(__file__).parents[2]
 
 
-def test_decode_killed_at_its_work_leaves_no_output_and_then_the_same_bytes(
-    sample: Path, tmp_path: Path
-) -> None:
+def test_a_killed_decode_leaves_no_output_and_then_gives_the_same_bytes(sample: Path, tmp_path: Path) -> None:
     shutil.copy(sample / PARAMS_FILE, tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data/raw").symlink_to(sample / "data/raw")
@@ -47,7 +45,7 @@ def test_decode_killed_at_its_work_leaves_no_output_and_then_the_same_bytes(
     process = subprocess.Popen(words, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
     try:
         while not list((tmp_path / "data").glob(".decoded*/*")):  # its first file, under a temporary name
-            assert process.poll() is None, "it ended before the kill came"
+            assert process.poll() is None, "the stage ended before the kill"
             time.sleep(0.005)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -60,17 +58,17 @@ def test_decode_killed_at_its_work_leaves_no_output_and_then_the_same_bytes(
 
 
 @pytest.mark.parametrize("stage", ["train_heads", "finetune"])
-def test_a_training_goes_on_with_the_same_parameters_only(stage: str) -> None:
-    """Each value that dvc.yaml names for the stage, changed, is another state's folder."""
+def test_a_training_resumes_with_the_same_parameters_only(stage: str) -> None:
+    """A change of any value that dvc.yaml names for the stage gives the state another folder."""
     params = load_params(REPO / PARAMS_FILE)
-    before = fingerprint(_deciding_params(params, stage), [])
+    before = fingerprint(deciding_params(params, stage), [])
     sections = tuple(read_yaml(REPO / "dvc.yaml")["stages"][stage]["params"])
     keys = [key for key in flatten(to_dict(params)) if any(f"{key}.".startswith(f"{s}.") for s in sections)]
     assert len(keys) > 40
     for key in keys:
-        after = fingerprint(_deciding_params(changed(params, key), stage), [])
+        after = fingerprint(deciding_params(changed(params, key), stage), [])
         assert after != before, key
-    assert fingerprint(_deciding_params(changed(params, "predict.batch_size"), stage), []) == before
+    assert fingerprint(deciding_params(changed(params, "predict.batch_size"), stage), []) == before
 
 
 def changed(params: Params, key: str) -> Params:

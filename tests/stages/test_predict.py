@@ -31,7 +31,9 @@ def run(sample, run_stage, monkeypatch, tmp_path):
 
     calls: list[str] = []
     monkeypatch.chdir(sample)
-    monkeypatch.setattr(inference, "load_detector", lambda folder, settings: f"detector of {folder}")
+    monkeypatch.setattr(
+        inference, "load_detector", lambda folder, settings, num_devices: f"detector of {folder}"
+    )
     monkeypatch.setattr(inference, "predict_records", detect)
     paths = {
         "decoded": "data/decoded",

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from test_loop import STEPS, FixedBatches, fresh_network, make_settings, run
+from test_loop import STEPS, fresh_network, run
+
+from fixed_batches import Batch, FixedBatches
 
 
 class DeadlyBatches(FixedBatches):
-    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+    def __iter__(self) -> Iterator[Batch]:
         for batch in super().__iter__():
             # Keras takes batches ahead: the first epoch may not have ended yet.
             if self.next > STEPS and STATE.is_dir():
@@ -22,5 +23,4 @@ class DeadlyBatches(FixedBatches):
 STATE = Path(sys.argv[1])
 
 if __name__ == "__main__":
-    settings = make_settings()
-    run(fresh_network(settings), settings, STATE, make_batches=DeadlyBatches)
+    run(fresh_network(), STATE, batches=DeadlyBatches)

@@ -1,111 +1,186 @@
-"""Program run by test_devices.py: a tiny network trained on `argv[1]` virtual CPU devices, its losses and weights.
+"""Program run by test_devices.py: a network trained on one and on four virtual CPU devices, and its predictions.
 
-Virtual devices are set up before the backend starts, hence a process of its own. It is run with TensorFlow and JAX.
+`argv[1]` is `toy` or `mask_rcnn`. Writes `1.npz` and `4.npz` into the folder `argv[2]`: history, weights, detections,
+and the numbers of photos that each device was given. Virtual devices are set up before the backend starts, hence a
+process of its own: one for both trainings, with TensorFlow or JAX.
 """
 
+import gc
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+# Before the backends start. Nothing is measured here: they need not spend time on fast code.
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=4"
+    " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 
 import keras
 import numpy as np
-from tools.soak.inputs import SIDE, tiny_model
+from tools.soak.inputs import SIDE, soak_params
 
-from fashionseg.backend import make_reproducible
-from fashionseg.model.build import build_mask_rcnn
-from fashionseg.params import changed, load_params
-from fashionseg.training import devices, train
+from fashionseg import backend
+from fashionseg.detections.inference import load_detector, predict_photos
+from fashionseg.model.api import LossTerm, Network
+from fashionseg.model.folder import save_network
+from fashionseg.model.networks import ARCHITECTURES, build_network
+from fashionseg.params import Params, changed, load_params
 from fashionseg.training.hardware import choose_training
-from fashionseg.training.network import set_trainable
+from fashionseg.training.loop import train
+from fashionseg.training.stage import Stage
 from fashionseg.training.state import TrainingState
+from fixed_batches import Batch, FixedBatches, rebatch
+from toy_network import NAME, build_toy, toy_batch
 
 BATCH, STEPS, EPOCHS, CATEGORIES = 4, 3, 2, 5
+LEARNING_RATES = {"toy": 0.3, "mask_rcnn": 1e-3}
+NAMES = ("a", "b", "c", "d", "e")
 
 
-def make_batch(seed: int) -> dict[str, np.ndarray]:
+def make_batch(number: int) -> Batch:
+    return make_photos(BATCH, number % STEPS)
+
+
+def make_photos(count: int, seed: int) -> Batch:
+    """Photos of one to four garments: a mean of the devices' means would not be the batch's."""
     random = np.random.default_rng(seed)
-    corner = random.integers(0, 30, (BATCH, 4, 2))
-    boxes = np.concatenate([corner, corner + random.integers(12, 30, (BATCH, 4, 2))], axis=-1)
-    classes = random.integers(1, CATEGORIES + 1, (BATCH, 4)).astype(np.int32)
-    # Photos of one to four garments: a mean of the devices' means would not be the batch's.
-    classes[np.arange(4)[None, :] > np.arange(BATCH)[:, None]] = 0
-    return {
+    corner = random.integers(0, 30, (count, 4, 2))
+    boxes = np.concatenate([corner, corner + random.integers(12, 30, (count, 4, 2))], axis=-1)
+    classes = random.integers(1, CATEGORIES + 1, (count, 4)).astype(np.int32)
+    classes[np.arange(4)[None, :] > np.arange(count)[:, None]] = 0
+    return toy_batch(count, seed) | {
         # Near the mean pixel: without trained statistics larger values, and rounding, grow from layer to layer.
-        "images": random.integers(110, 120, (BATCH, SIDE, SIDE, 3), dtype=np.uint8),
+        "images": random.integers(110, 120, (count, SIDE, SIDE, 3), dtype=np.uint8),
         "gt_classes": classes,
         "gt_boxes": boxes.astype(np.float32) * (classes > 0)[..., None],
-        "gt_masks": (random.random((BATCH, 4, 56, 56)) < 0.7).astype(np.uint8),
-        "sampling_seeds": np.arange(BATCH, dtype=np.uint32),
-        "photo_index": np.arange(BATCH, dtype=np.int32),
+        "gt_masks": (random.random((count, 4, 56, 56)) < 0.7).astype(np.uint8),
     }
 
 
-class FixedBatches:
-    image_ids = tuple(f"{number}.jpg" for number in range(64))
-    steps_per_epoch = STEPS
-
-    def __init__(self, start_epoch: int) -> None:
-        self.next = start_epoch * STEPS
-
-    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        while True:
-            yield make_batch(self.next % STEPS)
-            self.next += 1
-
-    def close(self) -> None:
-        pass
-
-
-def make_virtual_devices(count: int) -> list[str]:
-    """They stand in for GPUs."""
+def make_virtual_devices() -> list[str]:
+    """Four, which stand in for GPUs."""
     if keras.backend.backend() == "jax":
         return keras.distribution.list_devices()  # as many as XLA_FLAGS says
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+    # Optimising the graph of four replicas takes longer than running it six times.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     return [device.name for device in tf.config.list_logical_devices("CPU")]
 
 
-def main() -> None:
-    num_devices = int(sys.argv[1])
-    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={num_devices}"
-    names = make_virtual_devices(num_devices)
-    devices.find_gpus = lambda: names
+class Shares:
+    """What each device is given: (work, device, number of photos), in any order."""
 
-    params = load_params(Path(sys.argv[2]))
-    model = changed(tiny_model(params.model), train_bn=False)
-    settings = changed(
-        params.train,
-        deterministic=False,
-        jit_compile="auto",
-        optimizer="sgd",
-        gpu_count=num_devices,
-        images_per_gpu=BATCH // num_devices,
-        warmup_steps=1,
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int, int]] = []
+
+    def record(self, work: str, images: Any) -> None:
+        """To be called in the network, whose runs it then counts."""
+        if keras.backend.backend() == "jax":
+            import jax
+
+            # One run over all devices: how the compiler lays the photos out on them.
+            jax.debug.inspect_array_sharding(images, callback=partial(self._add_layout, work, images.shape))
+            return
+        import tensorflow as tf
+
+        def add(device: Any, count: Any) -> None:
+            self.seen.append((work, int(device), int(count)))
+
+        context = tf.distribute.get_replica_context()
+        tf.py_function(add, [context.replica_id_in_sync_group, tf.shape(images)[0]], [])
+
+    def _add_layout(self, work: str, shape: tuple[int, ...], sharding: Any) -> None:
+        for device, place in sharding.devices_indices_map(shape).items():
+            self.seen.append((work, device.id, len(range(*place[0].indices(shape[0])))))
+
+
+def watch(network: Network, shares: Shares) -> Network:
+    """The network, recording its runs."""
+    loss_terms, call = network.loss_terms, network.call
+
+    def watched_loss_terms(batch: dict[str, Any], training: bool) -> dict[str, LossTerm]:
+        shares.record("training" if training else "validation", batch["images"])
+        return loss_terms(batch, training)
+
+    def watched_call(inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        shares.record("prediction", inputs["images"])
+        return call(inputs, training)
+
+    network.loss_terms, network.call = watched_loss_terms, watched_call
+    return network
+
+
+def run_on(num_devices: int, params: Params, out: Path) -> None:
+    """Trains a fresh network on the first `num_devices` devices, and predicts with it."""
+    keras.utils.clear_session(free_memory=True)
+    backend.make_reproducible(1, deterministic=False)
+    settings = choose_training(
+        changed(params.train, num_devices=num_devices, images_per_device=BATCH // num_devices)
     )
-    make_reproducible(1, deterministic=False)
-    settings = choose_training(settings)
-    with devices.shared_between(num_devices), tempfile.TemporaryDirectory() as folder:
-        network = build_mask_rcnn(model, CATEGORIES)
-        set_trainable(network, "all")
-        result = train(
-            network,
-            "finetune",
-            settings,
-            EPOCHS,
-            1e-3,
-            first_epoch=0,
-            make_batches=FixedBatches,
-            validation=lambda: [make_batch(100)],
-            state=TrainingState(Path(folder) / "state"),
-            on_epoch=lambda row: None,
+    shares = Shares()
+    build = ARCHITECTURES[params.model.architecture]
+    ARCHITECTURES[params.model.architecture] = lambda *sections: watch(build(*sections), shares)
+    with tempfile.TemporaryDirectory() as folder:
+        with backend.shared_between(num_devices):
+            network = build_network(params.model, CATEGORIES, params.inference, params.sampling)
+            result = train(
+                network,
+                Stage("finetune", "all", EPOCHS, LEARNING_RATES[params.model.architecture]),
+                settings,
+                partial(FixedBatches, make_batch, STEPS),
+                rebatch(make_photos(6, 100), BATCH),  # the last two places are padding
+                TrainingState(Path(folder) / "state"),
+                lambda row: None,
+            )
+            weights = {weight.path: keras.ops.convert_to_numpy(weight.value) for weight in network.weights}
+            save_network(network, params.model, NAMES, Path(folder))
+        detector = load_detector(Path(folder), params.inference, num_devices)
+        photos = make_photos(6, 200)["images"]
+        found = predict_photos(
+            detector, ((f"{place}.jpg", photo) for place, photo in enumerate(photos)), batch_size=3
         )
-        weights = {weight.path: keras.ops.convert_to_numpy(weight.value) for weight in network.weights}
-    np.savez(sys.argv[3], history=json.dumps(result.history), **weights)
+    ARCHITECTURES[params.model.architecture] = build
+    np.savez(
+        out,
+        history=json.dumps(result.history),
+        shares=json.dumps(sorted(shares.seen)),
+        **{f"weights/{name}": value for name, value in weights.items()},
+        **{
+            f"detections/{name}": getattr(found, name)
+            for name in ("photo_index", "categories", "scores", "boxes_norm", "mask_probs")
+        },
+    )
+
+
+def main() -> None:
+    gc.disable()  # a tenth of the time while graphs are traced
+    architecture, folder = sys.argv[1], Path(sys.argv[2])
+    names = make_virtual_devices()
+    backend.find_gpus = lambda: names
+    ARCHITECTURES[NAME] = build_toy
+    params = changed(
+        soak_params(load_params(Path("params.yaml"))),
+        {
+            "model.architecture": architecture,
+            "model.batch_norm.trained": False,
+            "train.deterministic": False,
+            "train.jit_compile": "auto",
+            "train.optimizer": "sgd",
+            "train.warmup_steps": 1,
+            "train.loss_weights": {},
+        },
+    )
+    for num_devices in (1, 4):
+        run_on(num_devices, params, folder / f"{num_devices}.npz")
 
 
 if __name__ == "__main__":

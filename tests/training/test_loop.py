@@ -1,85 +1,49 @@
-"""Training a tiny network on fixed batches: what is trained, what stays, and that a killed training goes on."""
+"""The loop, with a toy network on fixed batches: losses, best epoch, resuming, the stop at NaN, padding photos."""
 
-import dataclasses
+from __future__ import annotations
+
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from tools.soak.inputs import SIDE, tiny_model
 
 from fashionseg.backend import make_reproducible
 from fashionseg.errors import UserError
-from fashionseg.model.build import build_mask_rcnn, load_model, save_model
-from fashionseg.model.losses import LOSS_NAMES
-from fashionseg.model.mask_rcnn import MaskRCNN
-from fashionseg.params import Model, Train, load_params
-from fashionseg.training import TrainingResult, train
-from fashionseg.training.network import set_trainable
+from fashionseg.model.api import Network
+from fashionseg.params import Train, changed, load_params
+from fashionseg.training.loop import TrainingResult, model_inputs, train
+from fashionseg.training.network import TrainingNetwork, set_compute_type
+from fashionseg.training.stage import Stage
 from fashionseg.training.state import TrainingState
+from fixed_batches import Batch, FixedBatches, rebatch
+from programs import environment
+from toy_network import ToyNetwork, make_toy, toy_batch
 
-BATCH, STEPS, EPOCHS, CATEGORIES = 2, 2, 3, 5
-NAMES = ("a", "b", "c", "d", "e")
-
-
-@pytest.fixture
-def tiny() -> Model:
-    return tiny_model(load_params().model)
+BATCH, STEPS, EPOCHS = 2, 2, 3
+STAGE = Stage("finetune", "all", EPOCHS, 1e-2, epochs_before=1)
 
 
-@pytest.fixture
-def settings() -> Train:
-    return make_settings()
-
-
-def make_settings() -> Train:
-    return dataclasses.replace(
+def make_settings(**changes: Any) -> Train:
+    return changed(
         load_params().train,
-        deterministic=True,
-        jit_compile=False,
-        gpu_count=1,
-        images_per_gpu=BATCH,
-        warmup_steps=1,
+        {
+            "deterministic": True,
+            "jit_compile": False,
+            "num_devices": 1,
+            "images_per_device": BATCH,
+            "warmup_steps": 1,
+            "loss_weights": {},
+            **changes,
+        },
     )
-
-
-def make_batch(seed: int) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(seed)
-    corner = random.integers(0, 30, (BATCH, 4, 2))
-    boxes = np.concatenate([corner, corner + random.integers(12, 30, (BATCH, 4, 2))], axis=-1)
-    classes = random.integers(1, CATEGORIES + 1, (BATCH, 4))
-    boxes[:, 3], classes[:, 3] = 0, 0  # a padding row
-    return {
-        "images": random.integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8),
-        "gt_classes": classes.astype(np.int32),
-        "gt_boxes": boxes.astype(np.float32),
-        "gt_masks": (random.random((BATCH, 4, 56, 56)) < 0.7).astype(np.uint8),
-        "sampling_seeds": np.arange(BATCH, dtype=np.uint32),
-        "photo_index": np.arange(BATCH, dtype=np.int32),
-    }
-
-
-class FixedBatches:
-    """Batch n of the training is always the same, wherever one starts."""
-
-    image_ids = ("left.jpg", "right.jpg")
-    steps_per_epoch = STEPS
-
-    def __init__(self, start_epoch: int) -> None:
-        self.next = start_epoch * STEPS
-
-    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        while True:
-            yield make_batch(self.next)
-            self.next += 1
-
-    def close(self) -> None:
-        pass
 
 
 class Stopped(Exception):
@@ -87,36 +51,34 @@ class Stopped(Exception):
 
 
 def run(
-    network: MaskRCNN,
-    settings: Train,
+    network: Network,
     folder: Path,
     stop_after: int | None = None,
-    rate: float = 1e-3,
-    make_batches: type[FixedBatches] = FixedBatches,
+    stage: Stage = STAGE,
+    batches: type[FixedBatches] = FixedBatches,
+    validation: list[Batch] | None = None,
+    **changes: Any,
 ) -> TrainingResult:
+    """Trains; `stop_after` is the number of the epoch after which `Stopped` is raised."""
+
     def on_epoch(row: dict[str, Any]) -> None:
         if row["epoch"] == stop_after:
             raise Stopped
 
     return train(
         network,
-        "train_heads",
-        settings,
-        EPOCHS,
-        rate,
-        first_epoch=0,
-        make_batches=make_batches,
-        validation=lambda: [make_batch(100)],
-        state=TrainingState(folder),
-        on_epoch=on_epoch,
+        stage,
+        make_settings(**changes),
+        partial(batches, partial(toy_batch, BATCH), STEPS),
+        validation or [toy_batch(BATCH, 100)],
+        TrainingState(folder),
+        on_epoch,
     )
 
 
-def fresh_network(settings: Train) -> MaskRCNN:
-    make_reproducible(1, settings.deterministic)
-    network = build_mask_rcnn(tiny_model(load_params().model), CATEGORIES)
-    set_trainable(network, "all")
-    return network
+def fresh_network(seed: int = 1) -> ToyNetwork:
+    make_reproducible(seed, deterministic=True)
+    return make_toy(seed)
 
 
 def weights_of(network: keras.Model) -> list[np.ndarray]:
@@ -127,64 +89,91 @@ def all_equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.fixture
-def network(tiny: Model, settings: Train) -> MaskRCNN:
-    make_reproducible(1, settings.deterministic)
-    return build_mask_rcnn(tiny, CATEGORIES)
-
-
-def test_heads_leave_each_backbone_weight_as_it_was(
-    network: MaskRCNN, settings: Train, tmp_path: Path
+def test_history_has_each_loss_of_the_network_and_the_best_epoch_the_lowest_validation_loss(
+    tmp_path: Path,
 ) -> None:
-    set_trainable(network, "heads")
-    backbone, heads = weights_of(network.backbone), weights_of(network.box_head)
-    run(network, settings, tmp_path / "state")
-    assert all_equal(weights_of(network.backbone), backbone)
-    assert not all_equal(weights_of(network.box_head), heads)
+    result = run(fresh_network(), tmp_path / "state", loss_weights={"place_loss": 0.5})
+    assert [row["epoch"] for row in result.history] == [2, 3, 4]
+    assert {row["stage"] for row in result.history} == {"finetune"}
+    for row in result.history:
+        for prefix in ("", "val_"):
+            total = row[f"{prefix}label_loss"] + 0.5 * row[f"{prefix}place_loss"]
+            assert row[f"{prefix}loss"] == pytest.approx(total, rel=1e-6)
+    losses = [row["val_loss"] for row in result.history]
+    assert (result.best_epoch, result.best_loss) == (2 + int(np.argmin(losses)), min(losses))
+    assert result.history[-1]["loss"] < result.history[0]["loss"]
 
 
-def stop_after_an_epoch(settings: Train, folder: Path) -> None:
+def test_the_weights_of_the_best_epoch_are_left_in_the_network(tmp_path: Path) -> None:
+    """The validation photos show a garment that no training photo shows, so that the first epoch is the best."""
+    network = fresh_network()
+    trained = [toy_batch(BATCH, number)["gt_classes"] for number in range(EPOCHS * STEPS)]
+    other = min({1, 2, 3, 4, 5} - set(np.unique(trained)))
+    validation = [toy_batch(BATCH, 0) | {"gt_classes": np.full((BATCH, 1), other, np.int32)}]
+    stage = Stage("finetune", "all", EPOCHS, 0.3)
+    result = run(
+        network, tmp_path / "state", stage=stage, validation=validation, loss_weights={"place_loss": 0.0}
+    )
+    losses = [row["val_loss"] for row in result.history]
+    evaluated = evaluate(network, validation)
+    assert evaluated["label_loss"] == pytest.approx(min(losses), rel=1e-6)
+    assert losses[-1] > min(losses)
+
+
+def stop_after_an_epoch(folder: Path) -> None:
     with pytest.raises(Stopped):
-        run(fresh_network(settings), settings, folder, stop_after=2)
+        run(fresh_network(), folder, stop_after=3)
 
 
-def kill_in_an_epoch(settings: Train, folder: Path) -> None:
-    program = subprocess.run([sys.executable, Path(__file__).with_name("killed_training.py"), folder])
-    assert program.returncode == -signal.SIGKILL
+def kill_in_an_epoch(folder: Path) -> None:
+    program = subprocess.run(
+        [sys.executable, Path(__file__).with_name("killed_training.py"), folder],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert program.returncode == -signal.SIGKILL, program.stderr
 
 
 @pytest.mark.parametrize("interrupt", [stop_after_an_epoch, kill_in_an_epoch])
-def test_an_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(
-    settings: Train, tmp_path: Path, interrupt: Callable[[Train, Path], None]
+def test_an_interrupted_training_ends_with_the_bytes_of_an_undisturbed_one(
+    tmp_path: Path, interrupt: Callable[[Path], None], capsys: pytest.CaptureFixture
 ) -> None:
-    undisturbed = fresh_network(settings)
-    expected = run(undisturbed, settings, tmp_path / "undisturbed")
-    interrupt(settings, tmp_path / "interrupted")
+    undisturbed = fresh_network()
+    expected = run(undisturbed, tmp_path / "undisturbed")
+    interrupt(tmp_path / "interrupted")
     done = TrainingState(tmp_path / "interrupted").epochs_done
     assert 0 < done < EPOCHS
-    resumed = fresh_network(settings)
-    result = run(resumed, settings, tmp_path / "interrupted")
+    resumed = fresh_network()
+    result = run(resumed, tmp_path / "interrupted")
 
+    assert f"finetune: resuming after epoch {1 + done}/4\n" in capsys.readouterr().out
     assert result.history == expected.history
     assert all_equal(weights_of(resumed), weights_of(undisturbed))
-    # The control: another seed gives other weights.
-    make_reproducible(2, settings.deterministic)
-    other = build_mask_rcnn(tiny_model(load_params().model), CATEGORIES)
+    # The control: another seed ends with other weights.
+    other = fresh_network(seed=2)
+    run(other, tmp_path / "other")
     assert not all_equal(weights_of(other), weights_of(undisturbed))
 
 
-def test_history_has_each_loss_and_the_best_epoch_has_the_lowest_validation_loss(
-    network: MaskRCNN, settings: Train, tmp_path: Path
+def test_one_numbering_of_epochs(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Over all stages, as in history.csv: the epoch reported as best is the best epoch."""
+    result = run(fresh_network(), tmp_path / "state")
+    lines = capsys.readouterr().out.splitlines()
+    numbers = [re.match(r"finetune epoch (\d)/4 ", line) for line in lines]
+    assert [int(number[1]) for number in numbers if number] == [2, 3, 4]
+    assert [line for line in lines if "(best)" in line][-1].startswith(
+        f"finetune epoch {result.best_epoch}/4 "
+    )
+
+
+def test_the_terminal_has_the_names_of_the_networks_losses(
+    tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    set_trainable(network, "all")
-    result = run(network, settings, tmp_path / "state")
-    assert [row["epoch"] for row in result.history] == [1, 2, 3]
-    for name in ("loss", *LOSS_NAMES):
-        assert all(np.isfinite(row[name]) and np.isfinite(row[f"val_{name}"]) for row in result.history)
-    losses = [row["val_loss"] for row in result.history]
-    assert result.best_epoch == 1 + int(np.argmin(losses))
-    total = sum(result.history[0][f"val_{name}"] for name in LOSS_NAMES)
-    assert result.history[0]["val_loss"] == pytest.approx(total, rel=1e-5)
+    run(fresh_network(), tmp_path / "state")
+    line = capsys.readouterr().out.splitlines()[0]
+    expected = r"finetune epoch 2/4  loss \S+  label \S+  place \S+  val loss \S+ \(best\)  \S+ photos/s  \S+ min left"
+    assert re.fullmatch(expected, line)
 
 
 @pytest.mark.parametrize(
@@ -192,50 +181,114 @@ def test_history_has_each_loss_and_the_best_epoch_has_the_lowest_validation_loss
     [
         (
             0,
-            "loss is not finite in epoch 2, batch 2 of 2 .*; photos: a.jpg, b.jpg; the batch before: d.jpg, e.jpg;",
+            "loss is not finite in epoch 3, batch 2 of 2 .*; photos: a.jpg, b.jpg; the batch before: d.jpg, e.jpg;",
         ),
         (
             1,
-            "validation loss is not finite after epoch 2; photos: d.jpg, e.jpg; the batch before: a.jpg, b.jpg;",
+            "validation loss is not finite after epoch 3; photos: d.jpg, e.jpg; the batch before: a.jpg, b.jpg;",
         ),
     ],
+    ids=["in an epoch", "in the last step"],
 )
 def test_a_loss_that_is_not_finite_stops_with_the_photos_named_and_the_epoch_before_kept(
-    network: MaskRCNN, settings: Train, tmp_path: Path, place: int, expected: str
+    tmp_path: Path, place: int, expected: str
 ) -> None:
-    """Boxes of NaN: the losses leave them out, the gradients do not, and the next step shows it."""
+    """NaN boxes where there is no garment: the loss skips them, the gradient does not, and the next step shows it."""
 
     class PoisonedBatches(FixedBatches):
-        image_ids = ("a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg")
-
-        def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        def __iter__(self) -> Iterator[Batch]:
             for number, batch in enumerate(super().__iter__()):
-                is_bad = number == STEPS + place
-                boxes = np.full_like(batch["gt_boxes"], np.nan) if is_bad else batch["gt_boxes"]
-                index = np.array([3, 4] if is_bad else [0, 1], np.int32)
-                yield batch | {"gt_boxes": boxes, "photo_index": index}
+                if number != STEPS + place:
+                    yield batch
+                    continue
+                yield batch | {
+                    "gt_classes": np.zeros_like(batch["gt_classes"]),
+                    "gt_boxes": np.full_like(batch["gt_boxes"], np.nan),
+                    "photo_index": np.array([3, 4], np.int32),
+                }
 
-    set_trainable(network, "all")
+    network = fresh_network()
     with pytest.raises(UserError, match=expected):
-        run(network, settings, tmp_path / "state", make_batches=PoisonedBatches)
+        run(network, tmp_path / "state", batches=PoisonedBatches)
     state = TrainingState(tmp_path / "state")
     assert state.epochs_done == 1
     state.load_best(network)
     assert all(np.isfinite(weight).all() for weight in weights_of(network))
 
 
-def test_model_folder_gives_the_same_detections_and_the_same_bytes(
-    network: MaskRCNN, tiny: Model, tmp_path: Path
-) -> None:
-    save_model(network, tiny, NAMES, tmp_path / "first")
-    save_model(network, tiny, NAMES, tmp_path / "second")
-    first, second = ((tmp_path / name / "model.weights.h5").read_bytes() for name in ("first", "second"))
-    assert first == second
+@pytest.mark.parametrize("fails_in", ["training", "validation"])
+def test_an_error_of_the_loader_arrives_as_it_was_raised(tmp_path: Path, fails_in: str) -> None:
+    """Through Keras, where TensorFlow wraps it in an error of its own."""
 
-    loaded, model, names = load_model(tmp_path / "first")
-    assert (model, names) == (tiny, NAMES)
-    windows = np.array([[0, 0, SIDE, SIDE]] * BATCH, np.float32)
-    photos = {"images": make_batch(3)["images"], "windows": windows}
-    expected, output = network.predict_on_batch(photos), loaded.predict_on_batch(photos)
-    np.testing.assert_array_equal(output["detections"], expected["detections"])
-    np.testing.assert_array_equal(output["masks"], expected["masks"])
+    class Failing(list):
+        def __iter__(self) -> Iterator[Batch]:
+            yield toy_batch(BATCH, 0)
+            raise UserError("photo 7 is damaged")
+
+    class FailingBatches(FixedBatches):
+        def __iter__(self) -> Iterator[Batch]:
+            yield from Failing()
+
+    with pytest.raises(UserError, match=r"^photo 7 is damaged$"):
+        if fails_in == "training":
+            run(fresh_network(), tmp_path / "state", batches=FailingBatches)
+        else:
+            run(fresh_network(), tmp_path / "state", validation=Failing([{}, {}]))
+
+
+def test_padding_photos_count_in_no_validation_loss(tmp_path: Path) -> None:
+    """The loss of five photos is the same in one batch and in batches of two, the last one padded."""
+    photos = toy_batch(5, 100)
+    results = [
+        run(fresh_network(), tmp_path / str(size), validation=rebatch(photos, size)) for size in (5, 2, 4)
+    ]
+    for result in results[1:]:
+        assert result.best_epoch == results[0].best_epoch
+        for row, expected in zip(result.history, results[0].history, strict=True):
+            losses = {name: value for name, value in row.items() if "loss" in name}
+            assert losses == pytest.approx({name: expected[name] for name in losses}, rel=1e-6)
+
+
+def test_a_data_set_without_anything_counted_has_loss_zero() -> None:
+    (batch,) = rebatch(toy_batch(1, 0), 2)
+    batch |= {"photo_index": np.full(2, -1, np.int32)}
+    assert evaluate(fresh_network(), [batch]) == {"loss": 0.0, "label_loss": 0.0, "place_loss": 0.0}
+
+
+def evaluate(network: Network, batches: list[Batch]) -> dict[str, float]:
+    training = TrainingNetwork(network, {}, l2_decay=0.0)
+    training.compile()
+    inputs = ((model_inputs(batch),) for batch in batches)
+    return training.evaluate(inputs, steps=len(batches), return_dict=True, verbose=0)
+
+
+def test_heads_leave_each_weight_of_the_backbone_as_it_was(tmp_path: Path) -> None:
+    network = fresh_network()
+    backbone, head = (weights_of(part) for part in (network.backbone, network.head))
+    run(network, tmp_path / "state", stage=Stage("train_heads", "heads", 1, 1e-2))
+    assert all_equal(weights_of(network.backbone), backbone)
+    assert not all_equal(weights_of(network.head), head)
+
+
+def test_a_weight_of_an_unknown_loss_is_refused(tmp_path: Path) -> None:
+    expected = r"train\.loss_weights: expected the losses of toy \(label_loss, place_loss\), got mask_loss"
+    with pytest.raises(UserError, match=expected):
+        run(fresh_network(), tmp_path / "state", loss_weights={"mask_loss": 1.0})
+
+
+def test_mixed_precision_does_not_round_the_boxes() -> None:
+    seen: dict[str, str] = {}
+
+    class Recording(ToyNetwork):
+        def loss_terms(self, batch: dict[str, Any], training: bool) -> dict[str, Any]:
+            seen.update({name: keras.backend.standardize_dtype(value.dtype) for name, value in batch.items()})
+            return super().loss_terms(batch, training)
+
+    set_compute_type(mixed_precision=True)
+    try:
+        network = Recording(64, 6, 0.05)
+        assert network.head.compute_dtype == "bfloat16"
+        evaluate(network, [toy_batch(2, 0)])
+    finally:
+        set_compute_type(mixed_precision=False)
+    assert seen["gt_boxes"] == "float32"

@@ -1,4 +1,4 @@
-"""The learning rate over a stage, and which weights decay."""
+"""The learning rate over a stage, the weights that decay, and clipping."""
 
 import dataclasses
 
@@ -32,7 +32,7 @@ def test_cosine_is_half_way_down_in_the_middle_and_zero_at_the_end(settings: Tra
     assert rate_at(schedule, 110) == pytest.approx(0.0, abs=1e-9)
 
 
-def test_constant_stays(settings: Train) -> None:
+def test_a_constant_rate_stays_after_warmup(settings: Train) -> None:
     constant = dataclasses.replace(settings, schedule="constant")
     schedule = learning_rate_schedule(constant, learning_rate=0.1, total_steps=110)
     assert [rate_at(schedule, step) for step in (10, 60, 110)] == pytest.approx([0.1, 0.1, 0.1])
@@ -43,7 +43,7 @@ def test_warmup_takes_at_most_half_of_a_short_stage(settings: Train) -> None:
     assert rate_at(schedule, 2) == pytest.approx(0.1)
 
 
-def test_adamw_spares_biases_and_batch_norm(settings: Train) -> None:
+def test_adamw_excludes_biases_and_batch_norm_from_decay(settings: Train) -> None:
     strong = dataclasses.replace(
         settings, optimizer="adamw", weight_decay=0.5, schedule="constant", warmup_steps=0
     )

@@ -70,7 +70,7 @@ def check_device(may_be_cpu: bool = False) -> str:
     """
     import keras
 
-    from fashionseg.training.devices import find_gpus
+    from fashionseg.backend import find_gpus
 
     backend = keras.backend.backend()
     gpus = find_gpus()
@@ -176,13 +176,15 @@ def _fit_rate(training: Any, batches: Iterator[Batch], run: GpuRun, steps: int |
     import keras
 
     from fashionseg.training.progress import EpochProgress
+    from fashionseg.training.stage import Stage
 
     steps = steps or run.steps + _UNTIMED
     ends: list[float] = []
     clock = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter())
     )
-    progress = EpochProgress("bench", training.network.loss_names, 0, 1, steps, run.batch_size, list)
+    stage = Stage("bench", "all", epochs=1, learning_rate=0.0)
+    progress = EpochProgress(stage, training.network.loss_names, steps, run.batch_size, list)
     training.fit(
         ((batch,) for batch in itertools.islice(batches, steps)),
         epochs=1,

@@ -75,13 +75,13 @@ def main() -> None:
 
     from fashionseg.model.folder import save_network
     from fashionseg.model.networks import build_network
-    from fashionseg.training import train
+    from fashionseg.training.loop import train
+    from fashionseg.training.stage import Stage
     from fashionseg.training.state import TrainingState
 
     training_ids, validation_ids = split_ids(arguments.work / "decoded")
     names = competition_taxonomy().category_names
     network = build_network(params.model, len(names), params.inference, params.sampling)
-    network.set_phase("all")
     state = TrainingState(arguments.work / "state")
     deadline = time.monotonic() + arguments.seconds
 
@@ -92,13 +92,10 @@ def main() -> None:
     try:
         train(
             network,
-            "soak",
+            Stage("soak", "all", _ENDLESS, learning_rate=1e-4),
             params.train,
-            _ENDLESS,
-            1e-4,
-            0,
             lambda epoch: RestartedBatches(arguments.work / "decoded", training_ids, params, epoch),
-            lambda: validation_batches(
+            validation_batches(
                 arguments.work / "decoded",
                 validation_ids,
                 params.model.image_size,

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from fashionseg.detections.objects import photo_objects
 
     entries: list[dict[str, object]] = []
-    detector = load_detector(weights, params.inference)
+    detector = load_detector(weights, params.inference, params.train.num_devices)
     names = detector.category_names
     size = params.predict.batch_size
     for batch in _batches(_read(jobs, params.decode.max_megapixels, faults), size):

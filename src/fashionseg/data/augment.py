@@ -1,10 +1,10 @@
-"""Augmentation and placing: one map per photo from its stored frame to the network's square, for pixels and masks.
+"""Augmentation: one map per photo from its stored frame to the network's square input, for pixels and masks.
 
-imgaug draws the flip, shift and scale; what it did to three points gives the map. Photo and masks are then resampled
-once by that map, so they cannot drift apart, and a mask costs no more than its box.
+imgaug draws the flip, shift and scale; three points that it moves give the map. Photo and masks are resampled once by
+that map, so they cannot drift apart, and a mask costs no more than its box.
 
-Coordinates are continuous (0 is the edge of the first pixel, 0.5 its centre). Maps keep axes apart, as no turn is among
-the augmentations: photos of people have a fixed vertical.
+Coordinates are continuous (0 is the edge of the first pixel, 0.5 its centre). The axes of a map are separate, as there
+is no rotation: photos of people have a fixed vertical.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fashionseg import params
 from fashionseg.data.jpeg import Pixels
 from fashionseg.data.rle import Runs, runs_box, runs_to_mask
 
-# A sliver of a mask left at the border says nothing of the object it belonged to.
+# A sliver of a mask that is left at the border shows nothing of its object.
 MIN_PIXELS = 4
 
 
@@ -36,7 +36,7 @@ class AxisMap:
         return AxisMap(after.scale * self.scale, after.scale * self.offset + after.offset)
 
     def sources(self, n_in: int, n_out: int) -> tuple[int, NDArray[np.int64]]:
-        """Nearest neighbour: the first target pixel with a source, and the sources of it and its successors."""
+        """Nearest neighbour: the first target pixel with a source, and the sources from that pixel on."""
         index = np.floor((np.arange(n_out) + 0.5 - self.offset) / self.scale).astype(np.int64)
         inside = np.flatnonzero((index >= 0) & (index < n_in))
         return (int(inside[0]), index[inside]) if len(inside) else (0, index[:0])
@@ -44,7 +44,7 @@ class AxisMap:
 
 @dataclass(frozen=True)
 class PhotoMap:
-    """A map of the plane with separate axes."""
+    """A map of the plane, one axis at a time."""
 
     y: AxisMap
     x: AxisMap
@@ -54,12 +54,12 @@ class PhotoMap:
 
 
 def scaling(from_hw: tuple[int, int], to_hw: tuple[int, int]) -> PhotoMap:
-    """Resizes the whole of one frame to the whole of another."""
+    """Resizes one frame to another."""
     return PhotoMap(AxisMap(to_hw[0] / from_hw[0], 0.0), AxisMap(to_hw[1] / from_hw[1], 0.0))
 
 
 def translation(dy: float, dx: float) -> PhotoMap:
-    """Moves down and to the right."""
+    """Moves down by `dy` and right by `dx`."""
     return PhotoMap(AxisMap(1.0, dy), AxisMap(1.0, dx))
 
 
@@ -79,7 +79,7 @@ class Augmenter:
         self._of_thread = threading.local()
 
     def draw(self, *seed: int) -> PhotoMap:
-        """The map of one photo in one epoch, from any whole numbers that name the two."""
+        """The map of one photo in one epoch; `seed` is any whole numbers that identify both."""
         from imgaug.augmentables.kps import KeypointsOnImage
 
         sequence = self._sequence()
@@ -94,7 +94,7 @@ class Augmenter:
         )
 
     def _sequence(self) -> Any:
-        """imgaug's augmenters keep the state of their random numbers, so threads must not share them."""
+        """Augmenters of this thread: imgaug's hold the state of their random generator."""
         if not hasattr(self._of_thread, "sequence"):
             import imgaug.augmenters as iaa
 
@@ -114,7 +114,7 @@ class Augmenter:
 def warp_photo(photo: Pixels, to_square: PhotoMap, side: int) -> Pixels:
     """RGB [h, w, 3] resampled (bilinear) into a square [side, side, 3]; zeros where there is no photo."""
     y, x = to_square.y, to_square.x
-    # cv2 puts integers at pixel centres.
+    # In cv2 integers are pixel centres.
     matrix = np.array(
         [
             [x.scale, 0.0, x.offset + 0.5 * x.scale - 0.5],
@@ -138,7 +138,7 @@ def warp_mask(
     """
     top, left, bottom, right = runs_box(runs, hw[0])
     crop = runs_to_mask(runs - np.array([left * hw[0], 0]), (hw[0], right - left))[top:bottom]
-    # The sources lie in a part of the mask's box only; its first row and column become the origin.
+    # All sources lie in the mask's box, whose first row and column become the origin.
     first_row, rows = AxisMap(to_square.y.scale, to_square.y.offset + to_square.y.scale * top).sources(
         bottom - top, side
     )

@@ -5,7 +5,7 @@ scaled to fit the square, centred, and padded with zeros ("square" in Matterport
 pixels of the square, half-open.
 
 The order of an epoch and each photo's augmentation depend on (seed, epoch, photo) only: not on the number of workers,
-and not on where training was taken up again.
+and not on where a training resumes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from absl import flags
 from numpy.typing import NDArray
 
 from fashionseg import params
+from fashionseg.console import say
 from fashionseg.data.augment import (
     Augmenter,
     PhotoMap,
@@ -40,14 +41,15 @@ from fashionseg.parallel import lacks_memory
 
 Batch = dict[str, NDArray[Any]]
 
-_CHOICE, _SAMPLING = 1, 2  # streams of random numbers, beside the augmentation's
+_CHOICE, _SAMPLING = 1, 2  # streams of random numbers, apart from the augmentation's
 _THREADS = 4  # of each process: decoding and resampling release Python's lock
+_MAX_WORKERS = 16  # more processes only take memory
 
 
 class TrainingBatches:
-    """Batches of augmented photos without end, beginning with the first of `start_epoch`.
+    """Endless batches of augmented photos, from the first of `start_epoch` on.
 
-    An epoch shows every photo at most once; photos that do not fill its last batch wait for another epoch, so every
+    An epoch shows every photo at most once; photos that do not fill its last batch are left to other epochs, so every
     batch has the same shape. Worker processes, if any, live until `close`.
 
     Keys: images uint8 [B, S, S, 3]; gt_classes int32 [B, G], category + 1, 0 padding; gt_boxes float32 [B, G, 4];
@@ -88,8 +90,7 @@ class TrainingBatches:
             start_epoch,
         )
         batches = grain.MapDataset.source(examples).batch(batch_size)
-        workers = 0 if loader.workers == "auto" else loader.workers
-        self._iterator = _iterate(batches, workers, loader.prefetch_batches, batch_size)
+        self._iterator = _iterate(batches, num_workers(loader), loader.prefetch_batches)
 
     def __iter__(self) -> Iterator[Batch]:
         """
@@ -99,7 +100,7 @@ class TrainingBatches:
         to_save_memory = "set loader.workers or loader.prefetch_batches lower and run again"
         try:
             for batch in self._iterator:
-                # Batches of a worker lie in shared memory; copied, it is given back at once, however long one is kept.
+                # A worker's batches lie in shared memory; a copy frees it at once, however long a batch is kept.
                 yield {key: np.array(value) for key, value in batch.items()}
         except Exception as error:
             if lacks_memory(error):
@@ -109,7 +110,7 @@ class TrainingBatches:
             raise
 
     def get_state(self) -> dict[str, Any]:
-        """Where the iterator stands; `set_state` of an equal object goes on from there."""
+        """Position of the iterator; `set_state` of an equal object resumes from there."""
         return self._iterator.get_state()
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -123,15 +124,14 @@ class TrainingBatches:
 class Batches:
     """A fixed number of batches in a fixed order; may be iterated again."""
 
-    def __init__(self, dataset: grain.MapDataset, batch_size: int) -> None:
+    def __init__(self, dataset: grain.MapDataset) -> None:
         self._dataset = dataset
-        self._batch_size = batch_size
 
     def __len__(self) -> int:
         return len(self._dataset)
 
     def __iter__(self) -> Iterator[Batch]:
-        iterator = _iterate(self._dataset, workers=0, prefetch_batches=2, batch_size=self._batch_size)
+        iterator = _iterate(self._dataset, workers=0, prefetch_batches=_THREADS)
         try:
             yield from iterator
         finally:
@@ -166,13 +166,11 @@ def letterbox(photo: Pixels, side: int) -> tuple[Pixels, tuple[int, int, int, in
     """An RGB photo of any size into a square [side, side, 3], and the window (y1, x1, y2, x2) that it fills."""
     fitted, (top, left) = _fit(photo, side)
     height, width = fitted.shape[:2]
-    square = np.zeros((side, side, 3), np.uint8)
-    square[top : top + height, left : left + width] = fitted
-    return square, (top, left, top + height, left + width)
+    return _pad(fitted, (top, left), side), (top, left, top + height, left + width)
 
 
 class Targets:
-    """Makes one example of a record: the photo in its square and what the network shall say of it."""
+    """Makes a training example of a record: the photo in its square and its ground truth."""
 
     def __init__(self, side: int, max_instances: int, mini_mask_side: int) -> None:
         self.side = side
@@ -180,15 +178,18 @@ class Targets:
         self.mini_mask_side = mini_mask_side
 
     def __call__(self, record: PhotoRecord, augmentation: PhotoMap | None, *seed: int) -> Batch:
-        """`augmentation` maps the square onto itself; `seed` names the photo and, in training, the epoch.
+        """An example without the batch axis, see `TrainingBatches`.
 
-        It chooses if there are more instances than G, and which anchors and RoIs the network will sample.
+        Args:
+            augmentation: maps the square onto itself; None for none.
+            seed: identifies the photo and, in training, the epoch; it draws the instances where there are more than
+                G, and the anchors and RoIs that the network samples.
         """
         photo = decode_jpeg(record.jpeg)
         fitted, (top, left) = _fit(photo, self.side)
         to_square = translation(top, left)
         if augmentation is None:
-            image = letterbox(photo, self.side)[0]
+            image = _pad(fitted, (top, left), self.side)
         else:
             to_square = to_square.then(augmentation)
             image = warp_photo(fitted, to_square, self.side)
@@ -215,7 +216,7 @@ class Targets:
         del example["images"], example["sampling_seeds"]
         chosen = np.arange(len(record.runs))
         if len(chosen) > self.max_instances:
-            # Not the first ones: the csv's order is the annotator's, and the last would never be learnt.
+            # Not the first G: the csv's order is the annotator's, and the last ones would never be learnt.
             chosen = np.random.default_rng([*seed, _CHOICE]).permutation(len(chosen))
         place = 0
         for number in chosen:
@@ -251,7 +252,7 @@ class _Epochs:
         self._start_epoch = start_epoch
 
     def __len__(self) -> int:
-        return self._epoch_length * 2**31  # without end, for any training
+        return self._epoch_length * 2**31  # endless, for any training
 
     def __getitem__(self, index: int) -> Batch:
         epochs, place = divmod(index, self._epoch_length)
@@ -319,23 +320,38 @@ def _fit(photo: Pixels, side: int) -> tuple[Pixels, tuple[int, int]]:
     return photo, ((side - height) // 2, (side - width) // 2)
 
 
+def _pad(fitted: Pixels, corner: tuple[int, int], side: int) -> Pixels:
+    """The photo at `corner` (row, column) of a black square."""
+    (top, left), (height, width) = corner, fitted.shape[:2]
+    square = np.zeros((side, side, 3), np.uint8)
+    square[top : top + height, left : left + width] = fitted
+    return square
+
+
 def _in_order(source: Any, batch_size: int) -> Batches:
-    return Batches(grain.MapDataset.source(source).batch(batch_size), batch_size)
+    return Batches(grain.MapDataset.source(source).batch(batch_size))
 
 
-def _iterate(dataset: grain.MapDataset, workers: int, prefetch_batches: int, batch_size: int) -> Any:
-    """An iterator over a data set of batches; `workers` processes beside this one, or threads in it."""
+def num_workers(loader: params.Loader) -> int:
+    """Worker processes; `auto` leaves one core to the process that trains, and is printed."""
+    if loader.workers != "auto":
+        return loader.workers
+    workers = min(max(len(os.sched_getaffinity(0)) - 1, 1), _MAX_WORKERS)
+    say(f"loader.workers: auto, here {workers}")
+    return workers
+
+
+def _iterate(dataset: grain.MapDataset, workers: int, prefetch_batches: int) -> Any:
+    """An iterator over a data set of batches: in `workers` processes, or in threads of this one for 0."""
     reading = grain.ReadOptions(
         num_threads=min(_THREADS, prefetch_batches), prefetch_buffer_size=prefetch_batches
     )
     batches = dataset.to_iter_dataset(reading)
     if workers:
-        if (
-            not flags.FLAGS.is_parsed()
-        ):  # Grain reads its own defaults there, with or without a command line of absl's
+        if not flags.FLAGS.is_parsed():  # Grain reads its defaults from absl's flags
             flags.FLAGS.mark_as_parsed()
-        # Stopping a worker, Grain may lose a batch under way. Python's tracker process frees its memory in the end, as
-        # it should; without this it also warns the user of it.
+        # When a worker is stopped, Grain may lose a batch in transit. Python's tracker process frees its memory in the
+        # end, as it should; without this it also prints a warning.
         os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
         options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=prefetch_batches)
         batches = batches.mp_prefetch(options, worker_init_fn=_start_worker)
@@ -343,4 +359,4 @@ def _iterate(dataset: grain.MapDataset, workers: int, prefetch_batches: int, bat
 
 
 def _start_worker(worker: int, workers: int) -> None:
-    cv2.setNumThreads(1)  # the cores are taken by the other workers and the training
+    cv2.setNumThreads(1)  # the other workers and the training use the other cores

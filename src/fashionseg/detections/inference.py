@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fashionseg.backend import start_backend
+from fashionseg.backend import device_scope, start_backend
 from fashionseg.console import track
 from fashionseg.data.loader import inference_batches, letterbox
 from fashionseg.detections.store import Detections, no_detections
@@ -28,40 +28,59 @@ class Detector:
     Attributes:
         network: the model.
         category_names: by category id.
-        run: the compiled `Network.call` on NumPy arrays.
+        run: the compiled `Network.call` on NumPy arrays; batches of a multiple of `num_devices`.
+        num_devices: that share a batch.
     """
 
     network: Network
     category_names: tuple[str, ...]
     run: Callable[[Batch], dict[str, np.ndarray]]
+    num_devices: int = 1
 
     @property
     def image_size(self) -> int:
         """S, side of the network's input in pixels."""
         return self.network.image_size
 
+    def padded_size(self, batch_size: int) -> int:
+        """`batch_size`, or the next that the devices can share."""
+        return -(-batch_size // self.num_devices) * self.num_devices
 
-def load_detector(directory: Path, inference: Inference) -> Detector:
+
+def load_detector(directory: Path, inference: Inference, num_devices: int = 1) -> Detector:
     """The detector of a folder written by a training stage.
 
     Args:
         directory: the model folder.
         inference: what predictions keep; section of params.yaml.
+        num_devices: GPUs that share a batch; fewer where fewer are here.
 
     Raises:
         UserError: a file is missing or damaged.
     """
     start_backend()
     from fashionseg.model.folder import load_network
+    from fashionseg.ops.replicas import num_shares, share_batch
 
-    network, _, category_names = load_network(directory, inference)
-    return Detector(network, category_names, _compile(network))
+    scope = device_scope(num_devices)
+    with scope():
+        network, _, category_names = load_network(directory, inference)
+        num_devices = num_shares()
+
+    def run(batch: Batch) -> dict[str, np.ndarray]:
+        with scope():
+            return network.predict_on_batch(
+                share_batch({"images": batch["images"], "windows": batch["windows"]})
+            )
+
+    return Detector(network, category_names, run, num_devices)
 
 
 def predict_records(
     detector: Detector, decoded: Path, subset: str, image_ids: Sequence[str], batch_size: int
 ) -> Detections:
     """Detections on decoded photos of `subset` (`train` or `test`)."""
+    batch_size = detector.padded_size(batch_size)
     batches = inference_batches(decoded, subset, list(image_ids), detector.image_size, batch_size)
     num_batches = -(-len(image_ids) // batch_size)
     return _collect(detector, track(batches, f"predict {subset}", num_batches), list(image_ids))
@@ -70,7 +89,8 @@ def predict_records(
 def predict_photos(
     detector: Detector, photos: Iterable[tuple[str, np.ndarray]], batch_size: int
 ) -> Detections:
-    """Detections on any photos: (name, RGB uint8 [H, W, 3]), shrunk to the network's input one by one."""
+    """Detections on any photos: (name, RGB uint8 [H, W, 3]), resized to the network's input one by one."""
+    batch_size = detector.padded_size(batch_size)
     names: list[str] = []
 
     def batches() -> Iterator[Batch]:
@@ -127,18 +147,3 @@ def _photo_fractions(boxes: np.ndarray, windows: np.ndarray) -> np.ndarray:
     origin = np.tile(windows[:, :2], (1, 2))
     size = np.tile(windows[:, 2:] - windows[:, :2], (1, 2))
     return np.clip((boxes - origin) / size, 0.0, 1.0).astype(np.float32)
-
-
-def _compile(network: Network) -> Callable[[Batch], dict[str, np.ndarray]]:
-    import keras
-    from keras import ops
-
-    network.make_predict_function()
-
-    def run(batch: Batch) -> dict[str, np.ndarray]:
-        inputs = {"images": batch["images"], "windows": batch["windows"]}
-        output = network.predict_on_batch(inputs)
-        return {name: np.asarray(ops.convert_to_numpy(value)) for name, value in output.items()}
-
-    assert keras.backend.backend() in ("tensorflow", "jax")
-    return run

@@ -1,12 +1,16 @@
-"""Sums and means over the devices that share a batch.
+"""Batches, means and gradients over the devices that share a batch.
 
-TensorFlow's `MirroredStrategy` runs the network once a device, each with its share of the photos. On JAX there is one
-run on arrays that span the devices, and nothing is to be done.
+TensorFlow's `MirroredStrategy` runs the network once per device, each with its share of the photos. On JAX there is one
+run on arrays that span the devices, so means and gradients need nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
+import numpy as np
 from keras import ops
 
 from fashionseg.ops.boxes import Tensor
@@ -19,6 +23,40 @@ def num_replicas() -> int:
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def num_shares() -> int:
+    """Devices that a batch is split over."""
+    distribution = keras.distribution.distribution()
+    return num_replicas() if distribution is None else int(np.prod(distribution.device_mesh.shape))
+
+
+def share_batch(batch: Mapping[str, np.ndarray]) -> Any:
+    """Splits a batch over the devices, for `predict_on_batch`: by default each would run the whole of it.
+
+    Args:
+        batch: arrays [B, ...], B a multiple of `num_shares()`.
+    """
+    if (distribution := keras.distribution.distribution()) is not None:
+        return {
+            name: keras.distribution.distribute_tensor(value, distribution.get_data_layout(value.shape))
+            for name, value in batch.items()
+        }
+    replicas = num_replicas()
+    if replicas == 1:
+        return dict(batch)
+    import tensorflow as tf
+
+    shares = [
+        dict(zip(batch, parts, strict=True))
+        for parts in zip(*(np.split(value, replicas) for value in batch.values()), strict=True)
+    ]
+    return tf.distribute.get_strategy().experimental_distribute_values_from_function(
+        lambda context: {
+            name: tf.convert_to_tensor(value)
+            for name, value in shares[context.replica_id_in_sync_group].items()
+        }
+    )
 
 
 def global_mean(total: Tensor, count: Tensor) -> Tensor:

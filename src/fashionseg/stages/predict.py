@@ -35,7 +35,7 @@ def main() -> None:
 
     _, validation_ids = read_split(arguments.splits)
     test_ids = read_photos(arguments.decoded, "test")["image_id"].tolist()
-    detector = load_detector(arguments.finetuned, params.inference)
+    detector = load_detector(arguments.finetuned, params.inference, params.train.num_devices)
     counts = []
     for name, subset, ids in (("validation", "train", validation_ids), ("test", "test", test_ids)):
         detections = no_detections([])

@@ -1,9 +1,8 @@
 """Stage `train_heads`: train the heads on a frozen backbone.
 
-1. Build the network of the `model` section, seeded.
-2. Load the pretrained weights, if any were asked for.
-3. Freeze the backbone; train pyramid, RPN and heads, choosing the best epoch on the validation photos.
-4. Write weights, architecture, history and summary.
+1. Build the network of the `model` section, seeded; load pretrained weights if params.yaml names any.
+2. Train all but the backbone, choosing the best epoch on the validation photos.
+3. Write weights, architecture, history and summary.
 """
 
 from __future__ import annotations
@@ -28,34 +27,17 @@ def main() -> None:
     params = load_params(arguments.params)
     make_reproducible(params.seed, params.train.deterministic)
 
-    from fashionseg.model.networks import build_network
     from fashionseg.model.pretrained import load_pretrained
-    from fashionseg.stages.training_stage import run_training
-    from fashionseg.taxonomy import competition_taxonomy
-    from fashionseg.training.devices import shared_between
-    from fashionseg.training.hardware import choose_training
-    from fashionseg.training.network import set_compute_type
+    from fashionseg.stages.training_stage import Folders, run_training
+    from fashionseg.training.stage import Stage
 
-    train = choose_training(params.train)
-    set_compute_type(train.mixed_precision is True)
-    with shared_between(train.num_devices):
-        network = build_network(
-            params.model, competition_taxonomy().num_categories, params.inference, params.sampling
-        )
-        load_pretrained(network, arguments.pretrained)
-        network.set_phase("heads")
-        run_training(
-            "train_heads",
-            params,
-            train,
-            train.heads,
-            network,
-            first_epoch=0,
-            decoded=arguments.decoded,
-            splits=arguments.splits,
-            inputs=[arguments.decoded, arguments.splits, arguments.pretrained],
-            out=arguments.heads,
-        )
+    settings = params.train.heads
+    run_training(
+        Stage("train_heads", "heads", settings.epochs, settings.learning_rate),
+        params,
+        Folders(arguments.decoded, arguments.splits, arguments.pretrained, arguments.heads),
+        load_pretrained,
+    )
 
 
 if __name__ == "__main__":

@@ -1,117 +1,124 @@
-"""What the two training stages share: data in, training, model folder out."""
+"""What the two training stages share: data and initial weights in, training, model folder out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fashionseg import tracking
+from fashionseg.backend import shared_between
 from fashionseg.console import say
 from fashionseg.data.loader import TrainingBatches, validation_batches
 from fashionseg.data.splits import read_split
-from fashionseg.history import HISTORY_FILE, SUMMARY_FILE, read_history
+from fashionseg.history import HISTORY_FILE, SUMMARY_FILE
+from fashionseg.model.api import Network
 from fashionseg.model.folder import save_network
-from fashionseg.params import Params, Train, TrainingStage, to_dict
+from fashionseg.model.networks import build_network
+from fashionseg.params import Params, changed, to_dict
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.storage.fingerprint import fingerprint, resume_folder
 from fashionseg.taxonomy import competition_taxonomy
-from fashionseg.training import train
-from fashionseg.training.hardware import choose_loader
-from fashionseg.training.loop import write_history
+from fashionseg.training.hardware import choose_training
+from fashionseg.training.loop import TrainingResult, train, write_history
+from fashionseg.training.network import set_compute_type
+from fashionseg.training.stage import Stage
 from fashionseg.training.state import TrainingState
-
-if TYPE_CHECKING:
-    from fashionseg.model.api import Network
 
 CODE = ("data", "model", "ops", "training")  # a state of other code is not resumed
 
 
+@dataclass(frozen=True)
+class Folders:
+    """Inputs and output of a training stage; with params.yaml the inputs decide the result, so they key its state.
+
+    Attributes:
+        decoded, splits: the data.
+        initial: where the initial weights come from.
+        out: the model folder.
+    """
+
+    decoded: Path
+    splits: Path
+    initial: Path
+    out: Path
+
+
 def run_training(
-    stage: str,
-    params: Params,
-    train_settings: Train,
-    settings: TrainingStage,
-    network: Network,
-    first_epoch: int,
-    decoded: Path,
-    splits: Path,
-    inputs: list[Path],
-    out: Path,
+    stage: Stage, params: Params, folders: Folders, load_initial: Callable[[Network, Path], None]
 ) -> None:
-    """Trains `network` and writes weights, architecture, history and summary into `out`.
+    """Builds the network, trains it, and writes weights, architecture, history and summary.
 
     Args:
-        train_settings: `params.train` with what the hardware decides.
-        settings: epochs and learning rate of this stage.
-        first_epoch: epochs of the stages before.
-        inputs: files and folders that, with params.yaml, decide the result: they key the resumable state.
+        load_initial: loads the weights of `folders.initial`.
     """
-    batch_size = params.train.batch_size
-    training_ids, validation_ids = read_split(splits)
-    loader = choose_loader(params.loader)
+    params = changed(params, train=choose_training(params.train))
+    set_compute_type(params.train.mixed_precision is True)
+    categories = competition_taxonomy().category_names
+    inputs = [folders.decoded, folders.splits, folders.initial]
+    state = TrainingState(
+        resume_folder(stage.name, fingerprint(deciding_params(params, stage.name), inputs, CODE))
+    )
+    with shared_between(params.train.num_devices):
+        network = build_network(params.model, len(categories), params.inference, params.sampling)
+        load_initial(network, folders.initial)
+        result = _train(network, stage, params, folders, state)
+    save_network(network, params.model, categories, folders.out)
+    write_history(result.history, folders.out / HISTORY_FILE)
+    summary = {
+        "stage": stage.name,
+        "epochs": stage.epochs,
+        "best_epoch": result.best_epoch,
+        "val_loss": result.best_loss,
+    }
+    with atomic_write(folders.out / SUMMARY_FILE) as temporary:
+        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    state.delete()
+    say(
+        f"{stage.name}: best epoch {result.best_epoch} (validation loss {result.best_loss:.4f}) -> {folders.out}"
+    )
+
+
+def _train(
+    network: Network, stage: Stage, params: Params, folders: Folders, state: TrainingState
+) -> TrainingResult:
+    """Trains on the decoded photos; each epoch is logged."""
+    decoded, side, batch_size = folders.decoded, params.model.image_size, params.train.batch_size
+    training_ids, validation_ids = read_split(folders.splits)
 
     def make_batches(start_epoch: int) -> TrainingBatches:
         return TrainingBatches(
             decoded,
             training_ids,
-            params.model.image_size,
+            side,
             params.sampling,
             params.augment,
-            loader,
+            params.loader,
             batch_size,
-            seed=params.seed + first_epoch,
+            seed=params.seed + stage.epochs_before,
             start_epoch=start_epoch,
         )
 
-    def make_validation() -> Iterable[dict[str, Any]]:
-        return validation_batches(
-            decoded, validation_ids, params.model.image_size, params.sampling, batch_size
-        )
-
-    key = fingerprint(_deciding_params(params, stage), inputs, CODE)
-    state = TrainingState(resume_folder(stage, key))
-    with tracking.stage_run(stage, params) as run:
-
-        def log_epoch(row: dict[str, Any]) -> None:
-            run.log_metrics(row, step=row["epoch"])
-
-        result = train(
+    with tracking.stage_run(stage.name, params) as run:
+        return train(
             network,
             stage,
-            train_settings,
-            settings.epochs,
-            settings.learning_rate,
-            first_epoch,
+            params.train,
             make_batches,
-            make_validation,
+            validation_batches(decoded, validation_ids, side, params.sampling, batch_size),
             state,
-            log_epoch,
+            lambda row: run.log_metrics(row, step=row["epoch"]),
         )
-    save_network(network, params.model, competition_taxonomy().category_names, out)
-    write_history(result.history, out / HISTORY_FILE)
-    summary = {
-        "stage": stage,
-        "epochs": settings.epochs,
-        "best_epoch": result.best_epoch,
-        "val_loss": result.best_loss,
-    }
-    with atomic_write(out / SUMMARY_FILE) as temporary:
-        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    state.delete()
-    say(f"{stage}: best epoch {result.best_epoch} (validation loss {result.best_loss:.4f}) -> {out}")
 
 
-def _deciding_params(params: Params, stage: str) -> dict[str, Any]:
-    """The values that decide the result of a training stage."""
+def deciding_params(params: Params, stage: str) -> dict[str, Any]:
+    """The values that decide the result of a training stage.
+
+    Args:
+        params: with `auto` replaced: a state in bfloat16 is not resumed in float32.
+    """
     values = to_dict(params)
-    train = values["train"]
-    others = {"train_heads": "finetune", "finetune": "heads"}
-    del train[others[stage]]
+    del values["train"][{"train_heads": "finetune", "finetune": "heads"}[stage]]
     return {name: values[name] for name in ("seed", "model", "sampling", "augment", "train")}
-
-
-def read_history_length(directory: Path) -> int:
-    """Epochs in the history of a training stage's folder."""
-    return len(read_history(directory / HISTORY_FILE))

@@ -1,5 +1,1 @@
 """Training: the network with its losses as a Keras model, the optimizer, the loop with its state on disk."""
-
-from fashionseg.training.loop import TrainingResult, train
-
-__all__ = ["TrainingResult", "train"]

@@ -1,24 +1,21 @@
-"""What `auto` means on the hardware that is found; results depend on the precision only."""
+"""What `auto` in the `train` section means on the hardware that is found."""
 
 from __future__ import annotations
-
-import os
 
 import keras
 
 from fashionseg.console import say
-from fashionseg.params import Loader, Train, changed
+from fashionseg.params import Train, changed
 
-# The first with bfloat16 in its matrix units (Ampere); a V100 is 7.0.
+# Ampere, the first with bfloat16 in its matrix units; a V100 has 7.0.
 _BFLOAT16_CAPABILITY = (8, 0)
-_MAX_WORKERS = 16  # more processes only take memory
 
 
 def choose_training(train: Train) -> Train:
-    """`train` with every `auto` replaced; says what was chosen.
+    """`train` with every `auto` replaced; prints each choice.
 
-    mixed_precision: on GPUs that multiply bfloat16 in hardware, all of them.
-    jit_compile: on JAX, which is slow without; not on TensorFlow, where it made a step on a CPU 1.7 times longer.
+    mixed_precision: where every GPU multiplies bfloat16 in hardware.
+    jit_compile: on JAX, which is slow without it; not on TensorFlow, where it made a step on a CPU 1.7 times longer.
     """
     chosen: dict[str, bool] = {}
     if train.mixed_precision == "auto":
@@ -31,22 +28,13 @@ def choose_training(train: Train) -> Train:
     return changed(train, **chosen)
 
 
-def choose_loader(loader: Loader) -> Loader:
-    """`loader` with a number of workers: one a core, less the one that drives the training."""
-    if loader.workers != "auto":
-        return loader
-    workers = min(max(len(os.sched_getaffinity(0)) - 1, 1), _MAX_WORKERS)
-    say(f"loader.workers: auto, here {workers}")
-    return changed(loader, workers=workers)
-
-
 def _compute_capabilities() -> list[tuple[int, int]]:
-    """Of each GPU, NVIDIA's version of what it can do."""
+    """NVIDIA's compute capability of each GPU."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
-        return [tuple(its.get("compute_capability", (0, 0))) for its in details]
+        return [tuple(detail.get("compute_capability", (0, 0))) for detail in details]
     import jax
 
     texts = [

@@ -5,26 +5,50 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import ops
 
 from fashionseg.errors import UserError
-from fashionseg.model.api import Network
+from fashionseg.model.api import LossTerm, Network
 from fashionseg.ops.boxes import Tensor
 from fashionseg.ops.replicas import global_mean, num_replicas
 from fashionseg.training.optimizer import l2_loss
 
 
+class TermMean(keras.metrics.Metric):
+    """Mean of a loss since the last reset: the sum of the totals over the sum of the counts, on all devices.
+
+    A mean of the batches' means would depend on the batch size and on padding.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.total = self.add_variable((), "zeros", name="total")
+        self.count = self.add_variable((), "zeros", name="count")
+
+    def update_state(self, term: LossTerm) -> None:
+        self.total.assign_add(term.total)
+        self.count.assign_add(term.count)
+
+    def result(self) -> Tensor:
+        return LossTerm(self.total, self.count).value
+
+
 class TrainingNetwork(keras.Model):
     """The network with its training losses.
 
+    Metrics are the mean of each loss and `loss`, their weighted sum without the weight decay.
+
     Args:
-        network: what is trained.
+        network: trained in place.
         loss_weights: factor of a loss in the sum, by name; 1 where a loss is not named.
-        l2_decay: Matterport's weight decay, a loss term (see `losses.l2_loss`); 0 for none.
+        l2_decay: Matterport's weight decay, a loss term (see `optimizer.l2_loss`); 0 for none.
+
+    Raises:
+        UserError: a weight names no loss of the network.
     """
 
     def __init__(self, network: Network, loss_weights: dict[str, float], l2_decay: float) -> None:
-        super().__init__(name="training")
+        # float32: a mixed policy would round the ground-truth boxes to bfloat16, whole pixels from 256 on.
+        super().__init__(name="training", dtype="float32")
         self.network = network
         if unknown := set(loss_weights) - set(network.loss_names):
             raise UserError(
@@ -33,37 +57,40 @@ class TrainingNetwork(keras.Model):
             )
         self.loss_weights = {name: loss_weights.get(name, 1.0) for name in network.loss_names}
         self.l2_decay = l2_decay
-        self.loss_means = [keras.metrics.Mean(name=name) for name in network.loss_names]
+        self.term_means = [TermMean(name) for name in network.loss_names]
         self.built = True
 
-    def call(self, batch: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
-        """A batch of `fashionseg.data.loader` -> the losses, unweighted."""
-        terms = self.network.loss_terms(batch, training)
-        return {name: global_mean(*terms[name]) for name in self.network.loss_names}
+    def call(self, batch: dict[str, Tensor], training: bool = False) -> dict[str, LossTerm]:
+        """A batch (see `Network.loss_terms`) -> the losses over this device's photos, unweighted."""
+        return self.network.loss_terms(batch, training)
 
     # Not `add_loss`: the devices of a MirroredStrategy share its list, and each would add those of the ones before it.
     def compute_loss(
         self,
         x: Any = None,
         y: Any = None,
-        y_pred: dict[str, Tensor] | None = None,
+        y_pred: dict[str, LossTerm] | None = None,
         sample_weight: Any = None,
         training: bool = True,
     ) -> Tensor:
         """The weighted sum, and in training the weight decay; on several devices the share of this one."""
         assert y_pred is not None
-        total = sum(self.loss_weights[name] * value for name, value in y_pred.items())
+        total = sum(weight * global_mean(*y_pred[name]) for name, weight in self.loss_weights.items())
         if training and self.l2_decay:
             total += l2_loss(self.network.trainable_variables, self.l2_decay)
         return total / num_replicas()
 
+    def compute_metrics(self, x: Any, y: Any, y_pred: dict[str, LossTerm], sample_weight: Any = None) -> dict:
+        for mean in self.term_means:
+            mean.update_state(y_pred[mean.name])
+        return self.get_metrics_result()
+
+    def get_metrics_result(self) -> dict[str, Tensor]:
+        means = {mean.name: mean.result() for mean in self.term_means}
+        return {"loss": sum(self.loss_weights[name] * value for name, value in means.items()), **means}
+
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Nothing: all is built. Keras's own takes batches away from the training when there are several devices."""
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: dict[str, Tensor], sample_weight: Any = None) -> dict:
-        for mean in self.loss_means:
-            mean.update_state(ops.stop_gradient(y_pred[mean.name]))
-        return self.get_metrics_result()
 
 
 def set_compute_type(mixed_precision: bool) -> None:

@@ -12,22 +12,22 @@ from fashionseg.ops.replicas import equal_shares, num_replicas
 from fashionseg.params import Train
 
 
-class _ClipsTheSum(keras.optimizers.Optimizer):
-    """Before an optimizer of Keras: on several devices clips the batch's gradient, not the part of each device.
+class ClipSummedGradients(keras.optimizers.Optimizer):
+    """Mixin for Keras's optimizers: on several devices clips the gradient of the batch, not that of each device.
 
-    Keras clips first and sums then. With equal shares of the sum, and a limit that is shared too, clipping each share
-    clips the sum.
+    Keras clips before it sums. With equal shares of the sum, and a limit divided alike, clipping each share clips the
+    sum.
     """
 
     def apply(self, grads: list[Tensor], trainable_variables: list | None = None) -> Any:
         return super().apply(equal_shares(grads), trainable_variables)
 
 
-class SGD(_ClipsTheSum, keras.optimizers.SGD):
+class SGD(ClipSummedGradients, keras.optimizers.SGD):
     pass
 
 
-class AdamW(_ClipsTheSum, keras.optimizers.AdamW):
+class AdamW(ClipSummedGradients, keras.optimizers.AdamW):
     pass
 
 
@@ -35,12 +35,12 @@ def make_optimizer(train: Train, learning_rate: float, total_steps: int) -> kera
     """SGD with momentum or AdamW, gradients clipped at their global norm.
 
     With `sgd` the weight decay is a loss term as in Matterport's code (`uses_l2_loss`), with `adamw` it is
-    decoupled (Loshchilov & Hutter 2019) and spares biases and batch norm.
+    decoupled (Loshchilov & Hutter 2019) and excludes biases and batch norm.
 
     Args:
         train: the `train` section of params.yaml.
         learning_rate: after warm-up.
-        total_steps: of the stage, warm-up included.
+        total_steps: steps of the stage, warm-up included.
     """
     rate = learning_rate_schedule(train, learning_rate, total_steps)
     clip_norm = train.gradient_clip_norm / num_replicas()
@@ -52,9 +52,9 @@ def make_optimizer(train: Train, learning_rate: float, total_steps: int) -> kera
 
 
 def l2_loss(variables: list, weight_decay: float) -> Tensor:
-    """Weight decay as Matterport has it: `weight_decay * mean(w^2)` of each array, gamma and beta excluded.
+    """Matterport's weight decay: `weight_decay * mean(w^2)` of each array, gamma and beta excluded.
 
-    The mean (not the sum) makes it tiny, 1e-5 to 1e-4 in all.
+    The mean, where a sum is usual, makes it tiny: 1e-5 to 1e-4 in total.
     """
     decayed = [v for v in variables if v.name not in ("gamma", "beta")]
     return weight_decay * sum(ops.mean(ops.square(ops.cast(v, "float32"))) for v in decayed)

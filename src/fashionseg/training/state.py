@@ -1,7 +1,7 @@
-"""The state of an unfinished training on disk, so that a killed one goes on from its last whole epoch.
+"""The state of an unfinished training on disk, so that a killed run resumes from its last completed epoch.
 
-It lives outside DVC's outputs (DVC deletes those before it runs a stage), in a folder keyed by everything that
-decides the result; a changed parameter or input therefore never resumes from a stale state.
+It lies outside DVC's outputs, which DVC deletes before it runs a stage, in a folder keyed by everything that decides
+the result: after a change of a parameter or an input no stale state is resumed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ BEST_FILE = "best.weights.h5"
 
 
 class TrainingState:
-    """What is known after each epoch: history, best epoch so far, all weights and the optimizer's variables.
+    """History, best epoch so far, all weights and the optimizer's variables, as of the last completed epoch.
 
     Args:
-        folder: where it is kept.
+        folder: of the state; read if it exists.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,38 +41,33 @@ class TrainingState:
 
     @property
     def epochs_done(self) -> int:
-        """Whole epochs behind us."""
+        """Completed epochs."""
         return len(self.history)
 
     def load(self, training: keras.Model) -> None:
-        """Puts the last whole epoch into a compiled model whose optimizer is built."""
+        """Loads the last completed epoch into a compiled model whose optimizer is built."""
         training.load_weights(self.folder / WEIGHTS_FILE)
 
     def add_epoch(self, row: dict[str, Any], training: keras.Model, network: keras.Model) -> None:
-        """Adds an epoch and writes the state; the folder is replaced as a whole."""
+        """Adds a completed epoch and replaces the folder as a whole."""
         self.history.append(row)
         is_best = row["val_loss"] < self.best_loss
         if is_best:
             self.best_epoch, self.best_loss = row["epoch"], row["val_loss"]
         with atomic_directory(self.folder) as temporary:
-            optimizer = training.optimizer.variables if training.optimizer else []
-            require_room(temporary, [*training.variables, *optimizer, *network.variables])
+            require_room(temporary, [*training.variables, *training.optimizer.variables, *network.variables])
             training.save_weights(temporary / WEIGHTS_FILE)
             if is_best:
                 network.save_weights(temporary / BEST_FILE)
             else:
                 shutil.copyfile(self.folder / BEST_FILE, temporary / BEST_FILE)
-            state = {
-                "history": self.history,
-                "best_epoch": self.best_epoch,
-                "best_loss": self.best_loss,
-            }
+            state = {"history": self.history, "best_epoch": self.best_epoch, "best_loss": self.best_loss}
             (temporary / STATE_FILE).write_text(json.dumps(state), encoding="utf-8")
 
     def load_best(self, network: keras.Model) -> None:
-        """Puts the weights of the best epoch into the network."""
+        """Loads the weights of the best epoch into the network."""
         network.load_weights(self.folder / BEST_FILE)
 
     def delete(self) -> None:
-        """Once the stage's outputs are written."""
+        """Deletes the folder, once the stage's outputs are written."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,170 @@
+"""A network of a few weights behind the contract goes through the stages of dvc.yaml, from training to submission."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fashionseg.params import PARAMS_FILE, read_yaml
+from fashionseg.tracking import StageRun
+
+REPO = Path(__file__).parents[2]
+CHANGES = {
+    "model.architecture": "toy",
+    "model.image_size": 64,
+    "inference.score_threshold": 0.0,
+    "loader.workers": 0,
+    "train.mixed_precision": "auto",
+    "train.warmup_steps": 0,
+    "train.loss_weights": {"place_loss": 0.5},
+    "train.heads.epochs": 1,
+    "train.finetune.epochs": 3,
+    "train.finetune.learning_rate": 0.01,
+    "evaluate.score_thresholds": [0.01, 0.05],
+}
+TRAINED = ("model.weights.h5", "history.csv", "summary.json", "model.json")
+
+RunStage = Callable[[str], None]
+
+
+@pytest.fixture
+def toy_project(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The sample with another network, not yet trained; the working directory."""
+    from fashionseg.model.networks import ARCHITECTURES
+    from fashionseg.training.network import set_compute_type
+    from toy_network import NAME, build_toy
+
+    monkeypatch.setitem(ARCHITECTURES, NAME, build_toy)
+    project = tmp_path / "project"
+    (project / "data").mkdir(parents=True)
+    for name in ("data/raw", "data/decoded", "data/splits"):
+        (project / name).symlink_to(sample / name)
+    shutil.copytree(sample / "models/pretrained", project / "models/pretrained")
+    monkeypatch.chdir(project)
+    write_params(CHANGES, sample)
+    yield project
+    set_compute_type(mixed_precision=False)  # a stage leaves it as it chose
+
+
+def write_params(changes: dict[str, Any], source: Path) -> None:
+    """params.yaml of `source` with values changed, into the working directory."""
+    values = read_yaml(source / PARAMS_FILE)
+    for key, value in changes.items():
+        *sections, name = key.split(".")
+        place = values
+        for section in sections:
+            place = place[section]
+        place[name] = value
+    Path(PARAMS_FILE).write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> RunStage:
+    """Runs a stage in this process, with the words of its `cmd` in dvc.yaml."""
+    stages = read_yaml(REPO / "dvc.yaml")["stages"]
+
+    def run_stage(stage: str) -> None:
+        _, _, module, *flags = stages[stage]["cmd"].split()
+        monkeypatch.setattr(sys, "argv", [module, *flags])
+        importlib.import_module(module).main()
+
+    return run_stage
+
+
+def trained_bytes(folder: str) -> dict[str, bytes]:
+    return {name: Path(folder, name).read_bytes() for name in TRAINED}
+
+
+class Killed(BaseException):
+    pass
+
+
+@contextmanager
+def killed_after(epoch: int) -> Iterator[None]:
+    """The training inside ends right after the epoch of that number is stored."""
+
+    def log_metrics(self: StageRun, values: dict[str, Any], step: int = 0) -> None:
+        if step == epoch:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(Killed):
+        monkeypatch.setattr(StageRun, "log_metrics", log_metrics)
+        yield
+
+
+def test_the_stages_take_any_network_behind_the_contract(
+    toy_project: Path, run: RunStage, capsys: pytest.CaptureFixture
+) -> None:
+    for stage in ("train_heads", "finetune", "predict", "evaluate", "submit"):
+        run(stage)
+    with Path("models/finetuned/history.csv").open(newline="") as file:
+        history = list(csv.DictReader(file))
+    assert [row["epoch"] for row in history] == ["2", "3", "4"]
+    assert {"label_loss", "val_label_loss", "place_loss", "val_place_loss"} <= set(history[0])
+
+    best = json.loads(Path("models/finetuned/summary.json").read_text())["best_epoch"]
+    printed = capsys.readouterr().out.splitlines()
+    shown_as_best = [line for line in printed if line.startswith("finetune epoch") and "(best)" in line]
+    assert shown_as_best[-1].startswith(f"finetune epoch {best}/4 ")
+    assert any(line.startswith(f"finetune: best epoch {best} ") for line in printed)
+
+    description = json.loads(Path("models/finetuned/model.json").read_text())
+    assert description["model"]["architecture"] == "toy"
+    scores = json.loads(Path("reports/metrics.json").read_text())
+    assert 0.0 <= scores["competition_score"] <= 1.0
+    with Path("reports/submission.csv").open(newline="") as file:
+        submitted = {row["ImageId"] for row in csv.DictReader(file)}
+    assert submitted == {path.name for path in Path("data/raw/test").iterdir()}
+    assert not list(Path(".fashionseg/resume").glob("*"))
+
+
+def test_a_stage_resumes_to_the_bytes_of_an_undisturbed_one(
+    toy_project: Path,
+    run: RunStage,
+    sample: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    run("train_heads")
+    run("finetune")
+    undisturbed = trained_bytes("models/finetuned")
+    shutil.rmtree("models/finetuned")
+    with killed_after(epoch=3):
+        run("finetune")
+    assert not Path("models/finetuned").exists()
+    capsys.readouterr()
+    run("finetune")
+    assert "finetune: resuming after epoch 3/4" in capsys.readouterr().out
+    assert trained_bytes("models/finetuned") == undisturbed
+    # The control: another seed ends with other weights.
+    write_params({**CHANGES, "seed": 1}, sample)
+    run("finetune")
+    assert trained_bytes("models/finetuned")["model.weights.h5"] != undisturbed["model.weights.h5"]
+
+
+def test_a_state_in_bfloat16_is_not_resumed_in_float32(
+    toy_project: Path,
+    run: RunStage,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    """`train.mixed_precision: auto`, interrupted on a host with a GPU and run again on one without."""
+    from fashionseg.training import hardware
+
+    run("train_heads")
+    with monkeypatch.context() as host, killed_after(epoch=3):
+        host.setattr(hardware, "_compute_capabilities", lambda: [(9, 0)])
+        run("finetune")
+    assert "train.mixed_precision: auto, here true" in capsys.readouterr().out
+    run("finetune")
+    printed = capsys.readouterr().out
+    assert "train.mixed_precision: auto, here false" in printed
+    assert "resuming" not in printed
