@@ -46,6 +46,11 @@ remaining-tests: $(STAMP)
 parity: $(STAMP)  ## compare the model with stored outputs of Matterport's code; REFERENCE=DIR
 	@python -m tools parity --reference "$(REFERENCE)"
 
+.PHONY: docs
+docs: $(STAMP)  ## build the documentation into site/; a dead link is an error
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
+	@echo "site/index.html"
+
 lint: $(STAMP)  ## check style, types and the code dependencies in dvc.yaml
 	ruff check .
 	ruff format --check .
