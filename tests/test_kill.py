@@ -133,6 +133,11 @@ def kill_stages(clone: Clone, kills: int, seconds: dict[str, float], moments: ra
     return hits
 
 
+@pytest.mark.fault(
+    table="processes",
+    case="SIGKILL at any moment",
+    outcome="`dvc repro` resumes and ends with the same hashes (`make kill-test`)",
+)
 def test_killed_at_random_moments_the_pipeline_ends_with_the_same_hashes(repo: Path, tmp_path: Path) -> None:
     undisturbed = Clone(repo, tmp_path / "undisturbed")
     seconds = undisturbed.finish()

@@ -85,6 +85,11 @@ def server(planted: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+@pytest.mark.fault(
+    table="secrets",
+    case="Kaggle's key; signed download links",
+    outcome="in no message, whatever the answer (401, 403, 429, 500, 503)",
+)
 def test_no_answer_of_kaggle_brings_the_key_or_a_signed_link_into_a_message(
     server: Any, planted: Path, capfd: pytest.CaptureFixture[str], status: int
 ) -> None:
@@ -105,6 +110,11 @@ def test_no_answer_of_kaggle_brings_the_key_or_a_signed_link_into_a_message(
 
 @pytest.mark.parametrize("name", kaggle.CREDENTIAL_FILES)
 @pytest.mark.parametrize("mode", [0o640, 0o604])
+@pytest.mark.fault(
+    table="secrets",
+    case="`kaggle.json`, `access_token`, `credentials.json` that others can read",
+    outcome="refused: `chmod 600 FILE`",
+)
 def test_credentials_that_others_can_read_are_refused_with_the_command_that_mends_it(
     planted: Path, name: str, mode: int
 ) -> None:
@@ -161,6 +171,12 @@ def failing() -> Iterator[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.fault(table="network", case="MLflow unreachable, hanging, or answering 500")
+@pytest.mark.fault(
+    table="secrets",
+    case="MLflow's login, in variables or in `MLFLOW_TRACKING_URI`",
+    outcome="in no message, journal, log or command line",
+)
 def test_a_failing_mlflow_learns_the_password_and_nobody_else_does(
     planted: Path, failing: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,6 +204,9 @@ def test_a_failing_mlflow_learns_the_password_and_nobody_else_does(
     assert leaks(planted) == []
 
 
+@pytest.mark.fault(
+    table="secrets", case="a password in `tracking.uri`", outcome="refused: params.yaml is committed and sent"
+)
 def test_a_password_in_params_yaml_is_refused_and_not_repeated(planted: Path) -> None:
     values = read_yaml(planted / "params.yaml")
     values["tracking"]["uri"] = f"http://user:{CANARY}@mlflow.example.org"
@@ -199,6 +218,11 @@ def test_a_password_in_params_yaml_is_refused_and_not_repeated(planted: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.fault(
+    table="secrets",
+    case="outputs, journals, MLflow's database and artifacts of a run",
+    outcome="no secret of the environment",
+)
 def test_a_small_run_leaves_no_secret_in_outputs_journals_and_mlflow(
     planted: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,6 +249,11 @@ def test_a_small_run_leaves_no_secret_in_outputs_journals_and_mlflow(
 
 @pytest.mark.remote
 @pytest.mark.skipif(shutil.which("rsync") is None, reason="no rsync")
+@pytest.mark.fault(
+    table="secrets",
+    case="what `fab dgx-sync` sends",
+    outcome="no credential file, whether Git ignores it or not",
+)
 def test_what_goes_to_the_host_has_no_secret(planted: Path) -> None:
     """The real rules, by the real rsync."""
     from remote import tree
@@ -262,6 +291,9 @@ def test_what_goes_to_the_host_has_no_secret(planted: Path) -> None:
     assert leaks(target) == []
 
 
+@pytest.mark.fault(
+    table="secrets", case="the image and the command line that starts a job", outcome="two files, no secret"
+)
 def test_no_word_of_a_job_or_an_image_is_a_secret(planted: Path, repo: Path) -> None:
     from remote.settings import parse_settings
 
@@ -284,6 +316,11 @@ def test_no_word_of_a_job_or_an_image_is_a_secret(planted: Path, repo: Path) -> 
 
 
 @pytest.mark.parametrize(("mode", "is_refused"), [(0o600, False), (0o640, True), (0o606, True)])
+@pytest.mark.fault(
+    table="secrets",
+    case="the host's `env_file` that others can read",
+    outcome="refused before a job or shell starts",
+)
 def test_the_env_file_of_the_host_must_be_its_users_alone(
     tmp_path: Path, mode: int, is_refused: bool
 ) -> None:
@@ -319,6 +356,7 @@ def test_the_env_file_of_the_host_must_be_its_users_alone(
 # --- servers -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(table="secrets", case="`make ui`, `make serve`", outcome="listen on 127.0.0.1")
 def test_every_server_listens_on_the_loopback_address_alone(repo: Path) -> None:
     from fashionseg.registry.server import listen
 

@@ -187,12 +187,18 @@ def test_worker_processes_change_nothing(decoded, sampling):
     assert same(take(training(decoded, sampling, workers=2), 5), take(training(decoded, sampling), 5))
 
 
+@pytest.mark.fault(table="instances", case="photos without an instance", outcome="train the background class")
 def test_photo_without_instances_is_all_padding(decoded, sampling):
     (batch,) = list(validation_batches(decoded, [IDS[0]], SIDE, sampling, batch_size=1))
     assert not any(batch[key].any() for key in ("gt_classes", "gt_boxes", "gt_masks"))
     assert batch["images"].any()
 
 
+@pytest.mark.fault(
+    table="instances",
+    case="more instances than `sampling.max_gt_instances`",
+    outcome="each epoch draws others",
+)
 def test_more_instances_than_the_padding_holds_are_drawn_from_all(decoded, sampling):
     """Photo 1 has six instances of categories 1-6 and G is 3."""
     only = training(decoded, sampling, NO_AUGMENT, batch_size=1, ids=[IDS[1]])

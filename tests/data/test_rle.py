@@ -83,6 +83,7 @@ def test_bad_text_is_refused_with_its_reason(text, reason):
         parse_rle(text, 4, 3)
 
 
+@pytest.mark.fault(table="csv", case="runs unsorted or overlapping", outcome="their union is used, repaired")
 def test_unsorted_and_overlapping_runs_are_repaired_to_their_union():
     assert repair_rle("5 2 1 2", 4, 3).tolist() == [[0, 2], [4, 2]]
     assert repair_rle("1 3 3 2", 4, 3).tolist() == [[0, 4]]

@@ -22,6 +22,7 @@ YEARS = (315_619_200, 4_102_531_200)  # seconds at the begin of 1980 and of 2100
 
 
 @pytest.mark.parametrize("seconds", YEARS)
+@pytest.mark.fault(table="processes", case="clock jumps, files dated 1980 or 2100")
 def test_a_training_resumes_whatever_the_dates_of_its_files(tmp_path: Path, seconds: int) -> None:
     (tmp_path / "decoded").mkdir()
     (tmp_path / "decoded" / "a").write_text("records")
@@ -34,6 +35,11 @@ def test_a_training_resumes_whatever_the_dates_of_its_files(tmp_path: Path, seco
     assert TrainingState(tmp_path).epochs_done == 1
 
 
+@pytest.mark.fault(
+    table="processes",
+    case="clock jumps, files dated 1980 or 2100",
+    outcome="no effect: contents decide, points are ordered by epoch",
+)
 def test_points_of_a_journal_stay_in_order_when_the_clock_jumps(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

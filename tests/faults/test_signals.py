@@ -17,6 +17,11 @@ from fashionseg.cli import main
 @pytest.mark.parametrize(
     ("sent", "status", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
 )
+@pytest.mark.fault(
+    table="processes",
+    case="SIGTERM, Ctrl-C",
+    outcome="one line, exit status 143 or 130, no half-written output, no process left",
+)
 def test_a_stopped_stage_says_so_in_a_line_and_leaves_neither_half_an_output_nor_a_process(
     project: Path, sent: signal.Signals, status: int, word: str
 ) -> None:

@@ -59,22 +59,30 @@ def check(results: list[dict[str, Any]], mode: str, words: str) -> None:
         assert result["same"], f"{result['output']}: {result['left']}"
 
 
+@pytest.mark.fault(
+    table="disk",
+    case="disk full or over quota, at any write",
+    outcome="`PATH: disk full`; each of 14 kinds of output keeps its previous content, nothing half-written remains",
+)
 def test_a_full_disk_is_one_line_for_every_output_and_leaves_no_partial_file(
     results: list[dict[str, Any]],
 ) -> None:
     check(results, "disk", "disk full")
 
 
+@pytest.mark.fault(table="disk", case="files may not grow (`ulimit -f`, file system)", outcome="the same")
 def test_a_file_that_may_not_grow_is_one_line_too(results: list[dict[str, Any]]) -> None:
     check(results, "limit", "file too large")
 
 
+@pytest.mark.fault(table="disk", case="read-only folder", outcome="one line that names it")
 def test_a_read_only_folder_is_one_line_that_names_it(results: list[dict[str, Any]]) -> None:
     check(results, "read-only", "Read-only file system")
     named = [result["said"] for result in results if result["mode"] == "read-only"]
     assert all("/disk/" in said for said in named)
 
 
+@pytest.mark.fault(table="disk", case="a device that refuses every byte", outcome="the same")
 def test_a_device_that_is_full_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Works everywhere: /dev/full refuses every byte."""
 
@@ -100,6 +108,7 @@ def test_other_errors_stay_as_they_are(error: Exception, tmp_path: Path) -> None
     assert raised.value is error
 
 
+@pytest.mark.fault(table="disk", case="power cut", outcome="bytes reach the disk before their name does")
 def test_bytes_reach_the_disk_before_the_name_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     real_fsync, real_replace = os.fsync, Path.replace

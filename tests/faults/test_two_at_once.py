@@ -47,6 +47,11 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.fault(
+    table="processes",
+    case="two `dvc repro` at the same time",
+    outcome="DVC refuses the second in one line; the first completes",
+)
 def test_a_second_repro_is_refused_in_one_line_and_changes_nothing(pipeline: Path) -> None:
     (pipeline / "hold").touch()
     first = start(pipeline, "repro")

@@ -49,6 +49,11 @@ def loader_workers() -> list[psutil.Process]:
     return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
 
+@pytest.mark.fault(
+    table="processes",
+    case="a loader worker killed in training",
+    outcome="one line; completed epochs are kept",
+)
 def test_a_killed_loader_worker_ends_training_in_one_line_and_keeps_completed_epochs(
     tmp_path: Path, repo: Path
 ) -> None:
@@ -88,6 +93,11 @@ def large_photo(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.fault(
+    table="processes",
+    case="a worker out of memory",
+    outcome="one line, the stage ends; no photo is mistaken for a damaged one",
+)
 def test_a_worker_without_memory_stops_the_stage_and_drops_no_photo(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

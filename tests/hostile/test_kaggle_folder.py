@@ -24,6 +24,7 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
+@pytest.mark.fault(table="csv", case="a mask of a million runs", outcome="read")
 def test_a_mask_of_a_million_runs(folder: Folder) -> None:
     """A chessboard of 2,000 x 1,000 pixels; its line has 14 MB."""
     folder.photo("a.jpg", height=2000, width=1000)
@@ -33,6 +34,7 @@ def test_a_mask_of_a_million_runs(folder: Folder) -> None:
     assert 0.4 < areas["a.jpg"] / 512**2 < 0.6
 
 
+@pytest.mark.fault(table="photos", case="`a.jpg` next to `A.jpg`", outcome="two photos")
 def test_names_that_differ_in_capitals_are_two_photos(folder: Folder) -> None:
     for name in ("a.jpg", "A.jpg"):
         folder.photo(name)
@@ -47,6 +49,11 @@ def test_names_that_differ_in_capitals_are_two_photos(folder: Folder) -> None:
     }
 
 
+@pytest.mark.fault(
+    table="photos",
+    case="a file name that is not UTF-8 or contains a line feed",
+    outcome="dropped: no csv can name it",
+)
 def test_names_that_no_csv_can_hold_are_dropped(folder: Folder) -> None:
     """Bytes that are not UTF-8, a line feed: neither a row nor a submission can name such a photo."""
     for subset in ("train", "test"):
@@ -64,6 +71,7 @@ def test_names_that_no_csv_can_hold_are_dropped(folder: Folder) -> None:
     assert decoded == ["good.jpg", "with blanks, comma.jpg"] == list_test_photos(folder.raw / "test")
 
 
+@pytest.mark.fault(table="csv", case="`train.csv` cut in the middle of a line", outcome="that row dropped")
 def test_a_truncated_csv_loses_only_its_last_row(folder: Folder) -> None:
     folder.photo("a.jpg")
     folder.row("a.jpg")
@@ -81,6 +89,7 @@ def test_a_truncated_csv_loses_only_its_last_row(folder: Folder) -> None:
     assert read_photos(folder.decoded, "train")["image_id"].tolist() == ["good.jpg"]
 
 
+@pytest.mark.fault(table="csv", case="`train.csv` in Latin-1", outcome="rows that are not UTF-8 dropped")
 def test_a_csv_of_another_encoding_keeps_the_rows_that_are_ascii(folder: Folder) -> None:
     folder.photo("\u00e4.jpg")
     folder.row("\u00e4.jpg")
@@ -93,6 +102,9 @@ def test_a_csv_of_another_encoding_keeps_the_rows_that_are_ascii(folder: Folder)
     ]
 
 
+@pytest.mark.fault(
+    table="photos", case="16-bit, animated", outcome="converted to 8-bit, first frame, repaired"
+)
 def test_16_bit_and_animated_photos_are_converted_and_reported(folder: Folder) -> None:
     grey = np.where(square(), 220, 20).astype(np.uint16)
     Image.fromarray(grey * 256).save(folder.raw / "train" / "a.png")
@@ -108,6 +120,7 @@ def test_16_bit_and_animated_photos_are_converted_and_reported(folder: Folder) -
     assert folder.mask_and_photo_agree("b.gif")
 
 
+@pytest.mark.fault(table="photos", case="a photo without rows; a folder or a broken link in place of a photo")
 def test_a_folder_or_a_broken_link_is_no_photo(folder: Folder) -> None:
     (folder.raw / "train" / "a.jpg").mkdir()
     (folder.raw / "train" / "b.jpg").symlink_to("nowhere")
@@ -117,6 +130,9 @@ def test_a_folder_or_a_broken_link_is_no_photo(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("side", ["1000000001", "9" * 18, "9" * 5000])
+@pytest.mark.fault(
+    table="csv", case="an absurd size in a truth to score against", outcome="refused, with the row"
+)
 def test_an_absurd_size_in_a_truth_to_score_against_is_one_line(tmp_path: Path, side: str) -> None:
     """Tables as long as a side would fill the memory."""
     truth, submission = tmp_path / "truth.csv", tmp_path / "submission.csv"
@@ -172,6 +188,11 @@ def change_group(labels: dict) -> None:
         (lose_attribute, "attribute names differ"),
         (change_group, "category groups differ"),  # which categories may carry attributes
     ],
+)
+@pytest.mark.fault(
+    table="labels-and-archives",
+    case="`label_descriptions.json` with other ids, names or groups",
+    outcome="refused",
 )
 def test_labels_with_other_ids_or_names_are_refused(tmp_path: Path, change, message: str) -> None:
     path = tmp_path / LABEL_DESCRIPTIONS

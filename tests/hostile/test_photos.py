@@ -30,12 +30,18 @@ def tiff_of_pages(count: int) -> bytes:
     return bytes(pages)
 
 
+@pytest.mark.fault(
+    table="photos", case="a TIFF of a million pages", outcome="counted up to 1,000, first page used"
+)
 def test_pages_of_a_tiff_are_counted_up_to_a_thousand() -> None:
     """Found by fuzzing: Pillow's own count of 300,000 of them, 32 MB, takes hours, and the server waits for it."""
     assert read_header(tiff_of_pages(3), 1).frames == 3
     assert read_header(tiff_of_pages(5000), 1).frames == 1000
 
 
+@pytest.mark.fault(
+    table="photos", case="decompression bomb", outcome="above `decode.max_megapixels` refused from its header"
+)
 def test_a_photo_above_the_committed_limit_is_refused_by_its_header(tmp_path: Path, repo: Path) -> None:
     """A black PNG of 150 megapixels has 150 kB; decoded it would have 450 MB."""
     limit = load_params(repo / "params.yaml").decode.max_megapixels

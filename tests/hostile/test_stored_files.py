@@ -37,6 +37,11 @@ def decoded(tmp_path: Path) -> Path:
 IDS = [f"{number}.jpg" for number in range(5)]
 
 
+@pytest.mark.fault(
+    table="stored-files",
+    case="decoded shards or tables damaged or missing",
+    outcome="refused: run the stage again",
+)
 def test_a_damaged_shard_is_named_with_the_remedy(decoded: Path) -> None:
     path = shard_paths(decoded, "train")[1]
     data = bytearray(path.read_bytes())
@@ -54,6 +59,7 @@ def test_a_truncated_shard_is_named(decoded: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.fault(table="stored-files", case="decoded shards or tables damaged or missing")
 def test_a_missing_shard_is_reported_before_a_photo_is_read(decoded: Path, place: int) -> None:
     shard_paths(decoded, "train")[place].unlink()
     with pytest.raises(UserError, match=r"expected all of train-\*\.arrayrecord, found 2"):

@@ -92,6 +92,11 @@ def lie_in_another_file(group: h5py.Group, name: str) -> None:
         (lambda group, name: None, "not a whole HDF5 file: .*kernel:0"),
     ],
 )  # fmt: skip
+@pytest.mark.fault(
+    table="stored-files",
+    case="weights: links, objects, terabytes claimed",
+    outcome="refused before they are read",
+)
 def test_what_is_no_array_of_weights_is_refused_in_one_line(
     path: Path, make: Callable[[h5py.Group, str], object], message: str
 ) -> None:
@@ -115,6 +120,9 @@ def test_damaged_lists_of_names_are_refused_in_one_line(path: Path, names: objec
 
 
 @pytest.mark.parametrize("kind", ["a pickle", "npz", "in HDF5"])
+@pytest.mark.fault(
+    table="stored-files", case="weights with a pickled object", outcome="refused, not executed"
+)
 def test_a_pickled_object_is_refused_and_not_run(path: Path, tmp_path: Path, kind: str) -> None:
     trace = tmp_path / "trace"
     data = pickle.dumps(Evil(trace))

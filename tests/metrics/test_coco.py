@@ -219,6 +219,7 @@ def test_a_mask_without_pixels_matches_nothing():
         assert score([its])["mask"].summary["ap"] == 0.0
 
 
+@pytest.mark.fault(table="instances", case="a category without an example")
 def test_without_truths_there_is_no_ap(photos):
     assert score([photos[1], photos[3]])["mask"].summary == dict.fromkeys(KEYS)
 

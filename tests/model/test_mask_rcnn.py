@@ -38,6 +38,7 @@ def test_losses_and_gradients_are_finite_with_and_without_instances(make_network
     assert all(np.isfinite(ops.convert_to_numpy(gradient)).all() for gradient in found)
 
 
+@pytest.mark.fault(table="instances", case="photos without an instance")
 def test_batch_without_instances_trains_the_background_only(make_network, batch):
     batch["gt_classes"][:] = 0
     batch["gt_boxes"][:] = 0

@@ -187,6 +187,7 @@ def test_arrays_in_another_order_are_refused(other, path):
         load_matterport(other, path)
 
 
+@pytest.mark.fault(table="stored-files", case="weights: truncated, of another network, not finite")
 def test_values_that_are_not_finite_are_refused(other, path):
     edit(path, "bn_conv1", "bn_conv1/beta:0", data=np.array([0, np.nan, 0, 0], np.float32))
     with pytest.raises(UserError, match="bn_conv1/bn_conv1/beta:0: values that are not finite"):
@@ -212,6 +213,11 @@ def test_files_of_another_kind(other, tmp_path):
 
 
 @pytest.mark.parametrize("fraction", [0.001, 0.3, 0.9])
+@pytest.mark.fault(
+    table="stored-files",
+    case="weights: truncated, of another network, not finite",
+    outcome="refused, nothing is loaded",
+)
 def test_a_truncated_file(other, path, fraction):
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * fraction)])

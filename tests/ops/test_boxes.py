@@ -72,6 +72,7 @@ def test_a_wild_delta_makes_a_large_finite_box():
     np.testing.assert_array_equal(array(clip_boxes(applied, window)), [[0, 0, 1, 1]])
 
 
+@pytest.mark.fault(table="instances", case="boxes without area", outcome="finite losses, no overlap")
 def test_boxes_without_area_have_finite_deltas():
     deltas = array(encode_deltas(np.zeros((1, 4), np.float32), np.zeros((1, 4), np.float32)))
     assert np.isfinite(deltas).all()
@@ -99,6 +100,7 @@ def test_overlaps_by_hand():
     np.testing.assert_allclose(array(iou_matrix(a, b)), [[1, 4 / 28, 0.5, 0, 0]], rtol=1e-6)
 
 
+@pytest.mark.fault(table="instances", case="boxes without area")
 def test_two_boxes_without_area_do_not_overlap():
     zeros = np.zeros((1, 4), np.float32)
     np.testing.assert_array_equal(array(iou_matrix(zeros, zeros)), [[0]])

@@ -68,6 +68,11 @@ def test_a_rate_as_dvc_writes_it_is_a_number(project: Path) -> None:
         ("seed: 2019\n", "seed: [\n", "not readable as YAML"),
     ],
 )  # fmt: skip
+@pytest.mark.fault(
+    table="params",
+    case="NaN, infinite, negative rate, no epochs, 0 % or 100 % validation, unknown key",
+    outcome="refused, with the key",
+)
 def test_each_fault_is_one_line_that_names_the_key(project: Path, old: str, new: str, message: str) -> None:
     change(project / "params.yaml", old, new)
     with pytest.raises(UserError) as fault:
@@ -104,6 +109,7 @@ def test_all_faults_are_reported_at_once(project: Path) -> None:
         ("", "expected a mapping of sections, got NoneType"),
     ],
 )
+@pytest.mark.fault(table="params", case="hostile YAML: endless anchors, odd types, 1 MB", outcome="refused")
 def test_hostile_yaml_is_one_line(tmp_path: Path, text: str, message: str) -> None:
     """Most of these were found by fuzzing and ended in a traceback, or without end."""
     (tmp_path / "params.yaml").write_text(text)

@@ -54,12 +54,16 @@ def test_rows_that_are_not_contiguous_come_together_in_order(write):
     ],
     ids=["no-newline", "bom", "crlf", "quoted", "blanks", "other-order"],
 )
+@pytest.mark.fault(
+    table="csv", case="byte order mark, CRLF, quotes, another order of columns", outcome="read"
+)
 def test_harmless_forms_read_the_same(write, text):
     rows, index = everything(write(text))
     assert rows == {"a.jpg": [Row(2, "a.jpg", "1 3", "4", "5", "6")]}
     assert index.faults == ()
 
 
+@pytest.mark.fault(table="csv", case="an extra column", outcome="ignored and reported")
 def test_extra_column_is_ignored_and_reported(write):
     rows, index = everything(write("Note,ImageId,EncodedPixels,Height,Width,ClassId\nhello,a,1 3,4,5,6\n"))
     assert rows["a"][0].class_id == "6"
@@ -79,6 +83,7 @@ def test_extra_column_is_ignored_and_reported(write):
         ("bé.jpg,1 3,4,5,6".encode("latin-1"), "expected UTF-8"),
     ],
 )
+@pytest.mark.fault(table="csv", case="`ImageId` missing", outcome="row dropped")
 def test_bad_line_is_dropped_with_its_number_and_the_others_stay(write, line, reason):
     rows, index = everything(write(HEADER.encode() + b"a,1 3,4,5,6\n" + line + b"\na,2 2,4,5,7\n"))
     assert [row.line for row in rows["a"]] == [2, 4]
@@ -88,11 +93,13 @@ def test_bad_line_is_dropped_with_its_number_and_the_others_stay(write, line, re
     assert fault.reason.startswith(reason)
 
 
+@pytest.mark.fault(table="csv", case="a comma in quotes", outcome="one field")
 def test_quoted_comma_is_one_field(write):
     rows, _ = everything(write(HEADER + '"a,b.jpg",1 3,4,5,6\n'))
     assert rows["a,b.jpg"][0].encoded_pixels == "1 3"
 
 
+@pytest.mark.fault(table="csv", case="a line that never ends", outcome="dropped, memory stays flat")
 def test_line_without_end_does_not_fill_the_memory(write, monkeypatch):
     monkeypatch.setattr(csv_index, "MAX_LINE_BYTES", 100)
     rows, index = everything(write(HEADER + "a," + "1 3 " * 200 + ",4,5,6\nb,1 3,4,5,6\n"))
@@ -114,6 +121,7 @@ def test_line_without_end_does_not_fill_the_memory(write, monkeypatch):
         (b"\xff\x00\x81\n", "expected UTF-8 text"),
     ],
 )
+@pytest.mark.fault(table="csv", case="a column missing or twice, UTF-16, empty, not a csv", outcome="refused")
 def test_file_that_is_not_train_csv_is_refused(write, content, message):
     with pytest.raises(UserError, match=message):
         index_annotations(write(content))
@@ -143,6 +151,11 @@ def test_size_that_is_no_size(text):
         ("13_3", (13, ()), "category 13 has no attributes"),
     ],
 )
+@pytest.mark.fault(
+    table="csv",
+    case="attributes unknown, repeated, unsorted, or on a category that has none",
+    outcome="removed or sorted, repaired",
+)
 def test_class_id_is_read_or_repaired(text, label, reason):
     category, attributes, reasons = repair_class_id(text, competition_taxonomy())
     assert (category, attributes) == label
@@ -151,6 +164,7 @@ def test_class_id_is_read_or_repaired(text, label, reason):
 
 
 @pytest.mark.parametrize("text", ["", "46", "x", "6.0", "-1", "10__3", "10_x", "9" * 5000, "\u0663"])
+@pytest.mark.fault(table="csv", case="`ClassId` unknown or malformed", outcome="row dropped")
 def test_class_id_without_a_known_category_is_refused(text):
     with pytest.raises(ValueError, match="ClassId: expected"):
         repair_class_id(text, competition_taxonomy())

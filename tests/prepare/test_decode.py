@@ -108,6 +108,14 @@ def test_rows_that_are_not_contiguous_reach_one_photo(folder):
         ({"class_id": "24_3"}, "repaired", "category 24 has no attributes"),
     ],
 )
+@pytest.mark.fault(
+    table="csv",
+    case="run-length text: odd count, empty, zero, negative, not numbers, beyond the photo",
+    outcome="row dropped",
+)
+@pytest.mark.fault(
+    table="csv", case="`Height` or `Width` missing, zero, wrong in one row, 10^9", outcome="row dropped"
+)
 def test_bad_row_is_reported_and_its_photo_stays(folder, changes, outcome, reason):
     folder.row("good.jpg", text(square(0, 0, 5)), class_id="31")
     folder.row("good.jpg", **({"rle": text(square(20, 2, 6)), "class_id": "24"} | changes))
@@ -133,6 +141,7 @@ def test_tiny_instance_is_scored_but_not_trained_on(folder):
     assert folder.record("good.jpg").categories.tolist() == [23]
 
 
+@pytest.mark.fault(table="csv", case="the same row twice", outcome="the second is dropped")
 def test_duplicate_row_is_dropped_but_the_same_mask_of_another_class_stays(folder):
     folder.row("good.jpg")
     folder.row("good.jpg", class_id="24")
@@ -152,6 +161,11 @@ def test_duplicate_row_is_dropped_but_the_same_mask_of_another_class_stays(folde
         (".", "expected a"),
     ],
 )
+@pytest.mark.fault(
+    table="csv",
+    case="`ImageId` that contains a path, differs in capitals, or has no file",
+    outcome="row dropped; never used as a path",
+)
 def test_image_id_without_a_photo_is_dropped(folder, image_id, reason):
     folder.row(image_id)
     ((outcome, given),) = faults(folder.decode())
@@ -160,6 +174,11 @@ def test_image_id_without_a_photo_is_dropped(folder, image_id, reason):
     assert read_photos(folder.decoded, "train")["image_id"].tolist() == ["good.jpg"]
 
 
+@pytest.mark.fault(
+    table="photos",
+    case="a photo without rows; a folder or a broken link in place of a photo",
+    outcome="dropped",
+)
 def test_photo_without_rows_is_dropped(folder):
     folder.photo("a.jpg")
     assert faults(folder.decode()) == [("dropped", "no row in train.csv")]
@@ -173,6 +192,9 @@ def test_photo_with_only_bad_rows_is_dropped_and_no_negative_example(folder):
     assert read_photos(folder.decoded, "train")["image_id"].tolist() == ["good.jpg"]
 
 
+@pytest.mark.fault(
+    table="csv", case="`Height` or `Width` wrong in all rows of a photo", outcome="photo dropped"
+)
 def test_photo_of_another_size_than_the_csv_is_dropped(folder):
     folder.photo("a.jpg", height=50, width=30)
     folder.row("a.jpg")
@@ -197,6 +219,11 @@ def test_photo_turned_by_90_degrees_gets_its_masks_turned(folder):
     assert folder.mask_and_photo_agree("a.jpg")
 
 
+@pytest.mark.fault(
+    table="csv",
+    case="`Height` and `Width` swapped; masks drawn on a rotated photo",
+    outcome="repaired: the orientation in which the masks are smooth wins",
+)
 def test_exchanged_height_and_width_are_exchanged_back(folder):
     folder.photo("a.jpg", mask=leaning())
     folder.row("a.jpg", text(leaning()), height=WIDTH, width=HEIGHT)
@@ -205,6 +232,7 @@ def test_exchanged_height_and_width_are_exchanged_back(folder):
 
 
 @pytest.mark.parametrize("csv_is_upright", [True, False])
+@pytest.mark.fault(table="photos", case="EXIF orientation", outcome="upright, or as the csv says")
 def test_exif_rotated_photo_follows_the_csv(folder, csv_is_upright):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned clockwise
@@ -219,6 +247,7 @@ def test_exif_rotated_photo_follows_the_csv(folder, csv_is_upright):
     assert folder.mask_and_photo_agree("a.jpg")
 
 
+@pytest.mark.fault(table="photos", case="CMYK, grayscale", outcome="converted to RGB, repaired")
 def test_grayscale_and_cmyk_are_made_rgb(folder):
     for name, mode in (("a.jpg", "L"), ("b.jpg", "CMYK")):
         Image.fromarray(np.where(square(), 220, 20).astype(np.uint8)).convert(mode).save(
@@ -230,6 +259,11 @@ def test_grayscale_and_cmyk_are_made_rgb(folder):
     assert folder.mask_and_photo_agree("b.jpg")
 
 
+@pytest.mark.fault(
+    table="photos",
+    case="truncated, empty, or not an image",
+    outcome="training: dropped; test: the readable part, else black, repaired",
+)
 def test_damaged_train_photo_is_dropped_and_damaged_test_photo_stands_in(folder):
     folder.photo("cut.jpg", height=400, width=300)
     whole = (folder.raw / "train" / "cut.jpg").read_bytes()
@@ -268,6 +302,9 @@ def test_photo_above_the_limit_is_refused_without_decoding(folder):
             "train: no such folder",
         ),
     ],
+)
+@pytest.mark.fault(
+    table="labels-and-archives", case="`label_descriptions.json` missing or not labels", outcome="refused"
 )
 def test_a_folder_without_usable_photos_is_refused_and_leaves_no_output(folder, breakage, message):
     (folder.raw / "train.csv").write_text("\n".join(folder.lines) + "\n")
@@ -314,6 +351,9 @@ def test_killed_worker_is_one_clear_error():
         list(ordered_map(os._exit, [1, 1, 1], workers=2, to_save_memory="sell the moon"))
 
 
+@pytest.mark.fault(
+    table="processes", case="a decoding worker killed", outcome="one line: lower `decode.workers`"
+)
 def test_a_killed_worker_of_the_stage_names_its_parameter(folder, monkeypatch):
     for number in range(64):
         folder.photo(f"{number:03d}.jpg")

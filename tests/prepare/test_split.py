@@ -83,12 +83,16 @@ def test_near_duplicate_photos_stay_on_one_side(photos):
 
 
 @pytest.mark.parametrize(("count", "fraction", "bits"), [(0, 0.2, -1), (1, 0.2, -1), (5, 0.2, 64)])
+@pytest.mark.fault(table="instances", case="a side of the split without photos", outcome="refused")
 def test_empty_side_is_refused(photos, count, fraction, bits):
     few = tuple(part[:count] for part in photos)
     with pytest.raises(UserError, match="split"):
         divide(few, fraction, bits)
 
 
+@pytest.mark.fault(
+    table="instances", case="a category without an example", outcome="has no share in split or AP"
+)
 def test_photos_without_instances_and_rare_categories_are_spread():
     presence = np.zeros((20, 3), bool)
     presence[0, 1] = True  # once in the whole set: it belongs where it can be learnt

@@ -189,6 +189,7 @@ def bomb() -> bytes:
 # --- with MLflow ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(table="secrets", case="a body too long, of too many pixels, too slow, or not a photo")
 def test_champion_is_served_over_http(trained: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Register a first model, a worse one and a better one; serve the champion; ask it."""
     from mlflow.tracking import MlflowClient

@@ -111,6 +111,7 @@ def test_photo_is_answered_and_health_reports_the_version(ask: Callable[..., Ans
     assert ask("GET", "/health") == (200, {"status": "ok", "version": "3"})
 
 
+@pytest.mark.fault(table="secrets", case="a body too long, of too many pixels, too slow, or not a photo")
 def test_bad_photos_get_400_and_model_errors_get_500(ask: Callable[..., Answer]) -> None:
     assert ask("POST", "/predict", b"bad") == (400, {"error": "cut short or damaged"})
     assert ask("POST", "/predict", b"")[0] == 400
@@ -120,6 +121,11 @@ def test_bad_photos_get_400_and_model_errors_get_500(ask: Callable[..., Answer])
     assert ask("POST", "/predict", b"good") == (200, {"bytes": 4})
 
 
+@pytest.mark.fault(
+    table="secrets",
+    case="a body too long, of too many pixels, too slow, or not a photo",
+    outcome="413, 400, 408, 400",
+)
 def test_body_over_the_limit_is_refused_with_and_without_content_length(
     ask: Callable[..., Answer],
 ) -> None:
@@ -128,18 +134,25 @@ def test_body_over_the_limit_is_refused_with_and_without_content_length(
     assert ask("POST", "/predict", chunks)[0] == 413
 
 
+@pytest.mark.fault(
+    table="secrets",
+    case="other host names (a web page that names itself 127.0.0.1)",
+    outcome="refused by `make serve`",
+)
 def test_other_host_names_are_refused(ask: Callable[..., Answer]) -> None:
     """DNS rebinding: a web page's host name can resolve to 127.0.0.1."""
     assert ask("POST", "/predict", b"x", {"Host": "example.org"})[0] == 400
     assert ask("POST", "/predict", b"x", {"Host": "localhost:5001"})[0] == 200
 
 
+@pytest.mark.fault(table="secrets", case="a body too long, of too many pixels, too slow, or not a photo")
 def test_stalled_upload_gets_408(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=60) as client:
         client.sendall(b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n\r\nab")
         assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.fault(table="network", case="more requests than the server takes", outcome="they wait; then 503")
 def test_requests_over_the_slots_wait_and_are_answered(model: Model) -> None:
     """Sixteen clients for eight slots."""
     with running(model, Limits(MAX_BYTES)) as address:
@@ -149,6 +162,7 @@ def test_requests_over_the_slots_wait_and_are_answered(model: Model) -> None:
     assert answers == [(200, {"bytes": 4})] * 16
 
 
+@pytest.mark.fault(table="network", case="more requests than the server takes")
 def test_request_that_waited_too_long_gets_503(model: Model) -> None:
     # One slot: with more, the request could take the slot of a client that has not got it yet.
     limits = Limits(MAX_BYTES, at_once=1, max_waiting=1, wait_seconds=0.1)
@@ -161,6 +175,7 @@ def test_request_that_waited_too_long_gets_503(model: Model) -> None:
     assert answers == [(200, {"bytes": 4})]
 
 
+@pytest.mark.fault(table="network", case="more requests than the server takes")
 def test_request_over_the_queue_limit_gets_503_immediately(model: Model) -> None:
     with running(model, Limits(MAX_BYTES, at_once=1, max_waiting=0, wait_seconds=3600)) as address:
         threads, answers = hold(address, 1)

@@ -32,6 +32,7 @@ def test_exit_status(status: int, expected: int) -> None:
     assert process.returncode == expected
 
 
+@pytest.mark.fault(table="processes", case="`docker stop` of the job", outcome="the training saves its state")
 def test_docker_stop_interrupts_the_training() -> None:
     """A shell stands for `dvc`, its child for the training: both get the signal, and the child has time to save."""
     training = "trap 'echo saved; exit' INT; echo ready; while :; do sleep 0.05; done"

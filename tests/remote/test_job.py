@@ -25,6 +25,11 @@ def inspected(**state: object) -> dict[str, object]:
     }
 
 
+@pytest.mark.fault(
+    table="processes",
+    case="two trainings in one workspace of the GPU host",
+    outcome="the second is refused, exit status 3",
+)
 def test_running_job_describes_owner_request_and_start() -> None:
     job = parse_job(inspected())
     assert (job.owner, job.request) == (ANNA, REQUEST)

@@ -8,6 +8,8 @@ import re
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from checkouts import Checkout, NewCheckout
     from gpu_host import GpuHost
@@ -145,6 +147,7 @@ def test_status_logs_and_fetch_of_a_running_job(checkout: Checkout) -> None:
     assert checkout.fab("dgx-status").startswith("no job\n")
 
 
+@pytest.mark.fault(table="secrets", case="the container", outcome="runs as the login, not as root")
 def test_container_runs_as_the_login_with_the_dgx_flags(checkout: Checkout, host: GpuHost) -> None:
     checkout.hold_training()
     checkout.fab("dgx-train", "--detach")

@@ -8,6 +8,7 @@ import shlex
 import socket
 from typing import TYPE_CHECKING
 
+import pytest
 from remote.lock import HOLD
 
 if TYPE_CHECKING:
@@ -135,6 +136,9 @@ def test_missing_image_error_names_the_build_command(checkout: Checkout) -> None
     assert checkout.fab("dgx-status", gpus="none").startswith("no job\n")
 
 
+@pytest.mark.fault(
+    table="disk", case="disk full on the GPU host", outcome="reported, exit status 2 or the job's own"
+)
 def test_full_disk_while_sending_and_while_training(checkout: Checkout, host: GpuHost) -> None:
     """The tree needs about 1 MB: a disk of 500 kB refuses it, one with 60 kB to spare refuses decode's 120 kB."""
     host.run(f"mount -t tmpfs -o size=500k tmpfs {checkout.workspace}")

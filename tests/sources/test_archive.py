@@ -48,6 +48,11 @@ def test_unpacking_inverts_packing(tmp_path: Path, target: Path) -> None:
         (".", "strange"),  # found by reading for the fuzz tests: an IndexError
     ],
 )
+@pytest.mark.fault(
+    table="labels-and-archives",
+    case="archive with absolute paths, `..`, odd names",
+    outcome="refused before a byte is written",
+)
 def test_names_outside_the_folder_are_refused_before_anything_is_written(
     tmp_path: Path, target: Path, name: str, reason: str
 ) -> None:
@@ -62,6 +67,9 @@ def test_names_outside_the_folder_are_refused_before_anything_is_written(
     assert not (tmp_path / "evil.txt").exists()
 
 
+@pytest.mark.fault(
+    table="labels-and-archives", case="archive with links, a duplicate name, or damage", outcome="refused"
+)
 def test_links_are_refused(tmp_path: Path, target: Path) -> None:
     link = zipfile.ZipInfo("train")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -99,6 +107,7 @@ def test_a_flipped_bit_is_found_by_the_crc(tmp_path: Path, target: Path) -> None
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.fault(table="labels-and-archives", case="archive with links, a duplicate name, or damage")
 def test_damage_inside_a_compressed_file_is_one_line(tmp_path: Path, target: Path, method: int) -> None:
     """Found by fuzzing: each decompressor raises another kind of error."""
     path = tmp_path / "a.zip"
@@ -129,6 +138,7 @@ def test_a_truncated_archive_is_refused(tmp_path: Path, target: Path) -> None:
         unpack(archive, target)
 
 
+@pytest.mark.fault(table="disk", case="disk full before a download or copy, as far as its size is known")
 def test_space_is_checked_before_the_first_byte(
     tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,7 @@ def test_a_second_run_downloads_nothing_again(server: Any, raw: Path, tmp_path: 
     assert first.stat().st_mtime_ns == before
 
 
+@pytest.mark.fault(table="network", case="an interrupted download", outcome="resumes where it stopped")
 def test_a_lost_connection_resumes_the_download(server: Any, raw: Path, tmp_path: Path) -> None:
     server.cuts = [2 * CHUNK + 999]
     archive = kaggle.download_archive("fashion", tmp_path)
@@ -193,6 +194,9 @@ def test_network_down(server: Any, raw: Path, monkeypatch: pytest.MonkeyPatch) -
         (503, r"^kaggle: the server answered 503: "),
     ],
 )
+@pytest.mark.fault(
+    table="network", case="Kaggle answers 429 or 503", outcome="one line; the next run continues"
+)
 def test_a_busy_server_is_one_line_and_the_next_run_succeeds(
     server: Any, raw: Path, tmp_path: Path, status: int, expected: str
 ) -> None:
@@ -208,6 +212,11 @@ def test_a_busy_server_is_one_line_and_the_next_run_succeeds(
     assert (raw / "train" / "a.jpg").read_bytes() == NOISE
 
 
+@pytest.mark.fault(
+    table="disk",
+    case="disk full before a download or copy, as far as its size is known",
+    outcome="refused before the first byte",
+)
 def test_disk_full_is_noticed_before_the_download(
     server: Any, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def test_valid_files_pass(tmp_path, content):
         ("../a.jpg,1 3,6", "expected a test photo"),
     ],
 )
+@pytest.mark.fault(table="submission", case="a bad row", outcome="one line that names it")
 def test_a_broken_row_is_one_line_that_names_it(tmp_path, row, reason):
     found = faults(tmp_path, f"{HEADER}a.jpg,500 3,7\n{row}\nb.jpg,1 1,23\n", PHOTOS)
     assert len(found) == 1
@@ -79,6 +80,7 @@ def test_a_broken_row_is_one_line_that_names_it(tmp_path, row, reason):
     assert len(found[0]) < 300
 
 
+@pytest.mark.fault(table="submission", case="shared pixels, missing photos", outcome="one line each")
 def test_pixels_shared_in_one_class_are_named_with_both_rows(tmp_path):
     found = faults(tmp_path, HEADER + "a.jpg,1 10,6\na.jpg,100 5,6\na.jpg,8 5,6\nb.jpg,8 5,6\n")
     assert found == ["row 4: 3 pixels shared with earlier rows of class 6, first row 2"]
@@ -112,6 +114,7 @@ def test_an_empty_mask_beside_other_rows(tmp_path):
     ]
 
 
+@pytest.mark.fault(table="submission", case="shared pixels, missing photos")
 def test_photos_without_a_row_are_named_one_by_one(tmp_path):
     assert faults(tmp_path, HEADER + "b.jpg,1 1,23\n", ["c.jpg", "a.jpg", "b.jpg"]) == [
         "no row for the test photo 'a.jpg'",
@@ -145,6 +148,7 @@ def test_several_faults_come_in_the_order_of_rows(tmp_path):
         (VALID + "b.jp", "row 6: expected 3 fields, got 1"),
     ],
 )
+@pytest.mark.fault(table="submission", case="header, encoding, truncated file", outcome="one line")
 def test_a_file_broken_as_a_whole(tmp_path, content, reason):
     found = faults(tmp_path, content)
     assert len(found) == 1

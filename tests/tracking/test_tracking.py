@@ -197,6 +197,7 @@ def test_interrupted_stage_ends_as_failed_or_killed(
     assert only_journal(project).records()[-1]["status"] == status
 
 
+@pytest.mark.fault(table="disk", case="disk full while tracking", outcome="one line, training continues")
 def test_full_disk_does_not_end_a_stage(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,6 +223,7 @@ def closed_pipe() -> Iterator[int]:
     os.close(reading)
 
 
+@pytest.mark.fault(table="processes", case="a killed stage, in MLflow", outcome="ends as KILLED")
 def test_stage_that_died_without_an_end_record_is_marked_killed(
     tmp_path: Path, closed_pipe: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +270,7 @@ def test_mirror_pauses_after_a_failure(tmp_path: Path, monkeypatch: pytest.Monke
     assert tries == [1]
 
 
+@pytest.mark.fault(table="network", case="MLflow unreachable, hanging, or answering 500")
 def test_unresponsive_server_does_not_delay_a_stage(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -190,6 +190,11 @@ def test_the_terminal_has_the_names_of_the_networks_losses(
     ],
     ids=["in an epoch", "in the last step"],
 )
+@pytest.mark.fault(
+    table="processes",
+    case="loss or weights not finite",
+    outcome="training stops and names the photos of this step and the one before; completed epochs are kept",
+)
 def test_a_loss_that_is_not_finite_stops_with_the_photos_named_and_the_epoch_before_kept(
     tmp_path: Path, place: int, expected: str
 ) -> None:
