@@ -45,6 +45,7 @@ def code_of(page: Path) -> str:
     return "\n".join([*blocks, *inline])
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_dead_link_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     ended = build(REPO / "mkdocs.yml", tmp_path)
     assert ended.returncode == 0, ended.stderr
@@ -55,6 +56,7 @@ def test_the_site_builds_without_a_dead_link_and_loads_nothing_from_elsewhere(tm
     assert [name for name, text in pages.items() if "<!-- generated:" in text] == []
 
 
+@pytest.mark.slow
 def test_a_dead_link_and_a_dead_anchor_fail_the_build(tmp_path: Path) -> None:
     """The control of the test above."""
     shutil.copytree(REPO / "docs", tmp_path / "docs")

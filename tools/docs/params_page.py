@@ -30,7 +30,7 @@ def params_tables(repo: Path) -> str:
             code(key),
             describe(kind),
             _value(key, values, presets),
-            comments.get(key, ""),
+            _meaning(key, comments),
             describe_stale(key, stages),
         )
         sections.setdefault(key.split(".")[0], []).append(row)
@@ -41,6 +41,11 @@ def params_tables(repo: Path) -> str:
         )
         for name, rows in sections.items()
     )
+
+
+def _meaning(key: str, comments: dict[str, str]) -> str:
+    """The comment of a key; without one, that of the component it belongs to."""
+    return comments.get(key) or (comments.get(key.rpartition(".")[0], "") if key.count(".") > 1 else "")
 
 
 def leaves(component: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
