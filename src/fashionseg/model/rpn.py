@@ -43,8 +43,8 @@ class RPNHead(keras.Model):
                 name=name,
             )(x)
         outputs = []
+        small = keras.initializers.RandomNormal(stddev=0.01)
         for name, values, output in ((_CLASSES, 2, "rpn_class_logits"), (_BOXES, 4, "rpn_bbox")):
-            small = keras.initializers.RandomNormal(stddev=0.01)
             y = layers.Conv2D(values * anchors_per_cell, 1, kernel_initializer=small, name=name)(x)
             # Logits and deltas leave in float32 whatever the compute type: their softmax and exponent need it.
             outputs.append(layers.Reshape((-1, values), name=output, dtype="float32")(y))
