@@ -18,9 +18,7 @@ from fashionseg.data.records import ShardWriter
 from fashionseg.data.tables import InstanceTable, write_photos
 from fashionseg.errors import UserError
 from fashionseg.parallel import available_cores, ordered_map
-from fashionseg.prepare.annotations import index_annotations
-from fashionseg.prepare.csv_index import CsvIndex, read_rows
-from fashionseg.prepare.csv_lines import is_plain_text
+from fashionseg.prepare.csv_index import CsvIndex, index_annotations, is_plain_text, read_rows
 from fashionseg.prepare.faults import Fault, shorten
 from fashionseg.prepare.photo_decoder import DecodedPhoto, PhotoDecoder, Task, count_rows
 from fashionseg.storage.atomic import atomic_directory

@@ -11,8 +11,7 @@ from fashionseg import params
 from fashionseg.data.instance import Instance
 from fashionseg.data.jpeg import PhotoError, Pixels, encode_jpeg
 from fashionseg.data.records import PhotoRecord
-from fashionseg.prepare.csv_index import Layout, read_rows
-from fashionseg.prepare.csv_lines import Span
+from fashionseg.prepare.csv_index import Layout, Span, read_rows
 from fashionseg.prepare.faults import Fault
 from fashionseg.prepare.instances import match_frame, read_photo_instances
 from fashionseg.prepare.near_duplicates import difference_hash

@@ -26,9 +26,8 @@ from fashionseg.metrics.competition import (
     match_table,
 )
 from fashionseg.parallel import map_photos
-from fashionseg.prepare.annotations import index_annotations, parse_size, repair_class_id
-from fashionseg.prepare.csv_index import Layout, read_rows
-from fashionseg.prepare.csv_lines import Span
+from fashionseg.prepare.annotations import parse_size, repair_class_id
+from fashionseg.prepare.csv_index import Layout, Span, index_annotations, read_rows
 from fashionseg.submission.check import check_index
 from fashionseg.submission.read import index_submission
 from fashionseg.taxonomy import competition_taxonomy, format_class_id
