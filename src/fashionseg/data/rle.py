@@ -35,7 +35,7 @@ def parse_rle(text: str, height: int, width: int) -> Runs:
 
 
 def repair_rle(text: str, height: int, width: int) -> Runs:
-    """As `parse_rle`, but unsorted or overlapping runs become their union."""
+    """As `parse_rle`, but unsorted or overlapping runs become their union; the same runs where `parse_rle` succeeds."""
     runs = _parse_pairs(text, height, width)
     runs = runs[np.argsort(runs[:, 0], kind="stable")]
     return join_touching(runs[:, 0], runs[:, 1])
