@@ -95,8 +95,7 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
             bar.advance(task)
 
 
-@contextmanager
-def progress_bar() -> Iterator[Progress]:
+def progress_bar() -> Progress:
     """A bar with counts, rate and remaining time; a task's field `status` is shown behind them."""
     from rich.console import Console
     from rich.progress import (
@@ -128,5 +127,4 @@ def progress_bar() -> Iterator[Progress]:
         TimeRemainingColumn(),
         StatusColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        yield bar
+    return Progress(*columns, console=console, disable=not console.is_terminal)
