@@ -36,11 +36,9 @@ def exit_code(main: Callable[[], int | None]) -> int:
         with _sigterm_as_exit():
             return main() or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
+        message = str(error)
     except MemoryError:
-        print("error: out of memory; earlier outputs are unchanged, run again with less", file=sys.stderr)
-        return EXIT_USER_ERROR
+        message = "out of memory; earlier outputs are unchanged, run again with less"
     except BrokenPipeError:  # `fashionseg ... | head`
         sys.stderr.close()
         return EXIT_FAULT
@@ -53,8 +51,9 @@ def exit_code(main: Callable[[], int | None]) -> int:
     except (OSError, RuntimeError) as error:  # HDF5 raises either for a full disk
         if (explained := explain(error)) is None:
             raise
-        print(f"error: {explained}", file=sys.stderr)
-        return EXIT_USER_ERROR
+        message = explained
+    print(f"error: {message}", file=sys.stderr)
+    return EXIT_USER_ERROR
 
 
 class _Terminated(KeyboardInterrupt):
