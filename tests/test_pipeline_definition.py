@@ -145,7 +145,7 @@ def test_modules_that_are_really_imported_are_dependencies(name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "stages"),
     [
-        ("prepare/csv_lines.py", {"decode", "submit"}),
+        ("prepare/csv_index.py", {"decode", "submit"}),
         (
             "prepare/split.py",
             {"decode", "split"},

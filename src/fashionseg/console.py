@@ -36,11 +36,9 @@ def exit_code(main: Callable[[], int | None]) -> int:
         with _sigterm_as_exit():
             return main() or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
+        message = str(error)
     except MemoryError:
-        print("error: out of memory; earlier outputs are unchanged, run again with less", file=sys.stderr)
-        return EXIT_USER_ERROR
+        message = "out of memory; earlier outputs are unchanged, run again with less"
     except BrokenPipeError:  # `fashionseg ... | head`
         sys.stderr.close()
         return EXIT_FAULT
@@ -53,8 +51,9 @@ def exit_code(main: Callable[[], int | None]) -> int:
     except (OSError, RuntimeError) as error:  # HDF5 raises either for a full disk
         if (explained := explain(error)) is None:
             raise
-        print(f"error: {explained}", file=sys.stderr)
-        return EXIT_USER_ERROR
+        message = explained
+    print(f"error: {message}", file=sys.stderr)
+    return EXIT_USER_ERROR
 
 
 class _Terminated(KeyboardInterrupt):
@@ -95,8 +94,7 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
             bar.advance(task)
 
 
-@contextmanager
-def progress_bar() -> Iterator[Progress]:
+def progress_bar() -> Progress:
     """A bar with counts, rate and remaining time; a task's field `status` is shown behind them."""
     from rich.console import Console
     from rich.progress import (
@@ -128,5 +126,4 @@ def progress_bar() -> Iterator[Progress]:
         TimeRemainingColumn(),
         StatusColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        yield bar
+    return Progress(*columns, console=console, disable=not console.is_terminal)

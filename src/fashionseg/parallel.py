@@ -85,13 +85,10 @@ def map_photos(
     description: str,
     workers: int | None = None,
 ) -> list[B]:
-    """`function` on chunks of `items`, one result for each item, in order, whatever the number of workers.
+    """`function` on chunks of `items` (photos), one result for each, in order, whatever the number of workers.
 
-    Args:
-        function: a module-level function (pickled by name); takes and returns lists of equal length.
-        items: one for each photo.
-        description: label of the progress bar.
-        workers: processes; None for one per core, or none for few items.
+    `function` is of a module (pickled by name) and takes and returns lists of equal length. `workers` None: one for
+    each core, or no worker process for few items.
 
     Raises:
         UserError: a worker process was killed.

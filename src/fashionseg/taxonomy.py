@@ -6,7 +6,6 @@ Names and ids come from the competition's own `label_descriptions.json`, shipped
 
 from __future__ import annotations
 
-import itertools
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -80,7 +79,7 @@ def parse_class_id(class_id: str, taxonomy: Taxonomy) -> tuple[int, tuple[int, .
         raise ValueError(f"ClassId: expected a category below {taxonomy.num_categories}, got {class_id!r}")
     if any(attribute >= taxonomy.num_attributes for attribute in attributes):
         raise ValueError(f"ClassId: expected attributes below {taxonomy.num_attributes}, got {class_id!r}")
-    if any(a >= b for a, b in itertools.pairwise(attributes)):
+    if attributes != sorted(set(attributes)):
         raise ValueError(f"ClassId: expected ascending attributes without repeats, got {class_id!r}")
     return category, tuple(attributes)
 

@@ -7,8 +7,8 @@ from tests.fuzz.harness import fuzz, mutations, scratch_folder
 from tests.fuzz.oracles import split_line
 
 from fashionseg.errors import UserError
-from fashionseg.prepare.annotations import COLUMNS, index_annotations, parse_size, repair_class_id
-from fashionseg.prepare.csv_index import Row, read_rows
+from fashionseg.prepare.annotations import parse_size, repair_class_id
+from fashionseg.prepare.csv_index import COLUMNS, Row, index_annotations, read_rows
 from fashionseg.taxonomy import competition_taxonomy
 
 HEADER = ",".join(COLUMNS)

@@ -4,8 +4,8 @@ import pytest
 
 from fashionseg.errors import UserError
 from fashionseg.prepare import csv_index
-from fashionseg.prepare.annotations import index_annotations, parse_size, repair_class_id
-from fashionseg.prepare.csv_index import Row, read_rows
+from fashionseg.prepare.annotations import parse_size, repair_class_id
+from fashionseg.prepare.csv_index import Row, index_annotations, read_rows
 from fashionseg.taxonomy import competition_taxonomy
 
 HEADER = "ImageId,EncodedPixels,Height,Width,ClassId\n"

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from fashionseg.console import exit_code
-from fashionseg.data.instance import Instance
 from fashionseg.data.splits import read_groups, read_split, write_groups
-from fashionseg.data.tables import InstanceTable, write_photos
+from fashionseg.data.tables import Instance, InstanceTable, write_photos
 from fashionseg.errors import UserError
 from fashionseg.prepare.near_duplicates import near_duplicate_groups
 from fashionseg.prepare.split import split_photos, summarize

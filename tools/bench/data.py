@@ -16,7 +16,7 @@ from fashionseg.data.jpeg import encode_jpeg
 from fashionseg.data.rle import parse_rle, resize_runs, runs_to_mask
 from fashionseg.parallel import available_cores
 from fashionseg.params import changed
-from fashionseg.prepare.annotations import index_annotations
+from fashionseg.prepare.csv_index import index_annotations
 from fashionseg.prepare.decode import decode_folder
 from fashionseg.prepare.photo_decoder import PhotoDecoder, Task
 from fashionseg.taxonomy import competition_taxonomy

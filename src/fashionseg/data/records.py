@@ -40,16 +40,10 @@ class PhotoRecord:
     runs: tuple[Runs, ...]
 
     def to_bytes(self) -> bytes:
-        return msgpack.packb(
-            {
-                "image_id": self.image_id,
-                "jpeg": self.jpeg,
-                "height": self.height,
-                "width": self.width,
-                "categories": self.categories.astype("<i2").tobytes(),
-                "runs": [runs.astype("<i4").tobytes() for runs in self.runs],
-            }
-        )
+        """A msgpack map of the fields, arrays as little-endian bytes."""
+        categories = self.categories.astype("<i2").tobytes()
+        runs = [runs.astype("<i4").tobytes() for runs in self.runs]
+        return msgpack.packb(vars(self) | {"categories": categories, "runs": runs})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> PhotoRecord:
@@ -60,14 +54,9 @@ class PhotoRecord:
         """
         try:
             values = msgpack.unpackb(data)
-            record = cls(
-                image_id=values["image_id"],
-                jpeg=values["jpeg"],
-                height=values["height"],
-                width=values["width"],
-                categories=np.frombuffer(values["categories"], "<i2"),
-                runs=tuple(np.frombuffer(runs, "<i4").reshape(-1, 2) for runs in values["runs"]),
-            )
+            values["categories"] = np.frombuffer(values["categories"], "<i2")
+            values["runs"] = tuple(np.frombuffer(runs, "<i4").reshape(-1, 2) for runs in values["runs"])
+            record = cls(**values)
             record._check()
         except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
             raise ValueError(f"expected a photo record, got other bytes: {error}") from None

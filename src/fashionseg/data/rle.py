@@ -35,14 +35,10 @@ def parse_rle(text: str, height: int, width: int) -> Runs:
 
 
 def repair_rle(text: str, height: int, width: int) -> Runs:
-    """As `parse_rle`, but unsorted or overlapping runs become their union."""
+    """As `parse_rle`, but unsorted or overlapping runs become their union; the same runs where `parse_rle` succeeds."""
     runs = _parse_pairs(text, height, width)
     runs = runs[np.argsort(runs[:, 0], kind="stable")]
-    starts = runs[:, 0]
-    ends = np.maximum.accumulate(runs.sum(axis=1))
-    begins = np.flatnonzero(np.concatenate(([True], starts[1:] > ends[:-1])))
-    last = np.append(begins[1:] - 1, len(runs) - 1)
-    return _stack(starts[begins], ends[last] - starts[begins])
+    return join_touching(runs[:, 0], runs[:, 1])
 
 
 def format_rle(runs: Runs) -> str:
@@ -53,23 +49,17 @@ def format_rle(runs: Runs) -> str:
 def runs_to_mask(runs: Runs, hw: tuple[int, int]) -> NDArray[np.bool_]:
     """Runs to a bool mask [h, w] (column-major in memory)."""
     height, width = hw
-    gaps_and_lengths = np.zeros(2 * len(runs) + 1, np.int64)
-    ends = runs[:, 0] + runs[:, 1]
-    gaps_and_lengths[0:-1:2] = runs[:, 0]
-    gaps_and_lengths[2:-1:2] -= ends[:-1]
-    gaps_and_lengths[1::2] = runs[:, 1]
-    gaps_and_lengths[-1] = height * width - (ends[-1] if len(runs) else 0)
-    values = np.arange(len(gaps_and_lengths)) % 2 == 1
-    return np.repeat(values, gaps_and_lengths).reshape(width, height).T
+    edges = np.zeros(2 * len(runs) + 2, np.int64)
+    edges[1:-1:2], edges[2:-1:2] = runs[:, 0], runs[:, 0] + runs[:, 1]
+    edges[-1] = height * width
+    gaps_and_lengths = np.diff(edges)
+    inside = np.arange(len(gaps_and_lengths)) % 2 == 1
+    return np.repeat(inside, gaps_and_lengths).reshape(width, height).T
 
 
 def mask_to_runs(mask: NDArray[np.generic]) -> Runs:
     """Mask [h, w], bool or any numbers (non-zero is inside), to runs."""
-    flat = (mask != 0).ravel(order="F")
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    first = [0] if flat.size and flat[0] else []
-    last = [flat.size] if flat.size and flat[-1] else []
-    edges = np.concatenate((first, edges, last)).astype(np.int64)
+    edges = np.flatnonzero(np.diff((mask != 0).ravel(order="F"), prepend=False, append=False))
     return _stack(edges[0::2], edges[1::2] - edges[0::2])
 
 
@@ -98,7 +88,7 @@ def overlap_when_shifted(runs: Runs, shift: int) -> int:
     """Pixels p of the mask for which p - `shift` (in column-major order) is in the mask as well."""
     if len(runs) == 0:
         return 0
-    starts, lengths = runs[:, 0].astype(np.int64), runs[:, 1].astype(np.int64)
+    starts, lengths = runs.astype(np.int64).T
     edges = np.stack((starts, starts + lengths), axis=1).ravel()
     inside_before = np.stack((np.cumsum(lengths) - lengths, np.cumsum(lengths)), axis=1).ravel()
     counts = np.interp(edges - shift, edges, inside_before)
@@ -120,9 +110,8 @@ def resize_runs(runs: Runs, src_hw: tuple[int, int], dst_hw: tuple[int, int], ce
     copies, columns = copies[kept], first_column[columns[kept]]
     tops, bottoms = first_row[tops[kept]], first_row[bottoms[kept]]
     if len(copies) and copies.max() > 1:  # enlarging: a source column fills several target columns
-        offsets = np.arange(copies.sum()) - np.repeat(np.cumsum(copies) - copies, copies)
         columns, tops, bottoms = (np.repeat(part, copies) for part in (columns, tops, bottoms))
-        columns = columns + offsets
+        columns = columns + _count_up(copies)
         order = np.argsort(columns, kind="stable")
         columns, tops, bottoms = columns[order], tops[order], bottoms[order]
     filled = bottoms > tops
@@ -138,11 +127,15 @@ def _column_segments(
     columns = starts // height
     counts = (ends - 1) // height - columns + 1
     if len(counts) and counts.max() > 1:
-        offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        columns = np.repeat(columns, counts) + offsets
+        columns = np.repeat(columns, counts) + _count_up(counts)
         starts = np.maximum(np.repeat(starts, counts), columns * height)
         ends = np.minimum(np.repeat(ends, counts), (columns + 1) * height)
     return columns, starts - columns * height, ends - columns * height
+
+
+def _count_up(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0, 1, ... up to each of `counts`, one after the other: [2, 3] gives 0 1 0 1 2."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 @lru_cache(maxsize=256)
@@ -186,11 +179,11 @@ def _parse_pairs(text: str, height: int, width: int) -> NDArray[np.int64]:
 
 
 def join_touching(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Runs:
-    """Sorted runs without overlap; those that touch become one."""
+    """Runs sorted by start; those that touch or overlap become one."""
     if len(starts) < 2:
         return _stack(starts, lengths)
-    ends = starts + lengths
-    begins = np.flatnonzero(np.concatenate(([True], starts[1:] != ends[:-1])))
+    ends = np.maximum.accumulate(starts + lengths)
+    begins = np.flatnonzero(np.concatenate(([True], starts[1:] > ends[:-1])))
     last = np.append(begins[1:] - 1, len(starts) - 1)
     return _stack(starts[begins], ends[last] - starts[begins])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from fashionseg.data.instance import Instance
 from fashionseg.data.rle import COMPETITION_SIDE, Runs, runs_area, runs_box
 from fashionseg.errors import UserError
 from fashionseg.storage.parquet import read_table
+from fashionseg.taxonomy import format_class_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +54,16 @@ _INSTANCES = pa.schema(
 _ROW_GROUP = 16384
 
 
+@dataclass(frozen=True)
+class Instance:
+    """One object; `runs` at the stored size (None: too small to train on), `runs_512` in the competition's frame."""
+
+    category: int
+    attributes: tuple[int, ...]
+    runs: Runs | None
+    runs_512: Runs
+
+
 class InstanceTable:
     """Writes the instance table; at most one row group is in memory."""
 
@@ -61,20 +72,17 @@ class InstanceTable:
         self._rows: list[dict[str, Any]] = []
 
     def add(self, image_id: str, number: int, instance: Instance) -> None:
-        y1, x1, y2, x2 = runs_box(instance.runs_512, COMPETITION_SIDE)
+        box = runs_box(instance.runs_512, COMPETITION_SIDE)
         self._rows.append(
             {
                 "image_id": image_id,
                 "instance": number,
                 "category": instance.category,
-                "class_id": instance.class_id,
+                "class_id": format_class_id(instance.category, instance.attributes),
                 "attributes": list(instance.attributes),
                 "in_training": instance.runs is not None,
                 "area_512": runs_area(instance.runs_512),
-                "y1": y1,
-                "x1": x1,
-                "y2": y2,
-                "x2": x2,
+                **dict(zip(("y1", "x1", "y2", "x2"), box, strict=True)),
                 "runs_512": pack_runs(instance.runs_512),
             }
         )

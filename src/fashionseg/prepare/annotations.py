@@ -1,36 +1,15 @@
-"""Rows of train.csv: its columns, and a row's size and ClassId checked and repaired."""
+"""Rows of train.csv: size and ClassId checked and repaired."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from fashionseg.prepare.csv_index import (
-    CLASS_ID,
-    ENCODED_PIXELS,
-    HEIGHT,
-    IMAGE_ID,
-    WIDTH,
-    CsvIndex,
-    Row,
-    index_csv,
-)
+from fashionseg.prepare.csv_index import Row
 from fashionseg.prepare.faults import shorten
 from fashionseg.taxonomy import Taxonomy, parse_class_id
 
-COLUMNS = (IMAGE_ID, ENCODED_PIXELS, HEIGHT, WIDTH, CLASS_ID)
 # Masks are resized through tables as long as a side of the photo.
 MAX_SIDE = 1_000_000
 # The groups of categories 0-12, the only ones that carry attributes.
 GARMENT_GROUPS = frozenset({"upperbody", "lowerbody", "wholebody"})
-
-
-def index_annotations(path: Path) -> CsvIndex:
-    """Indexes a csv in train.csv's form.
-
-    Raises:
-        UserError: as `index_csv`.
-    """
-    return index_csv(path, COLUMNS)
 
 
 def parse_size(row: Row) -> tuple[int, int]:
@@ -47,7 +26,7 @@ def parse_size(row: Row) -> tuple[int, int]:
             raise ValueError(f"{name}: expected at most {MAX_SIDE}, got {shorten(text)}")
         return int(text)
 
-    return number(HEIGHT, row.height), number(WIDTH, row.width)
+    return number("Height", row.height), number("Width", row.width)
 
 
 def repair_class_id(class_id: str, taxonomy: Taxonomy) -> tuple[int, tuple[int, ...], list[str]]:

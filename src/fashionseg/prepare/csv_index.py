@@ -1,34 +1,44 @@
 """Index of a csv with masks: one pass notes where each photo's rows lie, then any photo's rows are read by offset.
 
 Memory grows with the number of photos, never with the length of the masks. Photos can be processed in parallel, and
-rows of a photo need not be contiguous. A row that cannot be read becomes a `Fault`.
+rows of a photo need not be contiguous. A line is a row: quoted text with line breaks, which csv allows, does not occur
+in the competition's files. A row that cannot be read becomes a `Fault`.
 """
 
 from __future__ import annotations
 
 import codecs
+import csv
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from fashionseg.errors import UserError
-from fashionseg.prepare.csv_lines import Span, number_lines, open_lines, read_spans, split_line
 from fashionseg.prepare.faults import Fault, Outcome, shorten
 
 # A mask of the largest photo of the competition has under 1 MB of text; a longer line is damage, not data.
 MAX_LINE_BYTES = 64 * 2**20
 
-IMAGE_ID, ENCODED_PIXELS, CLASS_ID = "ImageId", "EncodedPixels", "ClassId"
-HEIGHT, WIDTH = "Height", "Width"
+COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "ClassId")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Contiguous lines: byte offset, bytes, and the number of the first line."""
+
+    offset: int
+    length: int
+    line: int
 
 
 @dataclass(frozen=True)
 class Layout:
     """Columns of a csv and how its rows are read.
 
-    `positions` gives the field of each column of `Row` that the file has. `is_strict`: blanks around a field belong to
-    it and an empty line is a fault; otherwise both are ignored.
+    `positions` gives the field of each of COLUMNS that the file has. `is_strict`: blanks around a field belong to it
+    and an empty line is a fault; otherwise both are ignored.
     """
 
     path: Path
@@ -52,7 +62,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Row:
-    """One line, its fields as text; empty where the file has no such column."""
+    """One line, its fields as text; empty where the file has no such column. Fields in the order of COLUMNS."""
 
     line: int
     image_id: str
@@ -72,34 +82,32 @@ class CsvIndex:
     faults: tuple[Fault, ...] = ()
 
 
-def index_csv(path: Path, columns: Sequence[str]) -> CsvIndex:
-    """Indexes a csv that has `columns` in any order; other columns are a fault and ignored.
+def index_annotations(path: Path) -> CsvIndex:
+    """Indexes a csv in train.csv's form: COLUMNS in any order; other columns are a fault and ignored.
 
     Raises:
         UserError: missing or empty file, not UTF-8, or a column missing or named twice.
     """
-    faults: list[Fault] = []
     with open_lines(path) as file:
-        layout = _read_header(file, path, columns, faults)
+        layout, faults = _read_header(file, path)
         return index_rows(file, layout, faults, "dropped")
 
 
 def index_rows(file: BinaryIO, layout: Layout, faults: Sequence[Fault], outcome: Outcome) -> CsvIndex:
     """The first pass over the rows of an open file whose header has been read; unreadable rows become faults."""
-    name = layout.path.name
     found = list(faults)
     spans: dict[str, list[Span]] = {}
     num_rows = 0
-    for line, offset, raw in number_lines(file, 2, layout.max_line_bytes):
+    for line, offset, raw in _number_lines(file, layout.max_line_bytes):
         if not (layout.is_strict or raw.strip()):
             continue
         num_rows += 1
         try:
-            image_id = layout.fields(raw)[layout.positions[IMAGE_ID]]
+            image_id = layout.fields(raw)[layout.positions["ImageId"]]
             if not image_id:
                 raise ValueError("ImageId: expected a file name, got nothing")
         except ValueError as error:
-            found.append(Fault(name, str(error), outcome, row=line))
+            found.append(Fault(layout.path.name, str(error), outcome, row=line))
             continue
         of_photo = spans.setdefault(image_id, [])
         if of_photo and of_photo[-1].offset + of_photo[-1].length == offset:
@@ -112,29 +120,94 @@ def index_rows(file: BinaryIO, layout: Layout, faults: Sequence[Fault], outcome:
 
 def read_rows(layout: Layout, spans: Iterable[Span]) -> Iterator[Row]:
     """The rows of one photo, in the order of the file."""
-    order = [layout.positions.get(name) for name in (IMAGE_ID, ENCODED_PIXELS, HEIGHT, WIDTH, CLASS_ID)]
-    for line, raw in read_spans(layout.path, spans):
-        fields = layout.fields(raw)
-        yield Row(line, *("" if position is None else fields[position] for position in order))
+    order = [layout.positions.get(name) for name in COLUMNS]
+    with layout.path.open("rb") as file:
+        for span in spans:
+            file.seek(span.offset)
+            lines = file.read(span.length).removesuffix(b"\n").split(b"\n")
+            for line, raw in enumerate(lines, span.line):
+                fields = layout.fields(raw)
+                yield Row(line, *("" if position is None else fields[position] for position in order))
 
 
-def _read_header(file: BinaryIO, path: Path, columns: Sequence[str], faults: list[Fault]) -> Layout:
+def open_lines(path: Path) -> BinaryIO:
+    """Opens the file for reading bytes.
+
+    Raises:
+        UserError: missing, or cannot be read.
+    """
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def split_line(raw: bytes, max_bytes: int) -> list[str]:
+    """The fields of one line.
+
+    Raises:
+        ValueError: too long, not UTF-8, or unbalanced quotes.
+    """
+    if len(raw) >= max_bytes:
+        raise ValueError(f"expected a line below {max_bytes} bytes, got a longer one")
+    try:
+        text = raw.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError("expected UTF-8 text, got other bytes") from None
+    if '"' not in text:
+        return text.split(",")
+    # Quotes are rare, so only lines with them pay for the csv reader.
+    limit = csv.field_size_limit(max_bytes)
+    try:
+        return next(csv.reader([text], strict=True))
+    except (csv.Error, StopIteration) as error:
+        raise ValueError(f"not a line of csv: {error}") from None
+    finally:
+        csv.field_size_limit(limit)
+
+
+def is_plain_text(name: str) -> bool:
+    """Whether a line of a csv can hold a file's name: no control characters, and no bytes that are not UTF-8."""
+    return name.isprintable() or not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+
+
+def _number_lines(file: BinaryIO, max_bytes: int) -> Iterator[tuple[int, int, bytes]]:
+    """Line number, offset and bytes of each line after the header.
+
+    Only the beginning of a line of `max_bytes` or more, which `split_line` refuses.
+    """
+    offset = file.tell()
+    line = 2
+    while raw := file.readline(max_bytes):
+        yield line, offset, raw
+        offset += len(raw)
+        while not raw.endswith(b"\n") and len(raw) == max_bytes:
+            raw = file.readline(max_bytes)
+            offset += len(raw)
+        line += 1
+
+
+def _read_header(file: BinaryIO, path: Path) -> tuple[Layout, list[Fault]]:
     raw = file.readline(MAX_LINE_BYTES)
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UserError(f"{path}: expected UTF-8 text, got UTF-16")
     if not raw.strip():
-        raise UserError(f"{path}: expected the columns {','.join(columns)}, got an empty line")
+        raise UserError(f"{path}: expected the columns {','.join(COLUMNS)}, got an empty line")
     try:
         names = [name.strip() for name in split_line(raw.removeprefix(codecs.BOM_UTF8), MAX_LINE_BYTES)]
     except ValueError as error:
         raise UserError(f"{path}: row 1: {error}") from None
-    if missing := [name for name in columns if name not in names]:
+    if missing := [name for name in COLUMNS if name not in names]:
         raise UserError(
             f"{path}: row 1: missing column {', '.join(missing)}; got {shorten(','.join(names), 80)}"
         )
-    if repeated := [name for name in columns if names.count(name) > 1]:
+    if repeated := [name for name in COLUMNS if names.count(name) > 1]:
         raise UserError(f"{path}: row 1: column {', '.join(repeated)} given twice")
-    if extra := [name for name in names if name not in columns]:
+    faults = []
+    if extra := [name for name in names if name not in COLUMNS]:
         reason = f"columns not used: {shorten(', '.join(extra), 80)}"
         faults.append(Fault(path.name, reason, "ignored", row=1))
-    return Layout(path.absolute(), {name: names.index(name) for name in columns}, len(names), MAX_LINE_BYTES)
+    positions = {name: names.index(name) for name in COLUMNS}
+    return Layout(path.absolute(), positions, len(names), MAX_LINE_BYTES), faults

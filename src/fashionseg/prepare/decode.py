@@ -18,9 +18,7 @@ from fashionseg.data.records import ShardWriter
 from fashionseg.data.tables import InstanceTable, write_photos
 from fashionseg.errors import UserError
 from fashionseg.parallel import available_cores, ordered_map
-from fashionseg.prepare.annotations import index_annotations
-from fashionseg.prepare.csv_index import CsvIndex, read_rows
-from fashionseg.prepare.csv_lines import is_plain_text
+from fashionseg.prepare.csv_index import CsvIndex, index_annotations, is_plain_text, read_rows
 from fashionseg.prepare.faults import Fault, shorten
 from fashionseg.prepare.photo_decoder import DecodedPhoto, PhotoDecoder, Task, count_rows
 from fashionseg.storage.atomic import atomic_directory
@@ -39,23 +37,17 @@ def decode_folder(raw: Path, decoded: Path, decode: params.Decode) -> dict[str, 
         UserError: part of the layout is missing, train.csv is unreadable, labels differ, or no train photo is usable.
     """
     taxonomy = load_taxonomy(raw / LABEL_DESCRIPTIONS)
-    train_files, test_files = (_list_photos(raw / subset) for subset in ("train", "test"))
+    nameless: list[Fault] = []
+    train_files, test_files = (_list_photos(raw, subset, nameless) for subset in ("train", "test"))
     index = index_annotations(raw / TRAIN_CSV)
-    nameless = [
-        Fault(f"{subset}/{ascii(name)[1:-1]}", "expected a name of UTF-8 text on one line", "dropped")
-        for subset, names in (("train", train_files), ("test", test_files))
-        for name in names
-        if not is_plain_text(name)
-    ]
-    tasks, faults = _match_files(index, [name for name in train_files if is_plain_text(name)])
+    tasks, faults = _match_files(index, train_files)
     faults += nameless
-    tasks += [Task("test", name) for name in test_files if is_plain_text(name)]
+    tasks += [Task("test", name) for name in test_files]
+    workers = max(1, min(decode.workers or available_cores(), len(tasks) // _PHOTOS_PER_WORKER))
     decoder = PhotoDecoder(raw, index.layout, taxonomy, decode)
     with atomic_directory(decoded) as folder:
         output = _Output(folder, decode.photos_per_shard)
-        results = ordered_map(
-            decoder, tasks, _num_workers(decode.workers, len(tasks)), "set decode.workers lower"
-        )
+        results = ordered_map(decoder, tasks, workers, "set decode.workers lower")
         for task, result in zip(tasks, console.track(results, "photos", len(tasks)), strict=True):
             faults += result.faults
             output.add(task.subset, result)
@@ -65,29 +57,31 @@ def decode_folder(raw: Path, decoded: Path, decode: params.Decode) -> dict[str, 
             raise UserError(f"{raw}: expected photos with usable rows in {TRAIN_CSV}, found none{first}")
         by_outcome = Counter(fault.outcome for fault in faults)
         counts |= {outcome.replace(" ", "_"): by_outcome[outcome] for outcome in sorted(by_outcome)}
-        report = {"counts": counts, "faults": [_without_none(asdict(fault)) for fault in faults]}
+        report = {"counts": counts, "faults": [_given_fields(fault) for fault in faults]}
         (folder / REPORT).write_text(
             json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
     return counts
 
 
-def _num_workers(asked: int, num_tasks: int) -> int:
-    cores = asked or available_cores()
-    return max(1, min(cores, num_tasks // _PHOTOS_PER_WORKER))
-
-
-def _list_photos(folder: Path) -> list[str]:
-    """The names of the files in a folder, sorted; hidden ones excluded."""
+def _list_photos(raw: Path, subset: str, faults: list[Fault]) -> list[str]:
+    """The names of a subset's files, sorted; hidden ones excluded, and a fault for those that no csv can hold."""
+    folder = raw / subset
     try:
         with os.scandir(folder) as entries:
-            return sorted(
+            names = sorted(
                 entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")
             )
     except FileNotFoundError:
         raise UserError(f"{folder}: no such folder") from None
     except OSError as error:
         raise UserError(f"{folder}: cannot be read: {error.strerror}") from None
+    faults += [
+        Fault(f"{subset}/{ascii(name)[1:-1]}", "expected a name of UTF-8 text on one line", "dropped")
+        for name in names
+        if not is_plain_text(name)
+    ]
+    return [name for name in names if is_plain_text(name)]
 
 
 def _match_files(index: CsvIndex, files: list[str]) -> tuple[list[Task], list[Fault]]:
@@ -110,8 +104,8 @@ def _match_files(index: CsvIndex, files: list[str]) -> tuple[list[Task], list[Fa
     return [Task("train", name, index.photos[name]) for name in files if name in index.photos], faults
 
 
-def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in fields.items() if value is not None}
+def _given_fields(fault: Fault) -> dict[str, Any]:
+    return {key: value for key, value in asdict(fault).items() if value is not None}
 
 
 class _Output:
@@ -122,13 +116,10 @@ class _Output:
         self._shards = {subset: ShardWriter(folder, subset, per_shard) for subset in ("train", "test")}
         self._photos: list[dict[str, Any]] = []
         self._instances = InstanceTable(folder)
-        self._counts: Counter[str] = Counter(
-            instances=0, instances_in_training=0, instances_with_attributes=0
-        )
+        self._counts = Counter(instances=0, instances_in_training=0, instances_with_attributes=0)
 
     def add(self, subset: str, photo: DecodedPhoto) -> None:
-        record = photo.record
-        if record is None:
+        if (record := photo.record) is None:
             return
         height, width = photo.hw
         self._photos.append(
@@ -155,6 +146,5 @@ class _Output:
         for shards in self._shards.values():
             shards.close()
         write_photos(self._folder, self._photos)
-        return {
-            f"{subset}_photos": shards.num_records for subset, shards in self._shards.items()
-        } | self._counts
+        photos = {f"{subset}_photos": shards.num_records for subset, shards in self._shards.items()}
+        return photos | self._counts

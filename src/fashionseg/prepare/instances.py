@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fashionseg.data.instance import Instance
 from fashionseg.data.rle import (
     COMPETITION_SIDE,
     Runs,
@@ -24,6 +23,7 @@ from fashionseg.data.rle import (
     runs_area,
     runs_to_mask,
 )
+from fashionseg.data.tables import Instance
 from fashionseg.prepare.annotations import parse_size, repair_class_id
 from fashionseg.prepare.csv_index import Row
 from fashionseg.prepare.faults import Fault, Outcome
@@ -63,15 +63,13 @@ def match_frame(rows: Sequence[Row], header: Header) -> tuple[Frame | None, str 
     if csv_hw == upright_hw:
         return Frame(csv_hw, csv_hw, upright_hw, upright=True), None
     if csv_hw == file_hw:
-        return Frame(
-            csv_hw, csv_hw, file_hw, upright=False
-        ), "Height, Width: as without the photo's EXIF orientation"
+        frame = Frame(csv_hw, csv_hw, file_hw, upright=False)
+        return frame, "Height, Width: as without the photo's EXIF orientation"
     if csv_hw == upright_hw[::-1]:
         if _columns_agree(rows, csv_hw, upright_hw):
-            return Frame(
-                csv_hw, csv_hw, upright_hw, True, turned=True
-            ), "masks drawn on the photo turned by 90 degrees"
-        return Frame(csv_hw, upright_hw, upright_hw, True), "Height and Width exchanged"
+            frame = Frame(csv_hw, csv_hw, upright_hw, upright=True, turned=True)
+            return frame, "masks drawn on the photo turned by 90 degrees"
+        return Frame(csv_hw, upright_hw, upright_hw, upright=True), "Height and Width exchanged"
     return None, f"Height, Width: expected the photo's {_text(upright_hw)}, got {_text(csv_hw)}"
 
 
@@ -91,7 +89,11 @@ def read_photo_instances(
             if (size := parse_size(row)) != frame.csv_hw:
                 raise ValueError(f"Height, Width: expected {_text(frame.csv_hw)}, got {_text(size)}")
             category, attributes, repairs = repair_class_id(row.class_id, taxonomy)
-            runs, repair = _read_runs(row.encoded_pixels, frame.mask_hw)
+            try:
+                runs = parse_rle(row.encoded_pixels, *frame.mask_hw)
+            except ValueError as error:
+                runs = repair_rle(row.encoded_pixels, *frame.mask_hw)
+                repairs.append(str(error))
         except ValueError as error:
             report(str(error), "dropped")
             continue
@@ -100,7 +102,7 @@ def read_photo_instances(
             report(f"the same mask and class as row {seen[key]}", "dropped")
             continue
         seen[key] = row.line
-        for reason in repairs + repair:
+        for reason in repairs:
             report(reason, "repaired")
         instance, shortcoming = _at_both_sizes(category, attributes, runs, frame, stored_hw, min_area)
         if instance is not None:
@@ -108,14 +110,6 @@ def read_photo_instances(
         if shortcoming is not None:
             report(shortcoming, "dropped" if instance is None else "scoring only")
     return instances, faults
-
-
-def _read_runs(text: str, hw: HW) -> tuple[Runs, list[str]]:
-    """Runs and the reasons for repairs; raises ValueError if they cannot be repaired."""
-    try:
-        return parse_rle(text, *hw), []
-    except ValueError as error:
-        return repair_rle(text, *hw), [str(error)]
 
 
 def _at_both_sizes(
@@ -130,9 +124,8 @@ def _at_both_sizes(
         return None, f"no pixel left at {side} x {side}"
     stored = resize_runs(runs, frame.photo_hw, stored_hw, centre=True)
     if (area := runs_area(stored)) < min_area:
-        return Instance(
-            category, attributes, None, runs_512
-        ), f"{area} pixels at the stored size, below {min_area}"
+        instance = Instance(category, attributes, None, runs_512)
+        return instance, f"{area} pixels at the stored size, below {min_area}"
     return Instance(category, attributes, stored, runs_512), None
 
 
@@ -141,7 +134,7 @@ def _columns_agree(rows: Sequence[Row], csv_hw: HW, photo_hw: HW) -> bool:
     overlaps = np.zeros(2, np.int64)
     for row in rows:
         try:
-            runs = _read_runs(row.encoded_pixels, csv_hw)[0]
+            runs = repair_rle(row.encoded_pixels, *csv_hw)
         except ValueError:
             continue
         overlaps += [overlap_when_shifted(runs, hw[0]) for hw in (csv_hw, photo_hw)]

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from fashionseg import params
-from fashionseg.data.instance import Instance
 from fashionseg.data.jpeg import PhotoError, Pixels, encode_jpeg
 from fashionseg.data.records import PhotoRecord
-from fashionseg.prepare.csv_index import Layout, read_rows
-from fashionseg.prepare.csv_lines import Span
+from fashionseg.data.tables import Instance
+from fashionseg.prepare.csv_index import Layout, Span, read_rows
 from fashionseg.prepare.faults import Fault
-from fashionseg.prepare.instances import match_frame, read_photo_instances
+from fashionseg.prepare.instances import HW, match_frame, read_photo_instances
 from fashionseg.prepare.near_duplicates import difference_hash
 from fashionseg.prepare.photo_header import Header, read_file, read_header
 from fashionseg.prepare.photos import decode_photo
@@ -38,7 +37,7 @@ class DecodedPhoto:
 
     faults: tuple[Fault, ...]
     record: PhotoRecord | None = None
-    hw: tuple[int, int] = (0, 0)
+    hw: HW = (0, 0)
     dhash: int = 0
     instances: tuple[Instance, ...] = ()
 
@@ -67,9 +66,8 @@ class PhotoDecoder:
                 raise PhotoError(oddity)
             pixels = decode_photo(data, header, self.decode.long_side, frame.upright)
         except PhotoError as error:
-            return DecodedPhoto(
-                (Fault(file, f"{error} ({count_rows(len(rows))})", "dropped", task.image_id),)
-            )
+            reason = f"{error} ({count_rows(len(rows))})"
+            return DecodedPhoto((Fault(file, reason, "dropped", task.image_id),))
         faults = _conversions(header, file, task.image_id)
         if oddity is not None:
             faults.append(Fault(self.layout.path.name, oddity, "repaired", task.image_id, rows[0].line))
@@ -103,21 +101,16 @@ class PhotoDecoder:
         return self._decoded(task.image_id, pixels, hw, [], faults)
 
     def _decoded(
-        self,
-        image_id: str,
-        pixels: Pixels,
-        hw: tuple[int, int],
-        instances: list[Instance],
-        faults: list[Fault],
+        self, image_id: str, pixels: Pixels, hw: HW, instances: list[Instance], faults: list[Fault]
     ) -> DecodedPhoto:
-        trained = [instance for instance in instances if instance.runs is not None]
+        trained = [(instance.category, instance.runs) for instance in instances if instance.runs is not None]
         record = PhotoRecord(
-            image_id=image_id,
-            jpeg=encode_jpeg(pixels, self.decode.jpeg_quality),
+            image_id,
+            encode_jpeg(pixels, self.decode.jpeg_quality),
             height=pixels.shape[0],
             width=pixels.shape[1],
-            categories=np.array([instance.category for instance in trained], np.int16),
-            runs=tuple(instance.runs for instance in trained if instance.runs is not None),
+            categories=np.array([category for category, _ in trained], np.int16),
+            runs=tuple(runs for _, runs in trained),
         )
         return DecodedPhoto(tuple(faults), record, hw, difference_hash(pixels), tuple(instances))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,14 +72,7 @@ def read_header(data: bytes, max_megapixels: float) -> Header:
             raise PhotoError(
                 f"expected at most {max_megapixels:g} megapixels, got {width} x {height} (decode.max_megapixels)"
             )
-        return Header(
-            format=image.format or "",
-            mode=image.mode,
-            height=height,
-            width=width,
-            orientation=_orientation(image),
-            frames=_frames(image),
-        )
+        return Header(image.format or "", image.mode, height, width, _orientation(image), _frames(image))
 
 
 def open_image(data: bytes) -> Image.Image:
@@ -86,40 +81,46 @@ def open_image(data: bytes) -> Image.Image:
     Raises:
         PhotoError: not an image of a known format.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about odd metadata; what matters here is checked
-        try:
-            return Image.open(io.BytesIO(data), formats=_FORMATS)
-        except MemoryError:  # here and below: not the photo's fault, so it must not be dropped
-            raise
-        except Exception:  # Pillow's readers raise almost anything on damaged files
-            raise PhotoError("expected a photo, got something else or a damaged file") from None
+    with pillow_errors("expected a photo, got something else or a damaged file"):
+        return Image.open(io.BytesIO(data), formats=_FORMATS)
 
 
-def _orientation(image: Image.Image) -> int:
+@contextmanager
+def pillow_errors(message: str) -> Iterator[None]:
+    """Turns what Pillow raises on damaged files, which is almost anything, into `message`; its own reason is `{}`.
+
+    Its warnings about odd metadata are silenced: what matters here is checked.
+
+    Raises:
+        PhotoError: damaged.
+        MemoryError: not the photo's fault, so it must not be dropped.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            value = image.getexif().get(ExifTags.Base.Orientation, 1)
+            yield
         except MemoryError:
             raise
-        except Exception:  # a damaged EXIF block
-            return 1
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise PhotoError(message.format(reason)) from None
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        with pillow_errors("a damaged EXIF block"):
+            value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except PhotoError:
+        return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _frames(image: Image.Image) -> int:
     """Pictures of an animation; the previews in some cameras' JPEGs do not count."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            if image.format == "MPO":
-                return 1
-            return _tiff_pages(image) if image.format == "TIFF" else int(getattr(image, "n_frames", 1))
-        except MemoryError:
-            raise
-        except Exception:  # counting reads further than opening
-            raise PhotoError("expected a photo, got a damaged file") from None
+    with pillow_errors("expected a photo, got a damaged file"):  # counting reads further than opening
+        if image.format == "MPO":
+            return 1
+        return _tiff_pages(image) if image.format == "TIFF" else int(getattr(image, "n_frames", 1))
 
 
 def _tiff_pages(image: Image.Image) -> int:

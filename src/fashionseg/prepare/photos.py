@@ -6,7 +6,6 @@ most of the time and memory. Photos are uint8 [h, w, 3] RGB.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +16,7 @@ from PIL import ImageFile
 
 from fashionseg.data.jpeg import PhotoError, Pixels, shrink
 from fashionseg.parallel import lacks_memory
-from fashionseg.prepare.photo_header import Header, open_image, read_file, read_header
+from fashionseg.prepare.photo_header import Header, open_image, pillow_errors, read_file, read_header
 
 T = TypeVar("T", bound=np.generic)
 
@@ -45,7 +44,9 @@ def decode_photo(
         PhotoError: truncated or damaged.
     """
     target = shrunk_hw((header.height, header.width), long_side)
-    if header.format == "JPEG" and header.mode in ("RGB", "L") and _has_end(data):
+    # libjpeg silently fills a truncated file with grey, so a JPEG without its end marker is Pillow's.
+    is_whole = data.rstrip(b"\0").endswith(_END_OF_JPEG)
+    if header.format == "JPEG" and header.mode in ("RGB", "L") and is_whole:
         pixels = _decode_with_opencv(data, header, target)
     else:
         pixels = _decode_with_pillow(data, target, allow_truncated)
@@ -83,11 +84,6 @@ def turn_upright(pixels: NDArray[T], orientation: int) -> NDArray[T]:
     return np.ascontiguousarray(pixels)
 
 
-def _has_end(data: bytes) -> bool:
-    """Whether a JPEG has its end marker; libjpeg silently fills a truncated file with grey."""
-    return data.rstrip(b"\0").endswith(_END_OF_JPEG)
-
-
 def _decode_with_opencv(data: bytes, header: Header, target: tuple[int, int]) -> Pixels:
     ratio = max(header.height, header.width) / max(target)
     flag = next((flag for factor, flag in _REDUCED if ratio >= factor), 0)
@@ -105,19 +101,13 @@ def _decode_with_opencv(data: bytes, header: Header, target: tuple[int, int]) ->
 
 def _decode_with_pillow(data: bytes, target: tuple[int, int], allow_truncated: bool) -> Pixels:
     """Any format but plain JPEG; the first frame of an animation."""
-    with open_image(data) as image, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before = ImageFile.LOAD_TRUNCATED_IMAGES
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    with open_image(data) as image, pillow_errors("truncated or damaged: {}"):
         ImageFile.LOAD_TRUNCATED_IMAGES = allow_truncated
         try:
             image.draft(None, target[::-1])
             if image.mode.startswith("I;16"):
                 return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
             return np.array(image.convert("RGB"))
-        except MemoryError:
-            raise
-        except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise PhotoError(f"truncated or damaged: {reason}") from None
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = before

@@ -35,15 +35,13 @@ def split_photos(
     near_duplicate_bits: int,
     seed: int,
 ) -> Split:
-    """Splits photos.
+    """Splits N photos.
 
     Args:
-        image_ids: N ids, all different.
+        image_ids: [N], all different.
         dhashes: [N] difference hashes, see `near_duplicates.difference_hash`.
         presence: [N, K] whether a photo shows a category.
-        validation_fraction: wanted share of the photos.
         near_duplicate_bits: photos whose hashes differ in at most this many bits stay together; -1: off.
-        seed: of the shuffle and of ties.
 
     Raises:
         UserError: one side would be empty.
@@ -73,16 +71,14 @@ def summarize(split: Split, image_ids: Sequence[str], categories: NDArray[np.int
     """Photos and instances on each side, by category; `image_ids` and `categories` are those of all instances."""
     validation = set(split.validation)
     on_validation = np.fromiter((image_id in validation for image_id in image_ids), bool, len(image_ids))
+    sides = {"train": ~on_validation, "validation": on_validation}
     sizes = np.bincount(split.groups)
     return {
         "photos": {"train": len(split.train), "validation": len(split.validation)},
-        "instances": {"train": int((~on_validation).sum()), "validation": int(on_validation.sum())},
+        "instances": {name: int(side.sum()) for name, side in sides.items()},
         "categories": [
-            {
-                "category": int(category),
-                "train": int((~on_validation & (categories == category)).sum()),
-                "validation": int((on_validation & (categories == category)).sum()),
-            }
+            {"category": int(category)}
+            | {name: int((side & (categories == category)).sum()) for name, side in sides.items()}
             for category in np.unique(categories)
         ],
         "near_duplicates": {

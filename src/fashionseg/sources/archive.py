@@ -32,37 +32,25 @@ def unpack(archive: Path, folder: Path) -> int:
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [info for info in opened.infolist() if not info.is_dir()]
-            _check_members(archive, members)
+            seen: set[str] = set()
+            for info in members:
+                if fault := _fault(info) or ("the name occurs twice" if info.filename in seen else None):
+                    raise UserError(f"{archive}: refused to unpack {info.orig_filename!a}: {fault}")
+                seen.add(info.filename)
             require_space(folder, sum(info.file_size for info in members), f"unpacking {archive.name}")
             for info in track(members, f"unpacking {archive.name}"):
                 _extract(opened, info, folder)
     except (UserError, MemoryError):
         raise
-    except OSError as error:
+    except Exception as error:  # zipfile and its decompressors share no exception for damaged files
         if full_disk_errno(error) is not None:
             raise
         # Damage is an OSError too: EINVAL for a position before the first byte, and without a number from bzip2.
-        if error.errno not in (errno.EINVAL, None):
+        if isinstance(error, OSError) and error.errno not in (errno.EINVAL, None):
             raise UserError(f"{archive}: cannot be unpacked into {folder}: {error.strerror}") from None
-        raise _damaged(archive, error) from None
-    except Exception as error:  # zipfile and its decompressors share no exception for damaged files
-        raise _damaged(archive, error) from None
+        reason = ascii(str(error))[1:-1][:200] or type(error).__name__
+        raise UserError(f"{archive}: not a complete zip file: {reason}; delete it and run again") from None
     return len(members)
-
-
-def _damaged(archive: Path, error: Exception) -> UserError:
-    reason = ascii(str(error))[1:-1][:200] or type(error).__name__
-    return UserError(f"{archive}: not a complete zip file: {reason}; delete it and run again")
-
-
-def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
-    seen = set()
-    for info in members:
-        if fault := _fault(info):
-            raise UserError(f"{archive}: refused to unpack {info.orig_filename!a}: {fault}")
-        if info.filename in seen:
-            raise UserError(f"{archive}: refused to unpack {info.orig_filename!a}: the name occurs twice")
-        seen.add(info.filename)
 
 
 def _fault(info: zipfile.ZipInfo) -> str | None:

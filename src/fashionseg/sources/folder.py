@@ -17,6 +17,7 @@ from fashionseg.taxonomy import LABEL_DESCRIPTIONS
 TRAIN_CSV, SAMPLE_SUBMISSION = "train.csv", "sample_submission.csv"
 FILES = (TRAIN_CSV, LABEL_DESCRIPTIONS, SAMPLE_SUBMISSION)
 FOLDERS = ("train", "test")
+_EXPECTED = f"expected Kaggle's layout: {', '.join([*(f'{name}/' for name in FOLDERS), *FILES])}"
 
 
 def source_folder(folder: str) -> Path:
@@ -31,11 +32,11 @@ def check_layout(folder: Path) -> None:
         UserError: names everything that is missing.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; expected Kaggle's layout: {_layout()}")
+        raise UserError(f"{folder}: no such folder; {_EXPECTED}")
     missing = [f"{name}/" for name in FOLDERS if not (folder / name).is_dir()]
     missing += [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise UserError(f"{folder}: missing {', '.join(missing)}; expected Kaggle's layout: {_layout()}")
+        raise UserError(f"{folder}: missing {', '.join(missing)}; {_EXPECTED}")
     for name in FOLDERS:
         if not any((folder / name).iterdir()):
             raise UserError(f"{folder / name}: expected photos, the folder is empty")
@@ -43,10 +44,8 @@ def check_layout(folder: Path) -> None:
 
 def listing_digest(folder: Path) -> str:
     """32 hexadecimal digits of the names, sizes and modification times of all that `copy_folder` copies."""
-    lines = [
-        f"{name} {stat.st_size} {stat.st_mtime_ns}"
-        for name, stat in [(name, (folder / name).stat()) for name in FILES] + sorted(_photos(folder))
-    ]
+    files = [(name, (folder / name).stat()) for name in FILES] + sorted(_photos(folder))
+    lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in files]
     return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
@@ -58,7 +57,6 @@ def copy_folder(source: Path, target: Path) -> int:
 
     Raises:
         UserError: something is missing, or there is not enough space.
-        OSError: the disk is full.
     """
     check_layout(source)
     photos = sorted(_photos(source))
@@ -80,7 +78,3 @@ def _photos(source: Path) -> Iterator[tuple[str, os.stat_result]]:
             for entry in entries:
                 if not entry.name.startswith(".") and entry.is_file():
                     yield f"{name}/{entry.name}", entry.stat()
-
-
-def _layout() -> str:
-    return ", ".join([*(f"{name}/" for name in FOLDERS), *FILES])

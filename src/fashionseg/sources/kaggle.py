@@ -54,11 +54,11 @@ def download_archive(competition: str, folder: Path) -> Path:
     api = _authenticated_api(folder)
     with full_disk_names(folder), _clear_errors(competition):
         api.competition_download_files(competition, path=str(folder), quiet=not os.isatty(2))
-    archives = sorted(folder.glob(f"{competition}.*"))
-    complete = [path for path in archives if path.suffix == ".zip"]
-    if not complete:
-        raise UserError(f"kaggle: expected {competition}.zip, got {[path.name for path in archives]}")
-    return complete[0]
+    archive = folder / f"{competition}.zip"
+    if not archive.exists():
+        found = sorted(path.name for path in folder.glob(f"{competition}.*"))
+        raise UserError(f"kaggle: expected {archive.name}, got {found}")
+    return archive
 
 
 def upload_submission(file: Path, message: str, competition: str) -> str:
@@ -97,18 +97,13 @@ def _authenticated_api(folder: Path) -> Any:
         try:
             api.authenticate()
         except SystemExit:
-            if get_access_token_from_env()[0]:
-                raise UserError(f"kaggle: the API token was refused; {CREDENTIALS_HELP}") from None
-            raise UserError(f"kaggle: no credentials; {CREDENTIALS_HELP}") from None
+            what = "the API token was refused" if get_access_token_from_env()[0] else "no credentials"
+            raise UserError(f"kaggle: {what}; {CREDENTIALS_HELP}") from None
     return api
 
 
 def _refuse_readable_credentials() -> None:
-    """Every file in which Kaggle's client looks for credentials is the user's alone.
-
-    Raises:
-        UserError: others may read one.
-    """
+    """Raises UserError where others may read a file in which Kaggle's client looks for credentials."""
     home = Path.home() / ".kaggle"
     settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"
     folders = {home, settings, Path(os.environ.get("KAGGLE_CONFIG_DIR") or home)}
@@ -150,7 +145,7 @@ def _clear_errors(competition: str | None) -> Iterator[None]:
 
 
 def _explain_status(error: Any, competition: str | None) -> str:
-    status = error.response.status_code if error.response is not None else None
+    status = getattr(error.response, "status_code", None)
     reason = _one_line(error)
     match status:
         case 401:
@@ -169,16 +164,13 @@ def _explain_status(error: Any, competition: str | None) -> str:
 def _unpack_nested(folder: Path) -> None:
     """Some archives of Kaggle hold archives: train.zip, test.zip, train.csv.zip."""
     for archive in sorted(folder.glob("*.zip")):
-        with_folder = archive.stem in FOLDERS and not (folder / archive.stem).exists()
         target = folder / f".{archive.stem}"
         target.mkdir()
         unpack(archive, target)
         archive.unlink()
-        inner = target / archive.stem
-        if inner.exists():
-            inner.rename(folder / archive.stem)
-        elif with_folder:
-            target.rename(folder / archive.stem)
+        name = archive.stem
+        if name in FOLDERS and not (folder / name).exists() and not (target / name).exists():
+            target.rename(folder / name)
             continue
         for path in target.iterdir():
             path.rename(folder / path.name)

@@ -11,7 +11,7 @@ import json
 import shutil
 import urllib.error
 import urllib.request
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
 
 from fashionseg.console import progress_bar
@@ -63,8 +63,7 @@ def download(url: str, path: Path, size: int, sha256: str | None = None) -> Path
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    present = part.stat().st_size if part.exists() else 0
-    require_space(path.parent, max(size - present, 0), f"downloading {path.name}")
+    require_space(path.parent, max(size - _size(part), 0), f"downloading {path.name}")
     with full_disk_names(path.parent):
         _download_with_retries(url, part, size)
     _check_hash(part, sha256)
@@ -75,7 +74,7 @@ def download(url: str, path: Path, size: int, sha256: str | None = None) -> Path
 def _download_with_retries(url: str, part: Path, size: int) -> None:
     """Resumes after lost connections; gives up when an attempt brings nothing new."""
     for attempt in range(1, ATTEMPTS + 1):
-        before = part.stat().st_size if part.exists() else 0
+        before = _size(part)
         reason = "the connection was lost"
         try:
             _append(url, part, size)
@@ -88,7 +87,7 @@ def _download_with_retries(url: str, part: Path, size: int) -> None:
                 before = -1
         except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
             reason = str(getattr(error, "reason", None) or error or type(error).__name__)
-        have = part.stat().st_size if part.exists() else 0
+        have = _size(part)
         if have == size:
             return
         if have > size:
@@ -102,11 +101,12 @@ def _download_with_retries(url: str, part: Path, size: int) -> None:
 
 def _append(url: str, part: Path, size: int) -> None:
     """One request for what is missing; stops early on more bytes than expected."""
-    present = part.stat().st_size if part.exists() else 0
+    present = _size(part)
     request = urllib.request.Request(url, headers={"User-Agent": "fashionseg", "Range": f"bytes={present}-"})
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response, progress_bar() as bar:
-        if not _continues(response, present):
-            present = 0
+        sent = response.headers.get("Content-Range", "")
+        if not (response.status == 206 and sent.startswith(f"bytes {present}-")):
+            present = 0  # a server may also send the whole file
         task = bar.add_task(f"downloading {part.stem}", total=size, completed=present)
         with part.open("ab" if present else "wb") as file:
             while present <= size and (chunk := response.read1(CHUNK_BYTES)):
@@ -115,10 +115,8 @@ def _append(url: str, part: Path, size: int) -> None:
                 bar.advance(task, len(chunk))
 
 
-def _continues(response: HTTPResponse, present: int) -> bool:
-    """Whether the answer starts at byte `present`; a server may also send the whole file."""
-    sent = response.headers.get("Content-Range", "")
-    return response.status == 206 and sent.startswith(f"bytes {present}-")
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _check_hash(path: Path, sha256: str | None) -> None:

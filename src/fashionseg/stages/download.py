@@ -31,8 +31,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     fetch_raw(params.download, arguments.raw)
     with atomic_directory(arguments.pretrained) as folder:
         weights = write_pretrained(folder, params.model.pretrained)
-    counts = ", ".join(f"{_count(arguments.raw / name)} {name} photos" for name in ("train", "test"))
-    say(f"download: {counts} from {params.download.source}; pretrained weights: {weights}")
+    train, test = (len([*(arguments.raw / name).iterdir()]) for name in ("train", "test"))
+    photos = f"{train} train photos, {test} test photos from {params.download.source}"
+    say(f"download: {photos}; pretrained weights: {weights}")
 
 
 def fetch_raw(download: Download, raw: Path) -> None:
@@ -57,10 +58,6 @@ def _refuse_overlap(source: Path, raw: Path) -> None:
     inner, outer = source.resolve(), raw.resolve()
     if inner == outer or outer in inner.parents or inner in outer.parents:
         raise UserError(f"download.folder: expected a folder apart from the output {raw}, got {source}")
-
-
-def _count(folder: Path) -> int:
-    return sum(1 for _ in folder.iterdir())
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from fashionseg.errors import UserError
 from fashionseg.project import state_folder
 
 PACKAGE = Path(__file__).parents[1]
-_BUFFER = 1 << 20
 
 
 def fingerprint(params: dict[str, Any], inputs: Sequence[Path], code: Sequence[str] = ()) -> str:
@@ -56,8 +55,5 @@ def _files(root: Path, pattern: str) -> list[Path]:
 
 
 def _hash_file(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
-        while block := file.read(_BUFFER):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -11,8 +11,7 @@ import numpy as np
 from fashionseg.data.rle import COMPETITION_SIDE, Runs, parse_rle
 from fashionseg.errors import UserError
 from fashionseg.parallel import map_photos
-from fashionseg.prepare.csv_index import CsvIndex, Layout, Row, read_rows
-from fashionseg.prepare.csv_lines import Span, is_plain_text
+from fashionseg.prepare.csv_index import CsvIndex, Layout, Row, Span, is_plain_text, read_rows
 from fashionseg.prepare.faults import Fault, shorten
 from fashionseg.submission.read import index_submission
 from fashionseg.taxonomy import competition_taxonomy, format_class_id, parse_class_id

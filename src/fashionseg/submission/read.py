@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from fashionseg.prepare.csv_index import CsvIndex, Layout, index_rows
-from fashionseg.prepare.csv_lines import open_lines, split_line
+from fashionseg.prepare.csv_index import CsvIndex, Layout, index_rows, open_lines, split_line
 from fashionseg.prepare.faults import Fault, shorten
 from fashionseg.submission.write import HEADER
 

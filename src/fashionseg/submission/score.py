@@ -26,9 +26,8 @@ from fashionseg.metrics.competition import (
     match_table,
 )
 from fashionseg.parallel import map_photos
-from fashionseg.prepare.annotations import index_annotations, parse_size, repair_class_id
-from fashionseg.prepare.csv_index import Layout, read_rows
-from fashionseg.prepare.csv_lines import Span
+from fashionseg.prepare.annotations import parse_size, repair_class_id
+from fashionseg.prepare.csv_index import Layout, Span, index_annotations, read_rows
 from fashionseg.submission.check import check_index
 from fashionseg.submission.read import index_submission
 from fashionseg.taxonomy import competition_taxonomy, format_class_id
@@ -123,7 +122,7 @@ def _read_truths(layout: Layout, spans: Sequence[Span], label: Label) -> tuple[l
         try:
             hw = parse_size(row)
             category, attributes, _ = repair_class_id(row.class_id, competition_taxonomy())
-            runs = _read_runs(row.encoded_pixels, hw)
+            runs = repair_rle(row.encoded_pixels, *hw)  # as the stage `decode` reads them
         except ValueError as error:
             raise UserError(f"{layout.path}: row {row.line}: {error}") from None
         mask = from_runs(resize_runs(runs, hw, FRAME, centre=False))
@@ -133,14 +132,6 @@ def _read_truths(layout: Layout, spans: Sequence[Span], label: Label) -> tuple[l
         labels.append(format_class_id(category, () if label == "category" else attributes))
         masks.append(mask)
     return labels, masks, vanished
-
-
-def _read_runs(text: str, hw: tuple[int, int]) -> Runs:
-    """As the stage `decode` reads them: unsorted or overlapping runs become their union."""
-    try:
-        return parse_rle(text, *hw)
-    except ValueError:
-        return repair_rle(text, *hw)
 
 
 _NO_RUNS: Runs = np.zeros((0, 2), np.int32)
