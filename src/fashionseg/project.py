@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from fashionseg.errors import UserError
-from fashionseg.params import PARAMS_FILE
+from fashionseg.params import PARAMS_FILE, Params, load_params
 
 # Ignored by Git: journals, the local MLflow store, interrupted runs and downloads.
 STATE_FOLDER = Path(".fashionseg")
@@ -18,11 +18,16 @@ def find_root() -> Path:
     Raises:
         UserError: called outside a clone of the project.
     """
-    here = Path.cwd()
-    for folder in (here, *here.parents):
+    for folder in (here := Path.cwd(), *here.parents):
         if (folder / PARAMS_FILE).is_file():
             return folder
     raise UserError(f"{PARAMS_FILE}: not found in {here} or above; run this in a clone of the project")
+
+
+def load_project() -> tuple[Path, Params]:
+    """The folder of params.yaml (`find_root`) and its values (`load_params`)."""
+    root = find_root()
+    return root, load_params(root / PARAMS_FILE)
 
 
 def checkout_root() -> Path:

@@ -11,9 +11,7 @@ from fashionseg.console import EXIT_FAULT, say
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="submission to check")
     photos = parser.add_mutually_exclusive_group()
-    photos.add_argument(
-        "--test-dir", type=Path, metavar="DIR", help="folder of the test photos; each needs a row"
-    )
+    photos.add_argument("--test-dir", type=Path, metavar="DIR", help="test photos; each needs a row")
     photos.add_argument(
         "--sample-submission",
         type=Path,

@@ -15,17 +15,14 @@ from fashionseg.tracking.identity import journal_folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "runs", nargs="*", metavar="RUN", help="names of runs as in `dvc exp show` and MLflow (default: all)"
-    )
-    parser.add_argument("--out", type=Path, help="HTML file to write (default: reports/experiments.html)")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="runs as in `dvc exp show` and MLflow [all]")
+    parser.add_argument("--out", type=Path, help="HTML file to write [reports/experiments.html]")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     root = find_root()
     path = arguments.out or root / "reports" / "experiments.html"
     send_cached_runs(root)
     runs = read_runs(journal_folder(), arguments.runs)
     write_comparison(path, runs)
     say(f"{len(runs)} runs compared -> {os.path.relpath(path)}")
-    return 0

@@ -8,29 +8,23 @@ from pathlib import Path
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
-from fashionseg.params import PARAMS_FILE, load_params
-from fashionseg.project import find_root
+from fashionseg.project import load_project
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    model = Path("models/finetuned")
     parser.add_argument("path", type=Path, help="weight file (.h5) to write")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=Path("models/finetuned"),
-        metavar="DIR",
-        help="model folder (default: %(default)s)",
-    )
+    parser.add_argument("--model", type=Path, default=model, metavar="DIR", help="model folder [%(default)s]")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from fashionseg.model.folder import load_network
     from fashionseg.model.mask_rcnn import MaskRCNN
     from fashionseg.model.weights import backbone_of, save_matterport
 
-    inference = load_params(find_root() / PARAMS_FILE).inference
-    network, _, category_names = load_network(arguments.model, inference)
+    _, params = load_project()
+    network, _, category_names = load_network(arguments.model, params.inference)
     if not isinstance(network, MaskRCNN):
         raise UserError(
             f"{arguments.model}: expected a Mask R-CNN, got {network.name}; only its weights have this layout"
@@ -38,4 +32,3 @@ def run(arguments: argparse.Namespace) -> int:
     save_matterport(network, arguments.path)
     classes = len(category_names) + 1
     say(f"{arguments.model} -> {arguments.path}: {backbone_of(network)}, {classes} classes")
-    return 0

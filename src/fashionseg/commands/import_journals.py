@@ -10,8 +10,7 @@ import argparse
 import sys
 
 from fashionseg.console import say
-from fashionseg.params import PARAMS_FILE, load_params
-from fashionseg.project import find_root
+from fashionseg.project import load_project
 from fashionseg.tracking.address import public_uri, require_server, take_login, tracking_uri
 from fashionseg.tracking.cached import log_cached_runs
 from fashionseg.tracking.identity import journal_folder
@@ -24,8 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    root = find_root()
-    uri = take_login(arguments.uri or "") or tracking_uri(load_params(root / PARAMS_FILE).tracking.uri)
+    root, params = load_project()
+    uri = take_login(arguments.uri or "") or tracking_uri(params.tracking.uri)
     require_server(uri)
     log_cached_runs(root)
     journals = stored_journals(journal_folder())

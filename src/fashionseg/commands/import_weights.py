@@ -7,25 +7,19 @@ import os
 from pathlib import Path
 
 from fashionseg.console import say
-from fashionseg.params import PARAMS_FILE, load_params
-from fashionseg.project import find_root
+from fashionseg.project import load_project
 from fashionseg.taxonomy import competition_taxonomy
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, help="weight file (.h5), for example mask_rcnn_coco.h5")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("models/imported"),
-        metavar="DIR",
-        help="folder to write (default: %(default)s)",
-    )
+    out = Path("models/imported")
+    parser.add_argument("--out", type=Path, default=out, metavar="DIR", help="folder to write [%(default)s]")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    params = load_params(find_root() / PARAMS_FILE)
+    _, params = load_project()
     import keras
 
     from fashionseg.model.folder import save_network
@@ -37,4 +31,3 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = network.load_pretrained(arguments.path)
     save_network(network, params.model, taxonomy.category_names, arguments.out)
     say(f"{arguments.path} -> {arguments.out}: {loaded}")
-    return 0

@@ -13,11 +13,14 @@ import itertools
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fashionseg.console import EXIT_FAULT, say, track
 from fashionseg.errors import UserError
+from fashionseg.project import load_project
+from fashionseg.storage.atomic import atomic_write
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,33 +33,28 @@ WEIGHTS = Path("models/finetuned")  # both in the project's folder
 THRESHOLDS = Path("reports/thresholds.json")
 
 Job = tuple[Path, str]  # a photo and the name of its picture
+Faults = list[dict[str, str]]  # file and reason of each photo that could not be processed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo, or folder of photos")
     parser.add_argument("--weights", type=Path, metavar="DIR", help=f"model folder [{WEIGHTS}]")
-    parser.add_argument(
-        "--out", type=Path, default=Path("predictions"), metavar="DIR", help="where to write [%(default)s]"
-    )
+    parser.add_argument("--out", type=Path, default=Path("predictions"), metavar="DIR", help="[%(default)s]")
     parser.add_argument(
         "--thresholds", type=Path, metavar="FILE", help=f"[{THRESHOLDS} if it exists, else 0.5 for all]"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from fashionseg.params import PARAMS_FILE, load_params
-    from fashionseg.project import find_root
-
-    root = find_root()
-    params = load_params(root / PARAMS_FILE)
+    root, params = load_project()
     thresholds = choose_thresholds(arguments.thresholds, root / THRESHOLDS)
     weights = arguments.weights or root / WEIGHTS
     if not weights.is_dir():
         raise UserError(f"{weights}: no such folder; train first (`make repro`) or give --weights")
-    faults = Faults()
+    faults: Faults = []
     jobs = name_pictures(list_photos(arguments.photos, faults), arguments.out)
     if not jobs:
-        say(f"0 of {len(faults.lines)} photos outlined")
+        say(f"0 of {len(faults)} photos outlined")
         return EXIT_FAULT
     from fashionseg.detections.inference import load_detector, predict_photos
     from fashionseg.detections.objects import photo_objects
@@ -65,27 +63,27 @@ def run(arguments: argparse.Namespace) -> int:
     detector = load_detector(weights, params.inference, params.train.num_devices)
     names = detector.category_names
     size = params.predict.batch_size
-    for batch in _batches(_read(jobs, params.decode.max_megapixels, faults), size):
+    decoded = _read(jobs, params.decode.max_megapixels, faults)
+    while batch := list(itertools.islice(decoded, size)):
         photos = [(f"{place:08d}", photo) for place, (_, photo) in enumerate(batch)]
         found = photo_objects(predict_photos(detector, photos, size), photos, thresholds)
         for (job, photo), objects in zip(batch, found, strict=True):
             entries.append(_write_photo(arguments.out, job, photo, objects, names))
-    _write_json(arguments.out / PREDICTIONS, weights, thresholds, entries, faults)
-    say(
-        f"{len(entries)} of {len(entries) + len(faults.lines)} photos outlined: {arguments.out}/, {PREDICTIONS}"
-    )
-    return EXIT_FAULT if faults.lines else 0
+    content = {
+        "weights": _text(weights),
+        "thresholds": asdict(thresholds),
+        "photos": entries,
+        "failed": faults,
+    }
+    with atomic_write(arguments.out / PREDICTIONS) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    say(f"{len(entries)} of {len(entries) + len(faults)} photos outlined: {arguments.out}/, {PREDICTIONS}")
+    return EXIT_FAULT if faults else 0
 
 
-class Faults:
-    """Photos that could not be processed, each reported at once."""
-
-    def __init__(self) -> None:
-        self.lines: list[dict[str, str]] = []
-
-    def add(self, photo: Path, reason: str) -> None:
-        self.lines.append({"file": _text(photo), "reason": reason})
-        print(f"error: {_text(photo)}: {reason}", file=sys.stderr)
+def report_fault(faults: Faults, photo: Path, reason: str) -> None:
+    faults.append({"file": _text(photo), "reason": reason})
+    print(f"error: {_text(photo)}: {reason}", file=sys.stderr)
 
 
 def list_photos(paths: list[Path], faults: Faults) -> list[Path]:
@@ -98,11 +96,11 @@ def list_photos(paths: list[Path], faults: Faults) -> list[Path]:
             inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
             photos += inside
             if not inside:
-                faults.add(path, "no photo in this folder")
+                report_fault(faults, path, "no photo in this folder")
         elif path.exists():
             photos.append(path)
         else:
-            faults.add(path, "no such file or folder")
+            report_fault(faults, path, "no such file or folder")
     return list(dict.fromkeys(photos))
 
 
@@ -119,15 +117,12 @@ def name_pictures(photos: list[Path], out: Path) -> list[Job]:
     for photo in photos:
         if photo.resolve().parent == out.resolve():
             raise UserError(f"--out: expected another folder than that of the photos, got {out}")
-        names = (f"{photo.stem}{ending}.png" for ending in _endings())
+        endings = itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
+        names = (f"{photo.stem}{ending}.png" for ending in endings)
         name = next(name for name in names if name.lower() not in taken)
         taken.add(name.lower())
         jobs.append((photo, name))
     return jobs
-
-
-def _endings() -> Iterator[str]:
-    return itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
 
 
 def choose_thresholds(path: Path | None, calibrated: Path) -> Thresholds:
@@ -153,12 +148,7 @@ def _read(jobs: list[Job], max_megapixels: float, faults: Faults) -> Iterator[tu
         try:
             yield job, read_photo(job[0], max_megapixels)
         except PhotoError as error:
-            faults.add(job[0], str(error))
-
-
-def _batches(items: Iterator[tuple[Job, np.ndarray]], size: int) -> Iterator[list[tuple[Job, np.ndarray]]]:
-    while batch := list(itertools.islice(items, size)):
-        yield batch
+            report_fault(faults, job[0], str(error))
 
 
 def _write_photo(
@@ -179,23 +169,6 @@ def _write_photo(
         "width": width,
         "instances": describe(objects, names),
     }
-
-
-def _write_json(
-    path: Path, weights: Path, thresholds: Thresholds, entries: list[dict[str, object]], faults: Faults
-) -> None:
-    from dataclasses import asdict
-
-    from fashionseg.storage.atomic import atomic_write
-
-    content = {
-        "weights": _text(weights),
-        "thresholds": asdict(thresholds),
-        "photos": entries,
-        "failed": faults.lines,
-    }
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _text(path: Path) -> str:

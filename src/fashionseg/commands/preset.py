@@ -36,17 +36,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("changes", nargs="*", metavar="key=value", help="such as train.heads.epochs=3")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     root = find_root()
     if arguments.name is None:
         say(_list_presets(root))
-        return 0
+        return
     # `preset key=value` without a preset is allowed: single changes, checked in the same way.
     has_preset = "=" not in arguments.name
-    changes = arguments.changes if has_preset else [arguments.name, *arguments.changes]
     differences = _read_preset(root, arguments.name) if has_preset else {}
-    for change in changes:
-        key, value = parse_change(change)
+    for change in arguments.changes if has_preset else [arguments.name, *arguments.changes]:
+        key, value = _parse_change(change)
         if key == FOLDER and isinstance(value, str):  # relative to where the user is, not to params.yaml
             value = str(Path(value).expanduser().resolve())
         differences[key] = value
@@ -54,7 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
     for line in changed:
         say(line)
     say(f"{PARAMS_FILE}: {len(changed)} values changed" if changed else f"{PARAMS_FILE}: no change")
-    return 0
 
 
 def merge(path: Path, differences: dict[str, Any]) -> list[str]:
@@ -71,10 +69,9 @@ def merge(path: Path, differences: dict[str, Any]) -> list[str]:
             raise UserError(_unknown_key(key, list(before), path))
         _set(values, key.split("."), value)
     parse_params(values, Path(path.name))
+    after = flatten(values)
     changed = [
-        f"{key}: {_show(before[key])} -> {_show(value)}"
-        for key, value in flatten(values).items()
-        if value != before[key]
+        f"{key}: {_show(old)} -> {_show(after[key])}" for key, old in before.items() if after[key] != old
     ]
     if changed:
         text = io.StringIO()
@@ -84,7 +81,7 @@ def merge(path: Path, differences: dict[str, Any]) -> list[str]:
     return changed
 
 
-def parse_change(change: str) -> tuple[str, Any]:
+def _parse_change(change: str) -> tuple[str, Any]:
     """`"train.heads.epochs=3"` -> `("train.heads.epochs", 3)`; the value is read as YAML."""
     key, equals, text = change.partition("=")
     if not equals or not key:
@@ -138,10 +135,8 @@ def _round_trip_yaml() -> YAML:
     yaml = YAML()  # keeps comments, order, flow style and how numbers are written
     yaml.width = 4096
     yaml.preserve_quotes = True
-    yaml.representer.add_representer(type(None), _write_null)
+    # `null` rather than ruamel's empty value.
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     return yaml
-
-
-def _write_null(representer: Any, _: None) -> Any:
-    """`null` rather than ruamel's empty value."""
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")

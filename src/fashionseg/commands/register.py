@@ -9,10 +9,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
+from fashionseg.project import load_project
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,25 +26,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
-    import os
-
-    from fashionseg.params import PARAMS_FILE, load_params
-    from fashionseg.project import find_root
+def run(arguments: argparse.Namespace) -> None:
     from fashionseg.registry.candidate import read_candidate, serving_config
     from fashionseg.tracking.address import public_uri, require_server, tracking_uri
     from fashionseg.tracking.mirror import send
+    from fashionseg.tracking.scores import journals_with
+    from fashionseg.tracking.stage_run import log_outputs
 
-    root = find_root()
+    root, params = load_project()
     os.chdir(root)
-    params = load_params(PARAMS_FILE)
     candidate = read_candidate(Path(), serving_config(params))
     uri = tracking_uri(params.tracking.uri)
     require_server(uri)
-    from fashionseg.registry.runs import journal_of
     from fashionseg.registry.store import Registry
 
-    journal = journal_of(candidate, params)
+    found = journals_with(candidate.metrics)
+    # A clone that pulled the model has no journal; the histories and scores pulled with it give one.
+    journal = found[-1] if found else log_outputs(Path(), params)
     with journal.exclusive(patience_seconds=60.0) as is_locked:
         if not is_locked or not send(journal, uri):
             raise UserError(
@@ -60,4 +60,3 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"champion: version {version} (--champion)")
     else:
         say(registry.consider(candidate, version))
-    return 0

@@ -33,23 +33,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> None:
     from fashionseg.submission.score import score_submission
 
     result = score_submission(arguments.truth, arguments.submission, arguments.label)
     if arguments.json:
         say(json.dumps(result.to_dict(), indent=2))
-        return 0
+        return
     say(f"competition score, label {result.label}:")
     for level, meaning in LEVELS.items():
         say(f"  {level:<15} {result.scores[level]:.5f}  {meaning}")
     say(f"{result.num_photos} photos, {result.num_truths} truths, {result.num_predictions} predictions")
     if result.photos_missing:
-        say(
-            f"{result.photos_missing} photos of the truth are not in the submission: scored without predictions"
-        )
+        missing = result.photos_missing
+        say(f"{missing} photos of the truth are not in the submission: scored without predictions")
     if result.photos_ignored:
         say(f"{result.photos_ignored} photos of the submission are not in the truth: skipped")
     if result.truths_vanished:
         say(f"{result.truths_vanished} truths have no pixel at 512 x 512: skipped")
-    return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from fashionseg.console import say
+from fashionseg.project import load_project
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,37 +19,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--max-megabytes", type=float, default=32.0, help="size limit of a photo file [%(default)s]"
     )
     parser.add_argument("--at-once", type=int, default=8, help="photos in memory [%(default)s]")
-    parser.add_argument(
-        "--max-waiting", type=int, default=64, help="further requests that wait [%(default)s]"
-    )
-    parser.add_argument(
-        "--wait-seconds", type=float, default=60.0, help="longest wait of a request [%(default)s]"
-    )
+    parser.add_argument("--max-waiting", type=int, default=64, help="requests that wait [%(default)s]")
+    parser.add_argument("--wait-seconds", type=float, default=60.0, help="longest wait [%(default)s]")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from fashionseg.params import PARAMS_FILE, load_params
-    from fashionseg.project import find_root
+def run(arguments: argparse.Namespace) -> None:
     from fashionseg.tracking.address import require_server, tracking_uri
 
-    tracking = load_params(find_root() / PARAMS_FILE).tracking
-    uri = tracking_uri(tracking.uri)
+    _, params = load_project()
+    uri = tracking_uri(params.tracking.uri)
     require_server(uri)
     from fashionseg.registry.store import Registry, example_photo
 
-    model, version = Registry(uri, arguments.name or tracking.experiment).load(arguments.version)
+    model, version = Registry(uri, arguments.name or params.tracking.experiment).load(arguments.version)
     model.detect(example_photo())  # compiles the network before the first request
     from fashionseg.registry.server import Limits, listen, make_app, run_server
 
-    limits = Limits(
-        max_bytes=int(arguments.max_megabytes * 2**20),
-        at_once=arguments.at_once,
-        max_waiting=arguments.max_waiting,
-        wait_seconds=arguments.wait_seconds,
-    )
+    max_bytes = int(arguments.max_megabytes * 2**20)
+    limits = Limits(max_bytes, arguments.at_once, arguments.max_waiting, arguments.wait_seconds)
     app = make_app(model.detect, version, limits)
     with listen(arguments.port) as listener:
         port = listener.getsockname()[1]
         say(f"version {version}: http://127.0.0.1:{port}/predict (POST a photo); Ctrl-C stops the server")
         run_server(app, listener)
-    return 0

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fashionseg.console import EXIT_FAULT, say
+from fashionseg.project import load_project
 
 SUBMISSION = Path("reports/submission.csv")  # both in the project's folder
 TEST_PHOTOS = Path("data/raw/test")
@@ -16,18 +17,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--upload", action="store_true", help="upload it to the competition with your account"
     )
-    parser.add_argument(
-        "--message", metavar="TEXT", help="shown next to the score [params.yaml: submit.message]"
-    )
+    parser.add_argument("--message", metavar="TEXT", help="shown next to the score [submit.message]")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from fashionseg.params import PARAMS_FILE, load_params
-    from fashionseg.project import find_root
     from fashionseg.submission.check import check_submission, list_test_photos
 
-    root = find_root()
-    params = load_params(root / PARAMS_FILE)
+    root, params = load_project()
     file = arguments.file or root / SUBMISSION
     test_folder = root / TEST_PHOTOS
     faults = check_submission(file, list_test_photos(test_folder) if test_folder.is_dir() else None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any
 
 from fashionseg.params import flatten
 from fashionseg.project import find_root
@@ -33,43 +32,27 @@ RESULTS = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    del parser
+    pass
 
 
-def run(arguments: argparse.Namespace) -> int:
-    del arguments
+def run(arguments: argparse.Namespace) -> None:
     from rich.console import Console
+    from rich.table import Table
 
     root = find_root()
     send_cached_runs(root)
-    Console(soft_wrap=True).print(_table(root))
-    return 0
-
-
-def headline_scores(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """Title and value of the scores in metrics.json, `-` for a score that could not be computed."""
-    flat = flatten(metrics)
-    return [
-        (title, "-" if flat[key] is None else f"{flat[key]:.3f}")
-        for key, title in HEADLINES.items()
-        if key in flat
-    ]
-
-
-def _table(root: Path) -> Any:
-    from rich.table import Table
-
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title, value in headline_scores(read_json(root / METRICS, "run `dvc repro`")):
-        table.add_row(title, f"[bold]{value}[/bold]")
+    scores = flatten(read_json(root / METRICS, "run `dvc repro`"))
+    for key, title in HEADLINES.items():
+        if key in scores:  # null: a score that could not be computed
+            value = "-" if scores[key] is None else f"{scores[key]:.3f}"
+            table.add_row(title, f"[bold]{value}[/bold]")
     training = root / TRAINING_SUMMARY
     if training.exists():
-        table.add_row(
-            "best epoch of the fine-tuning",
-            str(read_json(training, "run `dvc repro`").get("best_epoch", "-")),
-        )
+        best_epoch = read_json(training, "run `dvc repro`").get("best_epoch", "-")
+        table.add_row("best epoch of the fine-tuning", str(best_epoch))
     for path, title in RESULTS.items():
         if (root / path).exists():
             table.add_row(title, os.path.relpath(root / path))
     table.add_row("all runs", "make ui")
-    return table
+    Console(soft_wrap=True).print(table)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from fashionseg.console import say
+from fashionseg.params import to_dict
+from fashionseg.project import load_project
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -13,17 +16,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, help="number of trials, overrides the settings")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    import os
-
-    from fashionseg.params import PARAMS_FILE, load_params, to_dict
-    from fashionseg.project import find_root
+def run(arguments: argparse.Namespace) -> None:
     from fashionseg.tune.settings import TUNE_FILE, load_tuning
 
     settings = None if arguments.settings is None else arguments.settings.resolve()
-    root = find_root()
+    root, project_params = load_project()
     os.chdir(root)
-    params = to_dict(load_params(PARAMS_FILE))
+    params = to_dict(project_params)
     tuning = load_tuning(settings or TUNE_FILE, params)
     from fashionseg.tune.study import tune
 
@@ -31,4 +30,3 @@ def run(arguments: argparse.Namespace) -> int:
     best = study.best_trial
     name = best.user_attrs["experiment"]
     say(f"best: {name}, competition score {best.value:.4f}; apply it with `dvc exp apply {name}`")
-    return 0

@@ -1,7 +1,6 @@
 """Model registry: the fine-tuned model as an MLflow model, the champion version, and an HTTP server.
 
     candidate   the trained model with its scores and the hash of the data they were measured on
-    runs        the pipeline run that the model came from
     photo_model the MLflow model: photo bytes in, JSON out
     store       versions and the alias `champion` in MLflow
     server      inference over HTTP

@@ -67,23 +67,26 @@ def read_candidate(root: Path, config: dict[str, Any]) -> Candidate:
         UserError: a file is missing, or the scores belong to another model.
     """
     model, reports = root / "models/finetuned", root / "reports"
-    metrics = read_scores(reports / "metrics.json")
-    if SCORE not in metrics:
-        raise UserError(f"{reports / 'metrics.json'}: expected a number {SCORE}, found none; run `dvc repro`")
-    read_thresholds(reports / "thresholds.json")
-    files = (model / "model.weights.h5", model / "model.json", reports / "thresholds.json")
+    metrics, thresholds = reports / "metrics.json", reports / "thresholds.json"
+    scores = read_scores(metrics)
+    if SCORE not in scores:
+        raise UserError(f"{metrics}: expected a number {SCORE}, found none; run `dvc repro`")
+    read_thresholds(thresholds)
+    files = (model / "model.weights.h5", model / "model.json", thresholds)
     for path in files:
         if not path.is_file():
             raise UserError(f"{path}: no such file; run `dvc repro` or `dvc pull`")
-    _check_scores_belong_to_model(root, model, reports / "metrics.json")
-    return Candidate(
-        model,
-        reports / "thresholds.json",
-        config,
-        metrics,
-        truth_hash(root / "data/decoded", root / "data/splits", _label(reports / "metrics.json")),
-        _hash_model(files, config),
-    )
+    # A `dvc repro` stopped before the evaluation leaves a new model with the scores of the previous one.
+    evaluated = locked_hashes(locked_stages(root).get("evaluate", {}))
+    for path in (model, metrics):
+        if evaluated.get(path.relative_to(root).as_posix()) != dvc_md5(path):
+            raise UserError(f"{path}: differs from the version evaluated in {LOCK}; run `dvc repro`")
+    label = read_json(metrics, "run `dvc repro`").get("label", "category")
+    data_hash = truth_hash(root / "data/decoded", root / "data/splits", str(label))
+    model_hash = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16)
+    for path in files:
+        model_hash.update(hashlib.blake2b(path.read_bytes(), digest_size=16).digest())
+    return Candidate(model, thresholds, config, scores, data_hash, model_hash.hexdigest())
 
 
 def verdict(candidate: Candidate, champion: Champion | None) -> tuple[bool, str]:
@@ -111,24 +114,4 @@ def truth_hash(decoded: Path, splits: Path, label: str) -> str:
     digest.update(json.dumps(truths.photos).encode())
     for place, class_id, runs in zip(truths.photo_index, truths.class_ids, truths.runs, strict=True):
         digest.update(f"\n{place} {class_id} {format_rle(runs)}".encode())
-    return digest.hexdigest()
-
-
-def _label(metrics: Path) -> str:
-    """The label of the competition score."""
-    return str(read_json(metrics, "run `dvc repro`").get("label", "category"))
-
-
-def _check_scores_belong_to_model(root: Path, model: Path, metrics: Path) -> None:
-    """A `dvc repro` stopped before the evaluation leaves a new model with the scores of the previous one."""
-    recorded = locked_hashes(locked_stages(root).get("evaluate", {}))
-    for path in (model, metrics):
-        if recorded.get(path.relative_to(root).as_posix()) != dvc_md5(path):
-            raise UserError(f"{path}: differs from the version evaluated in {LOCK}; run `dvc repro`")
-
-
-def _hash_model(paths: tuple[Path, ...], config: dict[str, Any]) -> str:
-    digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16)
-    for path in paths:
-        digest.update(hashlib.blake2b(path.read_bytes(), digest_size=16).digest())
     return digest.hexdigest()

@@ -8,7 +8,6 @@ number of requests hold a slot, that is, have their photo in memory; the next on
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -16,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import uvicorn
 from starlette.applications import Starlette
@@ -59,10 +59,10 @@ def make_app(detect: Detect, version: str, limits: Limits) -> Starlette:
         version: version of the model, for `/health`.
     """
     one_at_a_time = anyio.CapacityLimiter(1)  # one prediction uses all cores
-    slots = _Slots(limits)
+    slots = anyio.CapacityLimiter(limits.at_once)
 
     async def predict(request: Request) -> Response:
-        async with slots.acquire():
+        async with _slot(slots, limits):
             data = await _read_body(request, limits.max_bytes, limits.upload_seconds)
             try:
                 answer = await anyio.to_thread.run_sync(detect, data, limiter=one_at_a_time)
@@ -105,31 +105,21 @@ def run_server(app: Starlette, listener: socket.socket) -> None:
         uvicorn.Server(config).run(sockets=[listener])
 
 
-class _Slots:
-    """`at_once` slots with a bounded waiting queue."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._free = asyncio.Semaphore(limits.at_once)
-        self._waiting = 0
-
-    @contextlib.asynccontextmanager
-    async def acquire(self) -> AsyncIterator[None]:
-        busy = HTTPException(503, "busy, try again", {"Retry-After": "2"})
-        if self._free.locked() and self._waiting >= self._limits.max_waiting:
-            raise busy
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(self._limits.wait_seconds):
-                await self._free.acquire()
-        except TimeoutError:
-            raise busy from None
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._free.release()
+@contextlib.asynccontextmanager
+async def _slot(slots: anyio.CapacityLimiter, limits: Limits) -> AsyncIterator[None]:
+    """One of the slots, after a wait in a bounded queue."""
+    busy = HTTPException(503, "busy, try again", {"Retry-After": "2"})
+    if slots.available_tokens < 1 and slots.statistics().tasks_waiting >= limits.max_waiting:
+        raise busy
+    try:
+        with anyio.fail_after(limits.wait_seconds):
+            await slots.acquire()
+    except TimeoutError:
+        raise busy from None
+    try:
+        yield
+    finally:
+        slots.release()
 
 
 async def _read_body(request: Request, max_bytes: int, seconds: float) -> bytes:
@@ -140,7 +130,7 @@ async def _read_body(request: Request, max_bytes: int, seconds: float) -> bytes:
         raise too_long
     body = bytearray()
     try:
-        async with asyncio.timeout(seconds):
+        with anyio.fail_after(seconds):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > max_bytes:

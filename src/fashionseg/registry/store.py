@@ -25,6 +25,7 @@ with warnings.catch_warnings():
     import mlflow.pyfunc
 
 from mlflow.entities import LoggedModelOutput
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.tracking import MlflowClient
@@ -46,12 +47,7 @@ SIGNATURE = ModelSignature(Schema([ColSpec("binary", "photo")]), Schema([ColSpec
 
 
 class Registry:
-    """The versions of one registered model.
-
-    Args:
-        uri: absolute tracking URI of MLflow.
-        name: name of the registered model.
-    """
+    """The versions of the registered model `name` in the MLflow at `uri`, an absolute tracking URI."""
 
     def __init__(self, uri: str, name: str) -> None:
         self._uri = uri
@@ -60,22 +56,17 @@ class Registry:
 
     def champion(self) -> Champion | None:
         """The version with the alias `champion`; None before the first."""
-        try:
-            found = self._client.get_model_version_by_alias(self._name, ALIAS)
-        except MlflowException as error:
-            if error.error_code in NOT_FOUND:
-                return None
-            raise
-        return Champion(
-            str(found.version), float(found.tags.get(SCORE_TAG, "nan")), found.tags.get(DATA_TAG, "unknown")
-        )
+        found = self._version(ALIAS)
+        if found is None:
+            return None
+        score, data_hash = found.tags.get(SCORE_TAG, "nan"), found.tags.get(DATA_TAG, "unknown")
+        return Champion(str(found.version), float(score), data_hash)
 
     def find(self, model_hash: str) -> str | None:
         """The version registered with this hash; None if there is none."""
-        for found in self._client.search_model_versions(f"name = '{self._name}'"):
-            if found.tags.get(MODEL_TAG) == model_hash:
-                return str(found.version)
-        return None
+        query = f"name = '{self._name}' and tags.{MODEL_TAG} = '{model_hash}'"
+        found = self._client.search_model_versions(query, max_results=1)
+        return str(found[0].version) if found else None
 
     def register(self, candidate: Candidate, journal: Journal) -> str:
         """Logs the model to the run of `journal` and registers it as the next version."""
@@ -85,10 +76,9 @@ class Registry:
         )
         with tempfile.TemporaryDirectory(prefix="fashionseg-") as folder:
             path = Path(folder) / "model"
-            described = Model(
-                artifact_path=logged.artifact_location, run_id=run.info.run_id, model_id=logged.model_id
+            _save_photo_model(
+                path, candidate, Model(logged.artifact_location, run.info.run_id, model_id=logged.model_id)
             )
-            _save_photo_model(path, candidate, described)
             served = served_folder(logged.artifact_location, self._uri)
             if served is None:
                 self._client.log_model_artifacts(logged.model_id, str(path))
@@ -98,21 +88,17 @@ class Registry:
         self._client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, 0)])
         if not self._client.search_registered_models(f"name = '{self._name}'"):
             self._client.create_registered_model(self._name)
+        tags = {
+            SCORE_TAG: repr(candidate.score),
+            DATA_TAG: candidate.data_hash,
+            MODEL_TAG: candidate.model_hash,
+        }
         made = self._client.create_model_version(
-            self._name,
-            logged.artifact_location,
-            run.info.run_id,
-            {
-                SCORE_TAG: repr(candidate.score),
-                DATA_TAG: candidate.data_hash,
-                MODEL_TAG: candidate.model_hash,
-            },
-            model_id=logged.model_id,
+            self._name, logged.artifact_location, run.info.run_id, tags, model_id=logged.model_id
         )
         return str(made.version)
 
     def promote(self, version: str) -> None:
-        """Sets the alias `champion` to `version`."""
         self._client.set_registered_model_alias(self._name, ALIAS, version)
 
     def consider(self, candidate: Candidate, version: str) -> str:
@@ -131,17 +117,11 @@ class Registry:
         Raises:
             UserError: no such version.
         """
-        try:
-            if version_or_alias.isdigit():
-                found = self._client.get_model_version(self._name, version_or_alias)
-            else:
-                found = self._client.get_model_version_by_alias(self._name, version_or_alias)
-        except MlflowException as error:
-            if error.error_code not in NOT_FOUND:
-                raise
+        found = self._version(version_or_alias)
+        if found is None:
             raise UserError(
                 f"{self._name}: no version {version_or_alias}; run `fashionseg register` to register one"
-            ) from None
+            )
         place = self._client.get_model_version_download_uri(self._name, found.version)
         served = served_folder(place, self._uri)
         mlflow.set_tracking_uri(self._uri)
@@ -149,6 +129,16 @@ class Registry:
             warnings.simplefilter("ignore")
             loaded = mlflow.pyfunc.load_model(place if served is None else str(served))
         return loaded.unwrap_python_model(), str(found.version)
+
+    def _version(self, version_or_alias: str) -> ModelVersion | None:
+        client = self._client
+        get = client.get_model_version if version_or_alias.isdigit() else client.get_model_version_by_alias
+        try:
+            return get(self._name, version_or_alias)
+        except MlflowException as error:
+            if error.error_code in NOT_FOUND:
+                return None
+            raise
 
 
 def _save_photo_model(path: Path, candidate: Candidate, described: Model) -> None:
@@ -180,5 +170,4 @@ def requirements() -> list[str]:
 
 def example_photo() -> bytes:
     """A small JPEG of a grey ramp."""
-    ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8)[None, :, None], (64, 1, 3))
-    return encode_jpeg(np.ascontiguousarray(ramp), 90)
+    return encode_jpeg(np.tile(np.arange(0, 256, 4, dtype=np.uint8)[:, None], (64, 1, 3)), 90)

@@ -19,13 +19,10 @@ def tracking_uri(configured: str | None) -> str:
 
     File paths are absolute, because queued and temporary experiments run in another folder.
     """
-    root = checkout_root().resolve()
-    uri = take_login(os.environ.get("MLFLOW_TRACKING_URI") or configured or "")
-    if not uri:
-        return f"{SQLITE}{state_folder('mlflow.db').resolve()}"
-    relative = uri.removeprefix(SQLITE)
-    if relative != uri and not relative.startswith("/"):
-        return f"{SQLITE}{root / relative}"
+    default = f"{SQLITE}{state_folder('mlflow.db').resolve()}"
+    uri = take_login(os.environ.get("MLFLOW_TRACKING_URI") or configured or default)
+    if uri.startswith(SQLITE):
+        return f"{SQLITE}{checkout_root().resolve() / uri.removeprefix(SQLITE)}"
     return uri
 
 
@@ -69,11 +66,7 @@ def is_listening(uri: str) -> bool:
 
 
 def require_server(uri: str) -> None:
-    """Checks that a server listens at `uri`; a local store always passes.
-
-    Raises:
-        UserError: no server accepts connections there.
-    """
+    """Raises UserError where no server listens at `uri`; a local store always passes."""
     if not is_listening(uri):
         raise UserError(
             f"MLflow: no server listens at {public_uri(uri)}; "

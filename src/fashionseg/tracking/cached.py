@@ -6,122 +6,87 @@ would have written them, and the tag `history.from_cache` marks that nothing was
 
 from __future__ import annotations
 
-import re
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, flatten, load_params, to_dict
 from fashionseg.tracking.dvc_lock import LOCK, dvc_md5, locked_hashes, locked_stages
-from fashionseg.tracking.identity import identify, journal_folder, tracked_params
-from fashionseg.tracking.journal import stored_journals
+from fashionseg.tracking.identity import journal_folder, tracked_params
+from fashionseg.tracking.journal import Journal, stored_journals
 from fashionseg.tracking.mirror import start_mirror
-from fashionseg.tracking.scores import final_scores, read_scores
-from fashionseg.tracking.stage_run import log_outputs
+from fashionseg.tracking.scores import final_scores, journals_with, read_scores
+from fashionseg.tracking.stage_run import HISTORIES, REPORTS, log_outputs
 
 METRICS = Path("reports/metrics.json")
-REQUIRED = (
-    PARAMS_FILE,
-    LOCK,
-    METRICS,
-    Path("models/heads/history.csv"),
-    Path("models/finetuned/history.csv"),
-)
-OPTIONAL = (
-    Path("reports/thresholds.json"),
-    Path("reports/report.html"),
-    Path("reports/plots"),
-    Path("reports/pictures"),
-)
-_EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(\S+) ([0-9a-f]{40})")
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A DVC experiment: name in `dvc exp show`, commit it was started from, and commit of the experiment."""
-
-    name: str
-    baseline: str
-    commit: str
+REQUIRED = (PARAMS_FILE, LOCK, METRICS, *HISTORIES)
 
 
 def send_cached_runs(root: Path) -> None:
     """Logs cached runs (`log_cached_runs`) and sends the new journals to MLflow."""
-    before = {journal.folder for journal in stored_journals(journal_folder())}
-    log_cached_runs(root)
-    for journal in stored_journals(journal_folder()):
-        if journal.folder not in before:
-            name = (journal.header() or {}).get("name", journal.folder.name)
-            with start_mirror(journal, name, load_params(root / PARAMS_FILE).tracking.uri):
-                pass
+    for journal in log_cached_runs(root):
+        name = journal.header().get("name", journal.folder.name)
+        with start_mirror(journal, name, load_params(root / PARAMS_FILE).tracking.uri):
+            pass
 
 
-def log_cached_runs(root: Path) -> None:
-    """Writes a journal for each DVC experiment, and for the workspace, whose scores are in no journal."""
-    for experiment in experiments(root):
-        if not _is_logged(experiment):
-            _log_experiment(root, experiment)
-    log_cached_workspace(root)
+def log_cached_runs(root: Path) -> list[Journal]:
+    """Writes and returns a journal for each DVC experiment, and for the workspace, whose scores are in no journal."""
+    scored = [journal for journal in stored_journals(journal_folder()) if final_scores(journal)]
+    tags = [journal.header().get("tags", {}) for journal in scored]
+    logged = {(each.get("DVC_EXP_NAME"), each.get("git.commit")) for each in tags}
+    written = [
+        _log_experiment(root, name, baseline, commit)
+        for name, baseline, commit in _experiments(root)
+        if (name, baseline) not in logged
+    ]
+    return [journal for journal in (*written, _log_workspace(root)) if journal is not None]
 
 
-def experiments(root: Path) -> list[Experiment]:
-    """DVC experiments of all commits, from Git's references; none without Git."""
-    command = ["git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps"]
+def _experiments(root: Path) -> list[tuple[str, str, str]]:
+    """Name, baseline commit and own commit of each DVC experiment, from Git's references; none without Git."""
+    # refs/exps/AB/CDEF.../NAME: baseline commit ABCDEF...
+    command = ["git", "for-each-ref", "--format=%(refname:lstrip=2)/%(objectname)", "refs/exps/??/*/*"]
     try:
         found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return []
-    matches = (_EXPERIMENT.fullmatch(line) for line in found.splitlines())
-    return [Experiment(match[3], match[1] + match[2], match[4]) for match in matches if match]
+    parts = [line.split("/") for line in found.splitlines()]
+    return [(name, start + rest, commit) for start, rest, name, commit in parts]
 
 
-def log_cached_workspace(root: Path) -> None:
+def _log_workspace(root: Path) -> Journal | None:
     """Logs the current outputs if they match dvc.lock and no run has these parameters and scores."""
     if not all((root / path).is_file() for path in REQUIRED) or not _is_evaluated(root):
-        return
+        return None
     params = load_params(root / PARAMS_FILE)
     flat = tracked_params(params)
-    scores = read_scores(root / METRICS)
-    for journal in stored_journals(journal_folder()):
-        header = journal.header()
-        if header is not None and header["params"] == flat and final_scores(journal) == scores:
-            return
+    if any(journal.header().get("params") == flat for journal in journals_with(read_scores(root / METRICS))):
+        return None
     say("no stage ran; the run is logged from DVC's cache")
-    log_outputs(root, params, identify(flat))
+    return log_outputs(root, params)
 
 
-def _is_logged(experiment: Experiment) -> bool:
-    """Whether a run of this name and baseline has scores."""
-    for journal in stored_journals(journal_folder()):
-        tags = (journal.header() or {}).get("tags", {})
-        is_same = (tags.get("DVC_EXP_NAME"), tags.get("git.commit")) == (experiment.name, experiment.baseline)
-        if is_same and final_scores(journal):
-            return True
-    return False
-
-
-def _log_experiment(root: Path, experiment: Experiment) -> None:
+def _log_experiment(root: Path, name: str, baseline: str, commit: str) -> Journal | None:
     from dvc.api import DVCFileSystem
 
-    with tempfile.TemporaryDirectory(prefix="fashionseg-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="fashionseg-") as temporary:
+        folder = Path(temporary)
         try:
-            source = DVCFileSystem(str(root), rev=experiment.commit)
-            for path in (*REQUIRED, *OPTIONAL):
+            source = DVCFileSystem(str(root), rev=commit)
+            for path in dict.fromkeys((*REQUIRED, *(Path("reports", name) for name in REPORTS))):
                 if path in REQUIRED or source.exists(path.as_posix()):
                     target = folder / path
                     target.parent.mkdir(parents=True, exist_ok=True)
                     source.get(path.as_posix(), str(target), recursive=True)
             params = load_params(folder / PARAMS_FILE)
         except (OSError, UserError) as error:  # made by other code, or its outputs are not in the local cache
-            say(f"{experiment.name}: no stage ran, and the run cannot be logged from DVC's cache: {error}")
-            return
-        identity = identify(tracked_params(params), experiment.name, experiment.baseline)
-        say(f"{experiment.name}: no stage ran; the run is logged from DVC's cache")
-        log_outputs(folder, params, identity)
+            say(f"{name}: no stage ran, and the run cannot be logged from DVC's cache: {error}")
+            return None
+        say(f"{name}: no stage ran; the run is logged from DVC's cache")
+        return log_outputs(folder, params, name, baseline)
 
 
 def _is_evaluated(root: Path) -> bool:

@@ -51,17 +51,12 @@ def identify(params: dict[str, Any], experiment: str = "", commit: str = "") -> 
     params_hash = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:6]
     commit = commit or git_commit()
     experiment = experiment or os.environ.get("DVC_EXP_NAME", "")
-    name = experiment or f"{commit[:7]}-{params_hash}"
-    key = f"{experiment}-{commit[:7]}-{params_hash}" if experiment else name
-    tags = {
-        "git.commit": commit,
-        "params.hash": params_hash,
-        "source": str(params["download.source"]),
-        "DVC_EXP_NAME": experiment,
-    }
-    return RunIdentity(
-        re.sub(r"[^\w.-]", "_", key), name, {key: value for key, value in tags.items() if value}
-    )
+    version = f"{commit[:7]}-{params_hash}"
+    tags = {"git.commit": commit, "params.hash": params_hash, "source": str(params["download.source"])}
+    if experiment:
+        tags["DVC_EXP_NAME"] = experiment
+    key = f"{experiment}-{version}" if experiment else version
+    return RunIdentity(re.sub(r"[^\w.-]", "_", key), experiment or version, tags)
 
 
 def data_tags(folder: Path = Path()) -> dict[str, str]:
@@ -81,8 +76,7 @@ def git_commit() -> str:
 
     A workspace on a GPU host has no Git; `fab` passes the commit in FASHIONSEG_GIT_COMMIT.
     """
-    given = os.environ.get("DVC_EXP_BASELINE_REV") or os.environ.get("FASHIONSEG_GIT_COMMIT")
-    if given:
+    if given := os.environ.get("DVC_EXP_BASELINE_REV") or os.environ.get("FASHIONSEG_GIT_COMMIT"):
         return given
     try:
         found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)

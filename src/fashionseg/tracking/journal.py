@@ -43,7 +43,6 @@ class Journal:
         return self.folder / "files"
 
     def append(self, kind: str, **fields: Any) -> None:
-        """Adds one record."""
         self.folder.mkdir(parents=True, exist_ok=True)
         record = {"kind": kind, "time": time.time_ns() // 1_000_000, **fields}
         line = (json.dumps(record, sort_keys=True) + "\n").encode()
@@ -74,12 +73,11 @@ class Journal:
         return records, offset + len(complete)
 
     def records(self) -> list[Record]:
-        """All records so far."""
         return self.read()[0]
 
-    def header(self) -> Record | None:
-        """The `run` record: key, name, experiment, parameters and tags; None while it is missing."""
-        return next((record for record in self.records() if record["kind"] == "run"), None)
+    def header(self) -> Record:
+        """The `run` record: key, name, experiment, parameters and tags; empty while it is missing."""
+        return next((record for record in self.records() if record["kind"] == "run"), {})
 
     def add_file(self, source: Path, path: str) -> None:
         """Copies `source` (the folder of a temporary experiment is deleted at its end) and records it as `path`."""
@@ -110,9 +108,9 @@ def metric_points(records: Iterable[Record]) -> Iterator[Point]:
                 yield Point(name, record["step"], value, record["time"])
 
 
-def last_event(records: Iterable[Record]) -> Record | None:
+def last_event(records: list[Record]) -> Record | None:
     """The last `begin` or `end` record."""
-    return next((record for record in reversed(list(records)) if record["kind"] in ("begin", "end")), None)
+    return next((record for record in reversed(records) if record["kind"] in ("begin", "end")), None)
 
 
 def stored_journals(folder: Path) -> list[Journal]:

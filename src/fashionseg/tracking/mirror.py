@@ -24,9 +24,6 @@ from fashionseg.tracking.journal import Journal, last_event
 POLL_SECONDS = 2.0
 PAUSE_AFTER_FAILURE_SECONDS = 60.0
 DRAIN_SECONDS = 30.0  # how long a stage waits at its end for a mirror that is still sending
-EXIT_ALL_SENT = 0
-EXIT_NOT_REACHED = 3
-
 SWITCH = "FASHIONSEG_TRACKING"  # `off`: the journal is written but not sent
 
 
@@ -56,7 +53,7 @@ def start_mirror(journal: Journal, name: str, configured_uri: str | None) -> Ite
         raise
     process.stdin.close()
     try:
-        is_sent = process.wait(DRAIN_SECONDS) == EXIT_ALL_SENT
+        is_sent = process.wait(DRAIN_SECONDS) == 0
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

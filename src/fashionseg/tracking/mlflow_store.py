@@ -10,9 +10,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -24,22 +23,21 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from fashionseg.errors import UserError
-from fashionseg.storage.atomic import atomic_write
 from fashionseg.storage.file_lock import file_lock
+from fashionseg.storage.json_file import write_json
 from fashionseg.tracking.address import public_uri, sqlite_file
-from fashionseg.tracking.journal import Journal, Record, last_event, metric_points
+from fashionseg.tracking.journal import Journal, last_event, metric_points
 
 KEY_TAG = "fashionseg.run_key"
 PROXIED = "mlflow-artifacts:/"  # artifacts that a server stores and serves
 # Without it MLflow shows the page for language models.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
-MAX_METRICS = 1000  # limits of one log_batch call
-MAX_PARAMS = 100
+MAX_BATCH = {"metrics": 1000, "params": 100, "tags": 100}  # limits of one log_batch call
 MAX_VALUE = 6000  # characters of a parameter or tag
 
 
@@ -50,23 +48,29 @@ def replay(journal: Journal, uri: str) -> None:
         MlflowException: the store refused a call.
         UserError: the journal has no `run` record, or the local store belongs to another folder.
     """
-    cursors = _Cursors(journal.folder / "sent.json", uri)
+    run_id, offset = _read_cursor(journal, uri)
     with _store_lock(uri):
         client = MlflowClient(tracking_uri=uri)
-        lifecycle = _lifecycle(client, cursors.run_id)
+        lifecycle = _lifecycle(client, run_id)
         if lifecycle == "deleted":  # by a user, on purpose
             return
-        if cursors.run_id is None or lifecycle is None:
-            cursors.save(0, _find_or_create_run(client, journal, uri))
-    run_id = cursors.run_id
-    assert run_id is not None
-    records, end = journal.read(cursors.offset)
-    _send_metrics(client, run_id, records)
-    _send_tags(client, run_id, records)
+        if lifecycle is None:
+            run_id, offset = _find_or_create_run(client, journal, uri), 0
+            _save_cursor(journal, uri, run_id, offset)
+    records, end = journal.read(offset)
+    points = [Metric(point.name, point.value, point.time, point.step) for point in metric_points(records)]
+    _send(client, run_id, "metrics", points)
+    updates = [record["values"] for record in records if record["kind"] == "tags"]
+    tags = {key: value for values in updates for key, value in values.items()}
+    _send(client, run_id, "tags", [RunTag(key, _text(value)) for key, value in tags.items()])
     paths = [record["path"] for record in records if record["kind"] == "file"]
     _send_files(client, run_id, journal, paths, uri)
-    _send_status(client, run_id, records)
-    cursors.save(end, run_id)
+    last = last_event(records)
+    if last is not None and last["kind"] == "begin":
+        client.update_run(run_id, status="RUNNING")
+    elif last is not None:
+        client.set_terminated(run_id, last["status"], last["time"])
+    _save_cursor(journal, uri, run_id, end)
 
 
 def run_id_of(journal: Journal, uri: str) -> str:
@@ -75,15 +79,15 @@ def run_id_of(journal: Journal, uri: str) -> str:
     Raises:
         UserError: `journal` was never sent to `uri`.
     """
-    run_id = _Cursors(journal.folder / "sent.json", uri).run_id
-    if run_id is None:
+    run_id, _ = _read_cursor(journal, uri)
+    if not run_id:
         raise UserError(f"{journal.folder}: not sent to MLflow yet; run `fashionseg import-journals`")
     return run_id
 
 
-def _lifecycle(client: MlflowClient, run_id: str | None) -> str | None:
+def _lifecycle(client: MlflowClient, run_id: str) -> str | None:
     """`active`, `deleted`, or None for a run that the store does not have (the store may have been deleted)."""
-    if run_id is None:
+    if not run_id:
         return None
     try:
         return client.get_run(run_id).info.lifecycle_stage
@@ -96,22 +100,20 @@ def _lifecycle(client: MlflowClient, run_id: str | None) -> str | None:
 def _find_or_create_run(client: MlflowClient, journal: Journal, uri: str) -> str:
     """The run with this journal's key; created from the journal's header where there is none."""
     header = journal.header()
-    if header is None:
+    if not header:
         raise UserError(f"{journal.path}: the `run` record is missing; delete the folder")
     experiment_id = _experiment_id(client, header["experiment"], uri)
     found = client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{header['key']}'", max_results=1)
-    run = found[0] if found else _create_run(client, experiment_id, header)
+    if found:
+        run = found[0]
+    else:
+        tags = {key: _text(value) for key, value in header["tags"].items()} | {KEY_TAG: header["key"]}
+        tags["mlflow.source.name"] = "dvc.yaml"
+        tags["mlflow.source.git.commit"] = tags.get("git.commit", "")
+        run = client.create_run(experiment_id, header["time"], tags, header["name"])
     params = [Param(key, _text(value)) for key, value in header["params"].items()]
-    for start in range(0, len(params), MAX_PARAMS):
-        client.log_batch(run.info.run_id, params=params[start : start + MAX_PARAMS])
+    _send(client, run.info.run_id, "params", params)
     return run.info.run_id
-
-
-def _create_run(client: MlflowClient, experiment_id: str, header: Record) -> Run:
-    tags = {key: _text(value) for key, value in header["tags"].items()} | {KEY_TAG: header["key"]}
-    tags["mlflow.source.name"] = "dvc.yaml"
-    tags["mlflow.source.git.commit"] = tags.get("git.commit", "")
-    return client.create_run(experiment_id, header["time"], tags, header["name"])
 
 
 def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
@@ -146,19 +148,11 @@ def served_folder(artifact_uri: str, uri: str) -> Path | None:
     return local_artifacts(database) / artifact_uri.removeprefix(PROXIED).lstrip("/")
 
 
-def _send_metrics(client: MlflowClient, run_id: str, records: list[Record]) -> None:
-    points = [Metric(point.name, point.value, point.time, point.step) for point in metric_points(records)]
-    for start in range(0, len(points), MAX_METRICS):
-        client.log_batch(run_id, metrics=points[start : start + MAX_METRICS])
-
-
-def _send_tags(client: MlflowClient, run_id: str, records: list[Record]) -> None:
-    tags: dict[str, str] = {}
-    for record in records:
-        if record["kind"] == "tags":
-            tags |= {key: _text(value) for key, value in record["values"].items()}
-    if tags:
-        client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+def _send(client: MlflowClient, run_id: str, kind: str, items: list[Any]) -> None:
+    """Logs metrics, params or tags in batches that MLflow accepts."""
+    for start in range(0, len(items), MAX_BATCH[kind]):
+        batch: dict[str, Any] = {kind: items[start : start + MAX_BATCH[kind]]}
+        client.log_batch(run_id, **batch)
 
 
 def _send_files(client: MlflowClient, run_id: str, journal: Journal, paths: list[str], uri: str) -> None:
@@ -173,58 +167,39 @@ def _send_files(client: MlflowClient, run_id: str, journal: Journal, paths: list
     for path in dict.fromkeys(paths):
         source = journal.files / path
         if served is None:
-            folder = PurePosixPath(path).parent.as_posix()
-            client.log_artifact(run_id, str(source), None if folder == "." else folder)
+            client.log_artifact(run_id, str(source), path.rpartition("/")[0] or None)
         else:
             target = served / path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
 
 
-def _send_status(client: MlflowClient, run_id: str, records: list[Record]) -> None:
-    """Status RUNNING while a stage runs, then that of the last stage's end."""
-    last = last_event(records)
-    if last is None:
-        return
-    if last["kind"] == "begin":
-        client.update_run(run_id, status="RUNNING")
-    else:
-        client.set_terminated(run_id, last["status"], last["time"])
-
-
 def _text(value: Any) -> str:
     return (value if isinstance(value, str) else json.dumps(value))[:MAX_VALUE]
 
 
-class _Cursors:
+def _cursors(journal: Journal) -> dict[str, Any]:
     """How much of a journal has been sent to each tracking URI: `{uri: {"run_id": ..., "offset": bytes}}`."""
-
-    def __init__(self, path: Path, uri: str) -> None:
-        self._path = path
-        self._uri = public_uri(uri)
-        entry = self._all().get(self._uri, {})
-        self.offset: int = entry.get("offset", 0)
-        self.run_id: str | None = entry.get("run_id")
-
-    def save(self, offset: int, run_id: str) -> None:
-        self.offset, self.run_id = offset, run_id
-        values = self._all() | {self._uri: {"run_id": run_id, "offset": offset}}
-        with atomic_write(self._path) as temporary:
-            temporary.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
-
-    def _all(self) -> dict[str, Any]:
-        try:
-            return json.loads(self._path.read_text())
-        except (FileNotFoundError, ValueError):
-            return {}
+    try:
+        return json.loads((journal.folder / "sent.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
-@contextmanager
-def _store_lock(uri: str) -> Iterator[None]:
+def _read_cursor(journal: Journal, uri: str) -> tuple[str, int]:
+    """Id of the MLflow run, empty if the journal was never sent to `uri`, and the bytes sent."""
+    entry = _cursors(journal).get(public_uri(uri), {})
+    return entry.get("run_id", ""), entry.get("offset", 0)
+
+
+def _save_cursor(journal: Journal, uri: str, run_id: str, offset: int) -> None:
+    entry = {public_uri(uri): {"run_id": run_id, "offset": offset}}
+    write_json(journal.folder / "sent.json", _cursors(journal) | entry)
+
+
+def _store_lock(uri: str) -> AbstractContextManager[object]:
     """A lock around opening a SQLite store: two processes that create its tables at the same time both fail."""
     database = sqlite_file(uri)
     if database is None:
-        yield
-        return
-    with file_lock(database.with_name(f".{database.name}.lock"), math.inf):
-        yield
+        return nullcontext()
+    return file_lock(database.with_name(f".{database.name}.lock"), math.inf)

@@ -9,7 +9,8 @@ from typing import Any
 
 from fashionseg.params import flatten
 from fashionseg.storage.json_file import read_json
-from fashionseg.tracking.journal import Journal, metric_points
+from fashionseg.tracking.identity import journal_folder
+from fashionseg.tracking.journal import Journal, metric_points, stored_journals
 
 SCORE = "competition_score"  # compared by the hyperparameter search and the registry
 
@@ -26,6 +27,13 @@ def read_scores(path: Path) -> dict[str, float]:
 def final_scores(journal: Journal) -> dict[str, float]:
     """Scores of the finished run by dotted name; empty before the evaluation."""
     return {point.name: point.value for point in metric_points(journal.records()) if point.step == 0}
+
+
+def journals_with(scores: Mapping[str, float]) -> list[Journal]:
+    """Journals of the runs with exactly these final scores, the latest last."""
+    journals = stored_journals(journal_folder())
+    found = [journal for journal in journals if final_scores(journal) == scores]
+    return sorted(found, key=lambda journal: journal.path.stat().st_mtime_ns)
 
 
 def numeric_values(values: Mapping[str, Any]) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,7 +71,7 @@ def load_tuning(path: Path, params: dict[str, Any]) -> Tuning:
     for key in tuning.space:
         if key not in known:
             raise UserError(f"{path}: space.{key}: no such key in params.yaml")
-        if re.match(rf"({'|'.join(map(re.escape, FIXED_SECTIONS))})(\.|$)", key):
+        if any(f"{key}.".startswith(f"{section}.") for section in FIXED_SECTIONS):
             raise UserError(
                 f"{path}: space.{key}: cannot be searched, trials with different values are not comparable"
             )

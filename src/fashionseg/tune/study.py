@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna import distributions
 from optuna.trial import TrialState
 
 from fashionseg.console import say
@@ -31,7 +30,12 @@ def tune(tuning: Tuning, trials: int, params: dict[str, Any], root: Path) -> opt
         UserError: the study belongs to another search, or trials keep failing.
     """
     study = open_study(tuning, params)
-    with _study_lock(tuning.name):
+    # A second process would treat our running trials as interrupted.
+    with file_lock(log_file(tuning.name).with_suffix(".lock")) as is_locked:
+        if not is_locked:
+            raise UserError(
+                f"study {tuning.name}: another `fashionseg tune` is running; wait for it or stop it"
+            )
         requeue_interrupted(study)
         failures = 0
         while sum(trial.state in DONE for trial in study.trials) < trials:
@@ -82,57 +86,49 @@ def requeue_interrupted(study: optuna.Study) -> None:
             study.enqueue_trial(trial.params)
 
 
-def suggest(trial: optuna.Trial, space: dict[str, Range | Choices]) -> dict[str, Any]:
-    """Optuna's proposal for each key of the space."""
-    values: dict[str, Any] = {}
-    for key, entry in space.items():
-        if isinstance(entry, Choices):
-            values[key] = trial.suggest_categorical(key, entry.choices)
-        elif isinstance(entry.low, int) and isinstance(entry.high, int):
-            values[key] = trial.suggest_int(key, entry.low, entry.high, log=entry.log)
-        else:
-            values[key] = trial.suggest_float(key, entry.low, entry.high, log=entry.log)
-    return values
-
-
-@contextmanager
-def _study_lock(name: str) -> Iterator[None]:
-    """One process per study: a second process would treat our running trials as interrupted."""
-    with file_lock(log_file(name).with_suffix(".lock")) as is_locked:
-        if not is_locked:
-            raise UserError(f"study {name}: another `fashionseg tune` is running; wait for it or stop it")
-        yield
+def _distribution(entry: Range | Choices) -> distributions.BaseDistribution:
+    if isinstance(entry, Choices):
+        return distributions.CategoricalDistribution(entry.choices)
+    if isinstance(entry.low, int) and isinstance(entry.high, int):
+        return distributions.IntDistribution(entry.low, entry.high, entry.log)
+    return distributions.FloatDistribution(entry.low, entry.high, entry.log)
 
 
 def _run_next(study: optuna.Study, tuning: Tuning, root: Path) -> TrialState:
-    trial = study.ask()
-    values = suggest(trial, tuning.space)
+    trial = study.ask({key: _distribution(entry) for key, entry in tuning.space.items()})
     name = f"{tuning.name}-{trial.number:03d}"
     trial.set_user_attr("experiment", name)
-    numbers = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in values.items()}
-    say(f"{name}: " + ", ".join(f"{key}={value}" for key, value in numbers.items()))
+    numbers = (
+        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in trial.params.items()
+    )
+    say(f"{name}: " + ", ".join(numbers))
 
     def should_prune(epoch: int, val_loss: float) -> bool:
         trial.report(-val_loss, epoch)  # the study maximizes
         return trial.should_prune()
 
-    outcome = run_trial(name, values, should_prune, lambda pid: trial.set_user_attr("pid", pid), root)
-    if outcome.is_pruned:
-        study.tell(trial, state=TrialState.PRUNED)
+    is_pruned, exit_status, score = run_trial(
+        name, trial.params, should_prune, lambda pid: trial.set_user_attr("pid", pid), root
+    )
+    if is_pruned:
+        finished = study.tell(trial, state=TrialState.PRUNED)
         say(f"{name}: pruned, validation loss worse than the median of earlier trials")
-        return TrialState.PRUNED
-    if outcome.exit_status or outcome.score is None:
-        study.tell(trial, state=TrialState.FAIL)
-        say(f"{name}: failed with exit status {outcome.exit_status}; see {log_file(name)}")
-        return TrialState.FAIL
-    study.tell(trial, outcome.score)
-    say(f"{name}: competition score {outcome.score:.4f} (best {study.best_value:.4f})")
-    return TrialState.COMPLETE
+    elif exit_status or score is None:
+        finished = study.tell(trial, state=TrialState.FAIL)
+        say(f"{name}: failed with exit status {exit_status}; see {log_file(name)}")
+    else:
+        finished = study.tell(trial, score)
+        say(f"{name}: competition score {score:.4f} (best {study.best_value:.4f})")
+    return finished.state
 
 
 def _comparable(tuning: Tuning, params: dict[str, Any]) -> str:
     """Hash of the search space and of the fixed parameters, which must be the same in all trials."""
-    fixed = {key: value for key, value in flatten(params).items() if key not in tuning.space}
-    fixed = {key: value for key, value in fixed.items() if not key.startswith(("tracking.", "loader."))}
+    fixed = {
+        key: value
+        for key, value in flatten(params).items()
+        if key not in tuning.space and not key.startswith(("tracking.", "loader."))
+    }
     space = {key: vars(entry) for key, entry in tuning.space.items()}
     return hashlib.sha256(json.dumps([fixed, space], sort_keys=True).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +23,16 @@ POLL_SECONDS = 1.0
 GRACE_SECONDS = 60.0  # from Ctrl-C to the end of a training, which closes its workers
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """`score`: the competition score; None if the trial ended before the evaluation."""
-
-    is_pruned: bool
-    exit_status: int
-    score: float | None
-
-
 def run_trial(
     name: str,
     values: Mapping[str, Any],
     should_prune: Callable[[int, float], bool],
     note_pid: Callable[[int], None],
     root: Path,
-) -> Outcome:
-    """Runs the experiment `name` with `values` instead of those in params.yaml.
+) -> tuple[bool, int, float | None]:
+    """Runs the experiment `name`, with `values` instead of those in params.yaml, in a copy of the checkout.
+
+    Returns whether it was pruned, its exit status, and the competition score; None if it ended before the evaluation.
 
     Args:
         should_prune: called with each new epoch and its validation loss; True ends the trial.
@@ -47,26 +40,27 @@ def run_trial(
         root: root of the checkout.
     """
     before = {journal.folder for journal in stored_journals(journal_folder())}
+    changes = [word for key, value in values.items() for word in ("-S", f"{key}={json.dumps(value)}")]
     log = log_file(name)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            experiment_command(name, values),
+            [sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", name, *changes],
             cwd=root,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,  # we forward Ctrl-C, and pruning also ends the stages
         )
-    seen: dict[int, float] = {}
+    seen: set[int] = set()
     is_pruned = False
     try:
         note_pid(process.pid)
         while process.poll() is None:
             time.sleep(POLL_SECONDS)
             losses = _losses(_points(name, before))
-            for epoch in sorted(losses.keys() - seen.keys()):
-                seen[epoch] = losses[epoch]
+            for epoch in sorted(losses.keys() - seen):
+                seen.add(epoch)
                 is_pruned = is_pruned or should_prune(epoch, losses[epoch])
             if is_pruned:
                 _interrupt(process)
@@ -77,19 +71,12 @@ def run_trial(
     if is_pruned:
         delete_states(_losses(points))
     scores = [point.value for point in points if point.name == SCORE]
-    return Outcome(is_pruned, process.returncode, scores[-1] if scores else None)
+    return is_pruned, process.returncode, scores[-1] if scores else None
 
 
 def log_file(name: str) -> Path:
     """Output of the trial `name`, next to the locks of the studies."""
     return state_folder("tune") / f"{name}.log"
-
-
-def experiment_command(name: str, values: Mapping[str, Any]) -> list[str]:
-    """`dvc exp run` in a copy of the checkout, so that the workspace is not changed."""
-    changes = [f"{key}={json.dumps(value)}" for key, value in values.items()]
-    options = [word for change in changes for word in ("-S", change)]
-    return [sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", name, *options]
 
 
 def delete_states(losses: Mapping[int, float]) -> None:
@@ -122,23 +109,19 @@ def _is_experiment(name: str, pid: int) -> bool:
 def _interrupt(process: subprocess.Popen[bytes]) -> None:
     """Ctrl-C for DVC and its stage, and kill -9 if they do not end in time."""
     for sent, patience in ((signal.SIGINT, GRACE_SECONDS), (signal.SIGKILL, None)):
-        if process.poll() is not None:
-            return
-        os.killpg(process.pid, sent)
-        try:
-            process.wait(patience)
-        except subprocess.TimeoutExpired:
-            continue
+        if process.poll() is None:
+            os.killpg(process.pid, sent)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(patience)
 
 
 def _points(name: str, before: set[Path]) -> list[Point]:
     """All metric values in this experiment's journals; `before`: folders of the journals written before it."""
     points: list[Point] = []
     for journal in stored_journals(journal_folder()):
-        if journal.folder not in before and journal.folder.name.startswith(f"{name}-"):
-            header = journal.header()
-            if header is not None and header["tags"].get("DVC_EXP_NAME") == name:
-                points += metric_points(journal.records())
+        is_new = journal.folder not in before and journal.folder.name.startswith(f"{name}-")
+        if is_new and journal.header().get("tags", {}).get("DVC_EXP_NAME") == name:
+            points += metric_points(journal.records())
     return points
 
 
