@@ -49,23 +49,14 @@ Photo = tuple[PhotoDetections, PhotoTruths]
 
 def cut_detections(detections: Detections) -> list[PhotoDetections]:
     """One for each of `detections.photos`."""
-    return [
-        PhotoDetections(
-            detections.categories[rows],
-            detections.scores[rows],
-            detections.boxes_norm[rows],
-            detections.mask_probs[rows],
-        )
-        for rows in _slices(detections.offsets)
-    ]
+    columns = (detections.categories, detections.scores, detections.boxes_norm, detections.mask_probs)
+    return [PhotoDetections(*(column[rows] for column in columns)) for rows in _slices(detections.offsets)]
 
 
 def cut_truths(truths: Truths) -> list[PhotoTruths]:
     """One for each of `truths.photos`."""
-    return [
-        PhotoTruths(truths.categories[rows], truths.class_ids[rows], truths.runs[rows])
-        for rows in _slices(truths.offsets)
-    ]
+    columns = (truths.categories, truths.class_ids, truths.runs)
+    return [PhotoTruths(*(column[rows] for column in columns)) for rows in _slices(truths.offsets)]
 
 
 def pair_photos(detections: Detections, truths: Truths) -> list[Photo]:

@@ -85,19 +85,17 @@ class Detections:
         boxes = np.asarray(boxes_norm, np.float32).reshape(-1, 4)
         if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
             raise ValueError("scores, boxes_norm: expected finite numbers")
-        by_id = sorted(range(len(photos)), key=lambda place: photos[place])
-        rank = np.empty(len(photos), np.int32)
-        rank[by_id] = np.arange(len(photos), dtype=np.int32)
-        index = rank[index] if len(index) else index
+        ids = sorted(photos)
+        places = {photo: place for place, photo in enumerate(ids)}
+        index = np.array([places[photo] for photo in photos], np.int32)[index]
         order = np.lexsort((-scores, index))
-        probs = np.asarray(mask_probs, np.uint8)
         return cls(
-            photos=tuple(photos[place] for place in by_id),
+            photos=tuple(ids),
             photo_index=index[order],
             categories=np.asarray(categories, np.int16)[order],
             scores=scores[order],
             boxes_norm=np.clip(boxes, 0.0, 1.0)[order],
-            mask_probs=probs[order],
+            mask_probs=np.asarray(mask_probs, np.uint8)[order],
         )
 
     def __len__(self) -> int:
@@ -126,13 +124,12 @@ def write_detections(detections: Detections, folder: Path) -> None:
         len(detections),
         [None, pa.py_buffer(np.ascontiguousarray(detections.mask_probs))],
     )
-    boxes = {name: detections.boxes_norm[:, place] for place, name in enumerate(_BOX_COLUMNS)}
     table = pa.table(
         {
             "image_id": photos.take(pa.array(detections.photo_index)),
             "category": detections.categories,
             "score": detections.scores,
-            **boxes,
+            **{name: detections.boxes_norm[:, place] for place, name in enumerate(_BOX_COLUMNS)},
             "mask_probs": masks,
         }
     )
@@ -158,11 +155,10 @@ def read_detections(folder: Path) -> Detections:
         raise UserError(
             f"{folder / TABLE}: photo {error} is not in {PHOTOS}; run the stage predict"
         ) from None
-    index = known[ids.indices.to_numpy()] if len(ids) else np.zeros(0, np.int32)
     try:
         return Detections.build(
             photos=photos,
-            photo_index=index,
+            photo_index=known[ids.indices.to_numpy()],
             categories=table["category"].to_numpy(),
             scores=table["score"].to_numpy(),
             boxes_norm=np.stack([table[name].to_numpy() for name in _BOX_COLUMNS], axis=1),
