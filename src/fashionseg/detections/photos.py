@@ -55,8 +55,10 @@ def cut_detections(detections: Detections) -> list[PhotoDetections]:
 
 def cut_truths(truths: Truths) -> list[PhotoTruths]:
     """One for each of `truths.photos`."""
-    columns = (truths.categories, truths.class_ids, truths.runs)
-    return [PhotoTruths(*(column[rows] for column in columns)) for rows in _slices(truths.offsets)]
+    return [
+        PhotoTruths(truths.categories[rows], truths.class_ids[rows], truths.runs[rows])
+        for rows in _slices(truths.offsets)
+    ]
 
 
 def pair_photos(detections: Detections, truths: Truths) -> list[Photo]:

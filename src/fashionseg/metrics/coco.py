@@ -63,8 +63,7 @@ def evaluate_coco(photos: Sequence[Photo], category_names: Sequence[str]) -> dic
     rows = np.column_stack(
         [
             np.repeat(places, counts),
-            boxes[:, 1::-1],
-            boxes[:, 3:1:-1] - boxes[:, 1::-1],
+            _boxes_xywh(boxes),
             _join(np.float64, [detections.scores for detections, _ in photos]),
             _join(np.float64, [detections.categories for detections, _ in photos]),
         ]
@@ -112,24 +111,28 @@ class _PhotoMasks:
 
 
 def _encode_photos(photos: list[Photo]) -> list[_PhotoMasks]:
-    return [_encode(photo) for photo in photos]
+    encoded = []
+    for detections, truths in photos:
+        taps = find_taps(detections.boxes_norm, FRAME, detections.mask_probs.shape[1])
+        found = [
+            paste_box_runs(probs, taps, row, SIDE, MASK_THRESHOLD)
+            for row, probs in enumerate(detections.mask_probs)
+        ]
+        boxes = np.array([runs_box(runs, SIDE) for runs in truths.runs], np.float64).reshape(-1, 4)
+        encoded.append(
+            _PhotoMasks(
+                detections=[_compress(runs) for runs in found],
+                areas=[runs_area(runs) for runs in found],
+                truths=[_compress(runs) for runs in truths.runs],
+                truth_areas=[runs_area(runs) for runs in truths.runs],
+                truth_boxes=_boxes_xywh(boxes),
+            )
+        )
+    return encoded
 
 
-def _encode(photo: Photo) -> _PhotoMasks:
-    detections, truths = photo
-    taps = find_taps(detections.boxes_norm, FRAME, detections.mask_probs.shape[1])
-    found = [
-        paste_box_runs(probs, taps, row, SIDE, MASK_THRESHOLD)
-        for row, probs in enumerate(detections.mask_probs)
-    ]
-    boxes = np.array([runs_box(runs, SIDE) for runs in truths.runs], np.float64).reshape(-1, 4)
-    return _PhotoMasks(
-        detections=[_compress(runs) for runs in found],
-        areas=[runs_area(runs) for runs in found],
-        truths=[_compress(runs) for runs in truths.runs],
-        truth_areas=[runs_area(runs) for runs in truths.runs],
-        truth_boxes=np.column_stack([boxes[:, 1::-1], boxes[:, 3:1:-1] - boxes[:, 1::-1]]),
-    )
+def _boxes_xywh(boxes: np.ndarray) -> np.ndarray:
+    return np.column_stack([boxes[:, 1::-1], boxes[:, 3:1:-1] - boxes[:, 1::-1]])
 
 
 def _compress(runs: Runs) -> str:

@@ -28,10 +28,8 @@ def confusion_figure(confusion: pd.DataFrame, taxonomy: Taxonomy) -> Figure:
     """Rows the truth, columns the prediction; the colour is the share of the row."""
     seen = {*confusion["actual"], *confusion["predicted"]}
     names = [name for name in (*taxonomy.category_names, NOTHING_NAME) if name in seen]
-    places = {name: place for place, name in enumerate(names)}
-    counts = np.zeros((len(names), len(names)), np.int64)
-    for actual, predicted, count in confusion.itertuples(index=False):
-        counts[places[actual], places[predicted]] = count
+    table = confusion.pivot(index="actual", columns="predicted", values="count")
+    counts = table.reindex(index=names, columns=names).fillna(0).to_numpy(np.int64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 3.0 + 0.34 * len(names)
     figure = Figure(figsize=(side, side), layout="constrained")
@@ -45,8 +43,7 @@ def confusion_figure(confusion: pd.DataFrame, taxonomy: Taxonomy) -> Figure:
     axes.set_title("Instances at IoU > 0.5, final thresholds")
     for row, column in np.argwhere(counts > 0).tolist():
         colour = "white" if shares[row, column] > 0.6 else "black"
-        text = str(counts[row, column])
-        axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=7, color=colour)
     return figure
 
 

@@ -32,9 +32,8 @@ def check_submission(path: Path, test_photos: Iterable[str] | None = None) -> li
 def check_index(index: CsvIndex, test_photos: Iterable[str] | None = None) -> list[Fault]:
     """As `check_submission`, of a file already indexed."""
     faults = list(index.faults)
-    for of_photo in map_photos(
-        partial(_check_photos, layout=index.layout), list(index.photos.values()), "check"
-    ):
+    check = partial(_check_photos, layout=index.layout)
+    for of_photo in map_photos(check, list(index.photos.values()), "check"):
         faults += of_photo
     if test_photos is not None and index.photos:
         faults += _compare_photos(index, set(test_photos))
@@ -72,10 +71,10 @@ def _compare_photos(index: CsvIndex, test_photos: set[str]) -> list[Fault]:
 
 
 def _check_photos(photos: list[tuple[Span, ...]], layout: Layout) -> list[list[Fault]]:
-    return [check_photo(list(read_rows(layout, spans)), layout.path.name) for spans in photos]
+    return [_check_photo(list(read_rows(layout, spans)), layout.path.name) for spans in photos]
 
 
-def check_photo(rows: Sequence[Row], file: str) -> list[Fault]:
+def _check_photo(rows: Sequence[Row], file: str) -> list[Fault]:
     """Faults in the rows of one photo in `file`."""
     faults: list[Fault] = []
     masks: dict[str, list[tuple[Row, Runs]]] = {}
@@ -112,7 +111,9 @@ def _class_id_fault(class_id: str) -> str | None:
 
 def _overlaps(class_id: str, masks: list[tuple[Row, Runs]]) -> list[tuple[int, str]]:
     """Row and reason of each mask that shares pixels with earlier ones of its class in the photo."""
-    if _is_disjoint([runs for _, runs in masks]):
+    every = np.concatenate([runs for _, runs in masks])
+    every = every[np.argsort(every[:, 0], kind="stable")]
+    if (every[1:, 0] >= every[:-1].sum(axis=1)).all():  # the usual case, without a raster
         return []
     faults = []
     owners = np.full(COMPETITION_SIDE**2, -1, np.int64)  # of each pixel: the place of its first mask
@@ -128,10 +129,3 @@ def _overlaps(class_id: str, masks: list[tuple[Row, Runs]]) -> list[tuple[int, s
             faults.append((row.line, reason))
         owners[pixels[owners[pixels] < 0]] = place
     return faults
-
-
-def _is_disjoint(masks: list[Runs]) -> bool:
-    """Whether no two runs of all masks share a pixel."""
-    runs = np.concatenate(masks)
-    runs = runs[np.argsort(runs[:, 0], kind="stable")]
-    return bool((runs[1:, 0] >= runs[:-1].sum(axis=1)).all())

@@ -9,7 +9,7 @@ Both are counted in the result.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -50,17 +50,9 @@ class SubmissionScore:
     truths_vanished: int
 
     def to_dict(self) -> dict[str, object]:
-        """For JSON: `image_category`, `image`, `pooled`, then the counts."""
-        return {
-            **self.scores,
-            "label": self.label,
-            "num_photos": self.num_photos,
-            "num_truths": self.num_truths,
-            "num_predictions": self.num_predictions,
-            "photos_missing": self.photos_missing,
-            "photos_ignored": self.photos_ignored,
-            "truths_vanished": self.truths_vanished,
-        }
+        """For JSON: `image_category`, `image`, `pooled`, then the label and the counts."""
+        values = asdict(self)
+        return {**values.pop("scores"), **values}
 
 
 def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionScore:
@@ -71,10 +63,8 @@ def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionS
             the competition would refuse, or the two files have no photo in common.
     """
     truth_index = index_annotations(truth)
-    if truth_index.faults:
-        fault = next((fault for fault in truth_index.faults if fault.outcome != "ignored"), None)
-        if fault is not None:
-            raise UserError(f"{truth}: {fault}")
+    if fault := next((fault for fault in truth_index.faults if fault.outcome != "ignored"), None):
+        raise UserError(f"{truth}: {fault}")
     if not truth_index.photos:
         raise UserError(f"{truth}: expected rows, got none")
     index = index_submission(submission)
@@ -90,12 +80,13 @@ def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionS
         partial(_match_photos, truth=truth_index.layout, submission=index.layout, label=label), work, "score"
     )
     table = match_table([matches for matches, _ in results])
+    num_predictions, num_truths = table.counts[:, :2].sum(axis=0).tolist()
     return SubmissionScore(
         label=label,
         scores=competition_scores(table),
         num_photos=len(photos),
-        num_truths=int(table.present.sum()),
-        num_predictions=int(table.predicted.sum()),
+        num_truths=num_truths,
+        num_predictions=num_predictions,
         photos_missing=len(photos) - len(found),
         photos_ignored=len(index.photos) - len(found),
         truths_vanished=sum(vanished for _, vanished in results),
@@ -111,7 +102,8 @@ def _match_photos(
         labels, masks = [], []
         for row in read_rows(submission, spans):
             labels.append(row.class_id.split("_")[0] if label == "category" else row.class_id)
-            masks.append(from_runs(parse_rle(row.encoded_pixels, *FRAME) if row.encoded_pixels else _NO_RUNS))
+            runs = parse_rle(row.encoded_pixels, *FRAME) if row.encoded_pixels else np.zeros((0, 2), np.int32)
+            masks.append(from_runs(runs))
         results.append((match_photo(labels, masks, truth_labels, truth_masks), vanished))
     return results
 
@@ -141,6 +133,3 @@ def _read_runs(text: str, hw: tuple[int, int]) -> Runs:
         return parse_rle(text, *hw)
     except ValueError:
         return repair_rle(text, *hw)
-
-
-_NO_RUNS: Runs = np.zeros((0, 2), np.int32)

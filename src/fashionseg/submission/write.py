@@ -7,7 +7,7 @@ and every test photo has a row: the placeholder of sample_submission.csv for a p
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +24,6 @@ from fashionseg.taxonomy import format_class_id
 HEADER = ("ImageId", "EncodedPixels", "ClassId")
 PLACEHOLDER = ("1 1", "23")
 
-PhotoRows = list[tuple[str, str]]  # EncodedPixels and ClassId of each object
-
 
 def write_submission(
     detections: Detections, thresholds: Thresholds, test_photos: Sequence[str], path: Path
@@ -41,27 +39,18 @@ def write_submission(
         raise UserError(
             f"expected detections on test photos, got {len(strange)} other photos, first {strange[0]!r}"
         )
-    rows = dict(zip(detections.photos, submission_rows(detections, thresholds), strict=True))
-    write_rows(((photo, rows.get(photo, [])) for photo in sorted(test_photos)), path)
-    return sum(len(of_photo) for of_photo in rows.values())
-
-
-def submission_rows(detections: Detections, thresholds: Thresholds) -> list[PhotoRows]:
-    """The rows of each photo by falling score, without placeholders."""
-    work = cut_detections(detections)
-    return map_photos(partial(_rows_of_photos, thresholds=thresholds), work, "masks")
-
-
-def write_rows(photos: Iterable[tuple[str, PhotoRows]], path: Path) -> None:
-    """Writes the csv, whole or not at all; a photo without rows gets the placeholder."""
+    found = map_photos(partial(_rows_of_photos, thresholds=thresholds), cut_detections(detections), "masks")
+    rows = dict(zip(detections.photos, found, strict=True))
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEADER)
-        for photo, rows in photos:
-            writer.writerows((photo, pixels, class_id) for pixels, class_id in rows or [PLACEHOLDER])
+        for photo in sorted(test_photos):
+            writer.writerows((photo, *row) for row in rows.get(photo) or [PLACEHOLDER])
+    return sum(len(of_photo) for of_photo in found)
 
 
-def _rows_of_photos(photos: list[PhotoDetections], thresholds: Thresholds) -> list[PhotoRows]:
+def _rows_of_photos(photos: list[PhotoDetections], thresholds: Thresholds) -> list[list[tuple[str, str]]]:
+    """EncodedPixels and ClassId of each object, by falling score."""
     return [
         [
             (format_rle(to_runs(instance.mask)), format_class_id(instance.category))
