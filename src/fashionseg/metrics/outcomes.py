@@ -42,15 +42,11 @@ def judge_photos(
 ) -> list[Outcome]:
     """One outcome per photo; `fold_thresholds` has the thresholds of each photo."""
     work = [(photo, thresholds, final) for photo, thresholds in zip(photos, fold_thresholds, strict=True)]
-    return map_photos(_judge, work, "score")
+    return map_photos(_judge_photo, work, "score")
 
 
-def _judge(work: list[tuple[Photo, Thresholds, Thresholds]]) -> list[Outcome]:
-    return [_judge_photo(*of_photo) for of_photo in work]
-
-
-def _judge_photo(photo: Photo, out_of_fold: Thresholds, final: Thresholds) -> Outcome:
-    detections, truths = photo
+def _judge_photo(work: tuple[Photo, Thresholds, Thresholds]) -> Outcome:
+    (detections, truths), out_of_fold, final = work
     truth_masks = truths.masks()
     categories = truths.categories.tolist()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def check_submission(path: Path, test_photos: Iterable[str] | None = None) -> li
 def check_index(index: CsvIndex, test_photos: Iterable[str] | None = None) -> list[Fault]:
     """As `check_submission`, of a file already indexed."""
     faults = list(index.faults)
-    check = partial(_check_photos, layout=index.layout)
+    check = partial(_check_photo, layout=index.layout)
     for of_photo in map_photos(check, list(index.photos.values()), "check"):
         faults += of_photo
     if test_photos is not None and index.photos:
@@ -70,12 +70,8 @@ def _compare_photos(index: CsvIndex, test_photos: set[str]) -> list[Fault]:
     return faults + [_refused(file, f"no row for the test photo {shorten(image_id)}") for image_id in missing]
 
 
-def _check_photos(photos: list[tuple[Span, ...]], layout: Layout) -> list[list[Fault]]:
-    return [_check_photo(list(read_rows(layout, spans)), layout.path.name) for spans in photos]
-
-
-def _check_photo(rows: Sequence[Row], file: str) -> list[Fault]:
-    """Faults in the rows of one photo in `file`."""
+def _check_photo(spans: tuple[Span, ...], layout: Layout) -> list[Fault]:
+    rows, file = list(read_rows(layout, spans)), layout.path.name
     faults: list[Fault] = []
     masks: dict[str, list[tuple[Row, Runs]]] = {}
     for row in rows:

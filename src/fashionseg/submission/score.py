@@ -77,7 +77,7 @@ def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionS
         raise UserError(f"{submission}: expected photos of {truth} such as {photos[0]!r}, found none")
     work: list[Work] = [(truth_index.photos[photo], index.photos.get(photo, ())) for photo in photos]
     results = map_photos(
-        partial(_match_photos, truth=truth_index.layout, submission=index.layout, label=label), work, "score"
+        partial(_match_rows, truth=truth_index.layout, submission=index.layout, label=label), work, "score"
     )
     table = match_table([matches for matches, _ in results])
     num_predictions, num_truths = table.counts[:, :2].sum(axis=0).tolist()
@@ -93,19 +93,16 @@ def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionS
     )
 
 
-def _match_photos(
-    work: list[Work], truth: Layout, submission: Layout, label: Label
-) -> list[tuple[PhotoMatches, int]]:
-    results = []
-    for truth_spans, spans in work:
-        truth_labels, truth_masks, vanished = _read_truths(truth, truth_spans, label)
-        labels, masks = [], []
-        for row in read_rows(submission, spans):
-            labels.append(row.class_id.split("_")[0] if label == "category" else row.class_id)
-            runs = parse_rle(row.encoded_pixels, *FRAME) if row.encoded_pixels else np.zeros((0, 2), np.int32)
-            masks.append(from_runs(runs))
-        results.append((match_photo(labels, masks, truth_labels, truth_masks), vanished))
-    return results
+def _match_rows(work: Work, truth: Layout, submission: Layout, label: Label) -> tuple[PhotoMatches, int]:
+    """The matches of one photo, and the number of its truths without a pixel at 512 x 512."""
+    truth_spans, spans = work
+    truth_labels, truth_masks, vanished = _read_truths(truth, truth_spans, label)
+    labels, masks = [], []
+    for row in read_rows(submission, spans):
+        labels.append(row.class_id.split("_")[0] if label == "category" else row.class_id)
+        runs = parse_rle(row.encoded_pixels, *FRAME) if row.encoded_pixels else np.zeros((0, 2), np.int32)
+        masks.append(from_runs(runs))
+    return match_photo(labels, masks, truth_labels, truth_masks), vanished
 
 
 def _read_truths(layout: Layout, spans: Sequence[Span], label: Label) -> tuple[list[str], list[BitMask], int]:

@@ -39,7 +39,7 @@ def write_submission(
         raise UserError(
             f"expected detections on test photos, got {len(strange)} other photos, first {strange[0]!r}"
         )
-    found = map_photos(partial(_rows_of_photos, thresholds=thresholds), cut_detections(detections), "masks")
+    found = map_photos(partial(_photo_rows, thresholds=thresholds), cut_detections(detections), "masks")
     rows = dict(zip(detections.photos, found, strict=True))
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -49,12 +49,9 @@ def write_submission(
     return sum(len(of_photo) for of_photo in found)
 
 
-def _rows_of_photos(photos: list[PhotoDetections], thresholds: Thresholds) -> list[list[tuple[str, str]]]:
+def _photo_rows(detections: PhotoDetections, thresholds: Thresholds) -> list[tuple[str, str]]:
     """EncodedPixels and ClassId of each object, by falling score."""
     return [
-        [
-            (format_rle(to_runs(instance.mask)), format_class_id(instance.category))
-            for instance in find_instances(detections, thresholds)
-        ]
-        for detections in photos
+        (format_rle(to_runs(instance.mask)), format_class_id(instance.category))
+        for instance in find_instances(detections, thresholds)
     ]
