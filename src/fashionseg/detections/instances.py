@@ -18,7 +18,7 @@ import numpy as np
 
 from fashionseg.detections.bit_masks import FRAME, BitMask, intersection, minus
 from fashionseg.detections.paste import find_taps, paste_bits
-from fashionseg.detections.photos import PhotoDetections
+from fashionseg.detections.store import PhotoDetections
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ import numpy as np
 from fashionseg.data.rle import Runs, format_rle, mask_to_runs, runs_area, runs_to_mask
 from fashionseg.detections.instances import Thresholds, find_instances
 from fashionseg.detections.paste import paste_runs
-from fashionseg.detections.photos import PhotoDetections, cut_detections
-from fashionseg.detections.store import Detections
+from fashionseg.detections.store import Detections, PhotoDetections
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +40,7 @@ def photo_objects(
         photos: (id in `detections`, uint8 [H, W, 3]).
         thresholds: applied as for a submission, in its 512 x 512 frame.
     """
-    of_photo = dict(zip(detections.photos, cut_detections(detections), strict=True))
+    of_photo = dict(zip(detections.photos, detections.of_photos(), strict=True))
     return [_objects(of_photo[image_id], thresholds, photo.shape[:2]) for image_id, photo in photos]
 
 

@@ -9,6 +9,7 @@ On disk, a folder of two files:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,26 +30,38 @@ _BOX_COLUMNS = ("y1", "x1", "y2", "x2")
 _COLUMNS = ("image_id", "category", "score", *_BOX_COLUMNS, "mask_probs")
 
 
-@dataclass(frozen=True)
-class Detections:
-    """Detections of many photos; `Detections.build` sorts and checks them.
+@dataclass(frozen=True, eq=False)
+class PhotoDetections:
+    """Detections of one photo, N by falling score.
 
     Attributes:
-        photos: ids of all photos predicted on, ascending, [P].
-        photo_index: int32 [N], ascending; row n was found in `photos[photo_index[n]]`.
         categories: int16 [N], 0-based.
-        scores: float32 [N], falling within a photo.
+        scores: float32 [N].
         boxes_norm: float32 [N, 4], y1, x1, y2, x2 as fractions of the upright photo's height and width,
             half-open.
         mask_probs: uint8 [N, M, M], 255 = certain, row-major, spanning the box.
     """
 
-    photos: tuple[str, ...]
-    photo_index: np.ndarray
     categories: np.ndarray
     scores: np.ndarray
     boxes_norm: np.ndarray
     mask_probs: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Detections(PhotoDetections):
+    """Detections of many photos, by photo and falling score; `Detections.build` sorts and checks them.
+
+    Attributes:
+        photos: ids of all photos predicted on, ascending, [P].
+        photo_index: int32 [N], ascending; row n was found in `photos[photo_index[n]]`.
+    """
+
+    photos: tuple[str, ...]
+    photo_index: np.ndarray
 
     @classmethod
     def build(
@@ -98,13 +111,16 @@ class Detections:
             mask_probs=np.asarray(mask_probs, np.uint8)[order],
         )
 
-    def __len__(self) -> int:
-        return len(self.photo_index)
-
     @cached_property
     def offsets(self) -> np.ndarray:
         """int64 [P + 1]: the detections of photo p are rows `offsets[p]` to `offsets[p + 1]`."""
         return np.searchsorted(self.photo_index, np.arange(len(self.photos) + 1))
+
+    def of_photos(self) -> list[PhotoDetections]:
+        """One for each of `photos`."""
+        columns = (self.categories, self.scores, self.boxes_norm, self.mask_probs)
+        rows = [slice(start, end) for start, end in itertools.pairwise(self.offsets.tolist())]
+        return [PhotoDetections(*(column[its] for column in columns)) for its in rows]
 
 
 def no_detections(photos: Sequence[str], mask_side: int = 28) -> Detections:

@@ -14,8 +14,7 @@ from pathlib import Path
 from fashionseg.data.rle import format_rle
 from fashionseg.detections.bit_masks import to_runs
 from fashionseg.detections.instances import Thresholds, find_instances
-from fashionseg.detections.photos import PhotoDetections, cut_detections
-from fashionseg.detections.store import Detections
+from fashionseg.detections.store import Detections, PhotoDetections
 from fashionseg.errors import UserError
 from fashionseg.parallel import map_photos
 from fashionseg.storage.atomic import atomic_write
@@ -39,7 +38,7 @@ def write_submission(
         raise UserError(
             f"expected detections on test photos, got {len(strange)} other photos, first {strange[0]!r}"
         )
-    found = map_photos(partial(_photo_rows, thresholds=thresholds), cut_detections(detections), "masks")
+    found = map_photos(partial(_photo_rows, thresholds=thresholds), detections.of_photos(), "masks")
     rows = dict(zip(detections.photos, found, strict=True))
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -124,7 +124,7 @@ def _best_place(
     return min(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
 
 
-# Steps around the anchor, nearest first: 9 rows and 9 columns.
+# Steps around the anchor, nearest first: 13 rows and 9 columns.
 _RING_STEPS = sorted(
     ((dx / 2, dy) for dx in range(-4, 5) for dy in range(-6, 7)),
     key=lambda step: (np.hypot(step[0] * 1.5, step[1]), step),
