@@ -15,13 +15,32 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fashionseg.history import VALIDATION, History
-from fashionseg.metrics.tables import NOTHING_NAME
+from fashionseg.metrics.tables import NOTHING_NAME, write_table
+from fashionseg.storage.atomic import atomic_directory
 from fashionseg.taxonomy import Taxonomy
 
 # As in the key of the page's losses (templates/style.css).
 TRAINING_COLOUR, VALIDATION_COLOUR, BEST_COLOUR, STAGE_COLOUR = "#2563eb", "#d9480f", "#0b8a4b", "#6b6b76"
 _DPI = 110
 _SMALL = (3.6, 2.1)  # inches; a page shows several in a row
+
+
+def write_plots(
+    folder: Path, tables: Mapping[str, pd.DataFrame], history: History, taxonomy: Taxonomy
+) -> None:
+    """Replaces `folder` by `tables` and the losses (CSV), and their figures (PNG)."""
+    figures = {
+        "per_category": category_figure(tables["per_category"]),
+        "confusion": confusion_figure(tables["confusion"], taxonomy),
+        "score_threshold": score_figure(tables["score_threshold"]),
+        "precision_recall": precision_recall_figure(tables["precision_recall"]),
+        "losses": losses_figure(history),
+    }
+    with atomic_directory(folder) as temporary:
+        for name, table in {**tables, "losses": history.epochs}.items():
+            write_table(table, temporary / f"{name}.csv")
+        for name, figure in figures.items():
+            save_figure(figure, temporary / f"{name}.png")
 
 
 def confusion_figure(confusion: pd.DataFrame, taxonomy: Taxonomy) -> Figure:

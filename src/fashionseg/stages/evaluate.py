@@ -20,9 +20,9 @@ from fashionseg.detections.thresholds import write_thresholds
 from fashionseg.history import HISTORY_FILE, join_histories
 from fashionseg.metrics.evaluate import ERROR_TABLES, evaluate_photos, evaluation_tables, metrics
 from fashionseg.params import PARAMS_FILE, load_params
+from fashionseg.report.figures import write_plots
 from fashionseg.report.page import Report, write_report
 from fashionseg.report.pictures import choose_photos, compare, write_pictures
-from fashionseg.report.plots import write_plots
 from fashionseg.storage.json_file import read_json, write_json
 from fashionseg.taxonomy import competition_taxonomy
 
