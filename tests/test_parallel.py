@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fashionseg.errors import UserError
-from fashionseg.metrics.calibration import Grid, _levels_of_photos
+from fashionseg.metrics.grid_levels import Grid, photo_levels
 from fashionseg.parallel import map_photos
 
 pytestmark = pytest.mark.slow
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_workers(photos):
     """In real processes, so that arguments and results are pickled."""
     grid = Grid(scores=(0.2, 0.7), nms=(0.5,), masks=(0.5,), min_areas=(0, 500))
-    function = partial(_levels_of_photos, grid=grid, label="classid")
+    function = partial(photo_levels, grid=grid, label="classid")
     many = photos * 20
     alone, together = (map_photos(function, many, "", workers=workers) for workers in (1, 2))
     assert len(alone) == len(together) == len(many)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
@@ -80,15 +81,15 @@ def _ordered_map(function: Callable[[A], B], items: Iterable[A], workers: int) -
 
 
 def map_photos(
-    function: Callable[[list[A]], list[B]],
-    items: Sequence[A],
-    description: str,
-    workers: int | None = None,
+    function: Callable[[A], B], items: Sequence[A], description: str, workers: int | None = None
 ) -> list[B]:
-    """`function` on chunks of `items` (photos), one result for each, in order, whatever the number of workers.
+    """`function` of each item, in order, whatever the number of workers; a process gets a chunk at a time.
 
-    `function` is of a module (pickled by name) and takes and returns lists of equal length. `workers` None: one for
-    each core, or no worker process for few items.
+    Args:
+        function: a module-level function (pickled by name).
+        items: one for each photo.
+        description: label of the progress bar.
+        workers: processes; None for one per core, or none for few items.
 
     Raises:
         UserError: a worker process was killed.
@@ -96,8 +97,13 @@ def map_photos(
     if workers is None:
         workers = available_cores() if len(items) >= _MIN_PHOTOS else 1
     chunks = [list(items[start : start + _CHUNK]) for start in range(0, len(items), _CHUNK)]
-    results = track(ordered_map(function, chunks, workers, _TO_SAVE_MEMORY), description, total=len(chunks))
+    of_chunk = partial(_map_chunk, function)
+    results = track(ordered_map(of_chunk, chunks, workers, _TO_SAVE_MEMORY), description, total=len(chunks))
     return [result for chunk in results for result in chunk]
+
+
+def _map_chunk(function: Callable[[A], B], chunk: list[A]) -> list[B]:
+    return [function(item) for item in chunk]
 
 
 _worker_function: Callable[[Any], Any]

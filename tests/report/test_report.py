@@ -15,9 +15,10 @@ from PIL import Image
 
 from fashionseg.errors import UserError
 from fashionseg.history import join_histories
-from fashionseg.report import Comparison, Report, write_pictures, write_report
 from fashionseg.report.figures import Line, curve_figure, history_figure, losses_figure, svg_bytes
 from fashionseg.report.html import number_text
+from fashionseg.report.page import Report, write_report
+from fashionseg.report.pictures import Comparison, write_pictures
 from fashionseg.visualize import DrawnInstance
 
 

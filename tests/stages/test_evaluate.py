@@ -14,7 +14,7 @@ from fashionseg.errors import UserError
 from fashionseg.metrics import evaluate as evaluation
 from fashionseg.metrics.calibration import calibrate
 from fashionseg.params import load_params, read_yaml
-from fashionseg.report.comparisons import choose_photos
+from fashionseg.report.pictures import choose_photos
 from fashionseg.stages import evaluate
 
 FIRST_PART = 27  # categories from here on are parts of garments

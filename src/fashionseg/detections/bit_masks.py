@@ -34,8 +34,11 @@ class BitMask:
 
     @property
     def end_column(self) -> int:
-        """x after the last stored column."""
         return self.first_column + len(self.words)
+
+    def columns(self, first: int, end: int) -> np.ndarray:
+        """Words of the columns `first` to `end` of the frame, all stored."""
+        return self.words[first - self.first_column : end - self.first_column]
 
 
 def from_columns(columns: np.ndarray, first_column: int) -> BitMask:
@@ -61,12 +64,8 @@ def to_runs(mask: BitMask) -> Runs:
 
 def intersection(a: BitMask, b: BitMask) -> int:
     """Pixels in both."""
-    first = max(a.first_column, b.first_column)
-    end = min(a.end_column, b.end_column)
-    if end <= first:
-        return 0
-    both = _columns(a, first, end) & _columns(b, first, end)
-    return int(np.bitwise_count(both).sum())
+    first, end = max(a.first_column, b.first_column), min(a.end_column, b.end_column)
+    return int(np.bitwise_count(a.columns(first, end) & b.columns(first, end)).sum()) if end > first else 0
 
 
 def intersections(rows: list[BitMask], columns: list[BitMask]) -> np.ndarray:
@@ -84,7 +83,7 @@ def intersections(rows: list[BitMask], columns: list[BitMask]) -> np.ndarray:
     for place, row in enumerate(rows):
         low, high = max(row.first_column, first), min(row.end_column, end)
         if high > low:
-            both = stack[:, low - first : high - first] & _columns(row, low, high)
+            both = stack[:, low - first : high - first] & row.columns(low, high)
             table[place] = np.bitwise_count(both).sum(axis=(1, 2))
     return table
 
@@ -93,16 +92,10 @@ def minus(mask: BitMask, others: list[BitMask]) -> BitMask:
     """`mask` without the pixels of `others`."""
     words = mask.words.copy()
     for other in others:
-        first = max(mask.first_column, other.first_column)
-        end = min(mask.end_column, other.end_column)
+        first, end = max(mask.first_column, other.first_column), min(mask.end_column, other.end_column)
         if end > first:
-            words[first - mask.first_column : end - mask.first_column] &= ~_columns(other, first, end)
+            words[first - mask.first_column : end - mask.first_column] &= ~other.columns(first, end)
     return _bit_mask(mask.first_column, words)
-
-
-def _columns(mask: BitMask, first: int, end: int) -> np.ndarray:
-    """Words of the columns `first` to `end` of the frame."""
-    return mask.words[first - mask.first_column : end - mask.first_column]
 
 
 def _bit_mask(first_column: int, words: np.ndarray) -> BitMask:

@@ -11,14 +11,14 @@ instances at a lower one: calibration relies on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fashionseg.detections.bit_masks import FRAME, BitMask, intersection, minus
 from fashionseg.detections.paste import find_taps, paste_bits
-from fashionseg.detections.photos import PhotoDetections
+from fashionseg.detections.store import PhotoDetections
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class DetectedInstance:
-    """One detected object.
-
-    Attributes:
-        row: its row in the detections of the photo.
-        mask: pixels in the competition's frame, none shared with another instance of the category.
-    """
+    """One detected object: its row in the detections of the photo, and its pixels in the competition's frame."""
 
     row: int
     category: int
@@ -66,31 +61,19 @@ def find_instances(detections: PhotoDetections, thresholds: Thresholds) -> list[
     taps = find_taps(detections.boxes_norm[:count], FRAME, detections.mask_probs.shape[1])
     instances = []
     for rows in rows_by_category(categories):
-        masks = {
-            row: paste_bits(detections.mask_probs[row], taps, row, (thresholds.mask,))[0]
-            for row in rows
-            if kept[row]
-        }
-        for row, mask in claim_pixels(masks, thresholds.min_area):
-            instances.append(
-                DetectedInstance(int(row), int(categories[row]), float(detections.scores[row]), mask)
-            )
+        claimed: list[BitMask] = []
+        for row in rows[kept[rows]].tolist():
+            (mask,) = paste_bits(detections.mask_probs[row], taps, row, (thresholds.mask,))
+            if rivals := [other for other in claimed if intersection(mask, other)]:
+                mask = minus(mask, rivals)
+            if mask.area >= max(thresholds.min_area, 1):
+                claimed.append(mask)
+                score = float(detections.scores[row])
+                instances.append(DetectedInstance(row, int(categories[row]), score, mask))
     return sorted(instances, key=lambda instance: instance.row)
 
 
-def claim_pixels(masks: dict[int, BitMask], min_area: int) -> Iterator[tuple[int, BitMask]]:
-    """Masks of one category by falling score, each without the pixels of the masks before it; none is empty."""
-    claimed: list[BitMask] = []
-    for row, mask in masks.items():
-        rivals = [other for other in claimed if intersection(mask, other)]
-        if rivals:
-            mask = minus(mask, rivals)
-        if mask.area >= max(min_area, 1):
-            claimed.append(mask)
-            yield row, mask
-
-
-def suppress(categories: np.ndarray, boxes_norm: np.ndarray, thresholds: Iterable[float]) -> np.ndarray:
+def suppress(categories: np.ndarray, boxes_norm: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
     """Greedy non-maximum suppression within each category.
 
     Boxes are fractions of the photo: IoU does not change when the axes are scaled.
@@ -103,12 +86,11 @@ def suppress(categories: np.ndarray, boxes_norm: np.ndarray, thresholds: Iterabl
     Returns:
         bool [A, D]: detections kept at each threshold.
     """
-    limits = list(thresholds)
-    kept = np.ones((len(limits), len(categories)), np.bool_)
+    kept = np.ones((len(thresholds), len(categories)), np.bool_)
     ious = box_ious(boxes_norm, boxes_norm)
-    rivals = np.triu((categories[:, None] == categories[None, :]) & (ious > min(limits)), 1)
+    rivals = np.triu((categories[:, None] == categories[None, :]) & (ious > min(thresholds)), 1)
     for row in np.flatnonzero(rivals.any(axis=1)):
-        for place, limit in enumerate(limits):
+        for place, limit in enumerate(thresholds):
             if kept[place, row]:
                 kept[place] &= ~(rivals[row] & (ious[row] > limit))
     return kept

@@ -11,8 +11,7 @@ import numpy as np
 from fashionseg.data.rle import Runs, format_rle, mask_to_runs, runs_area, runs_to_mask
 from fashionseg.detections.instances import Thresholds, find_instances
 from fashionseg.detections.paste import paste_runs
-from fashionseg.detections.photos import PhotoDetections, cut_detections
-from fashionseg.detections.store import Detections
+from fashionseg.detections.store import Detections, PhotoDetections
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +40,7 @@ def photo_objects(
         photos: (id in `detections`, uint8 [H, W, 3]).
         thresholds: applied as for a submission, in its 512 x 512 frame.
     """
-    of_photo = dict(zip(detections.photos, cut_detections(detections), strict=True))
+    of_photo = dict(zip(detections.photos, detections.of_photos(), strict=True))
     return [_objects(of_photo[image_id], thresholds, photo.shape[:2]) for image_id, photo in photos]
 
 
@@ -67,19 +66,13 @@ def _objects(detections: PhotoDetections, thresholds: Thresholds, hw: tuple[int,
         box = detections.boxes_norm[instance.row]
         runs = paste_runs(detections.mask_probs[instance.row], box, (height, width), thresholds.mask)
         rivals = [other.runs for other in objects if other.category == instance.category]
-        runs = _without(runs, rivals, (height, width))
+        if rivals and len(runs):
+            mask = runs_to_mask(runs, (height, width))
+            for rival in rivals:
+                mask &= ~runs_to_mask(rival, (height, width))
+            runs = mask_to_runs(mask)
         # A mask of a few pixels at 512 x 512 may have none in a smaller photo.
         if len(runs):
-            y1, x1, y2, x2 = (float(edge) for edge in box * np.array([height, width, height, width]))
+            y1, x1, y2, x2 = (box * np.array([height, width, height, width])).tolist()
             objects.append(PhotoObject(instance.category, instance.score, (y1, x1, y2, x2), runs))
     return objects
-
-
-def _without(runs: Runs, rivals: list[Runs], hw: tuple[int, int]) -> Runs:
-    """`runs` without the pixels of `rivals`."""
-    if not rivals or not len(runs):
-        return runs
-    mask = runs_to_mask(runs, hw)
-    for rival in rivals:
-        mask &= ~runs_to_mask(rival, hw)
-    return mask_to_runs(mask)

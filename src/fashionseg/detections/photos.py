@@ -12,21 +12,8 @@ from fashionseg.data.rle import Runs
 from fashionseg.data.splits import read_split
 from fashionseg.data.truths import Truths, read_truths
 from fashionseg.detections.bit_masks import BitMask, from_runs
-from fashionseg.detections.store import Detections, read_detections
+from fashionseg.detections.store import Detections, PhotoDetections, read_detections
 from fashionseg.errors import UserError
-
-
-@dataclass(frozen=True, eq=False)
-class PhotoDetections:
-    """The detections of one photo, D by falling score; fields as in `Detections`."""
-
-    categories: np.ndarray
-    scores: np.ndarray
-    boxes_norm: np.ndarray
-    mask_probs: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,24 +34,11 @@ class PhotoTruths:
 Photo = tuple[PhotoDetections, PhotoTruths]
 
 
-def cut_detections(detections: Detections) -> list[PhotoDetections]:
-    """One for each of `detections.photos`."""
-    return [
-        PhotoDetections(
-            detections.categories[rows],
-            detections.scores[rows],
-            detections.boxes_norm[rows],
-            detections.mask_probs[rows],
-        )
-        for rows in _slices(detections.offsets)
-    ]
-
-
 def cut_truths(truths: Truths) -> list[PhotoTruths]:
     """One for each of `truths.photos`."""
     return [
-        PhotoTruths(truths.categories[rows], truths.class_ids[rows], truths.runs[rows])
-        for rows in _slices(truths.offsets)
+        PhotoTruths(truths.categories[start:end], truths.class_ids[start:end], truths.runs[start:end])
+        for start, end in itertools.pairwise(truths.offsets.tolist())
     ]
 
 
@@ -76,7 +50,7 @@ def pair_photos(detections: Detections, truths: Truths) -> list[Photo]:
     """
     if detections.photos != truths.photos:
         raise ValueError("photos: expected detections and truths of the same photos")
-    return list(zip(cut_detections(detections), cut_truths(truths), strict=True))
+    return list(zip(detections.of_photos(), cut_truths(truths), strict=True))
 
 
 def read_validation_photos(
@@ -95,7 +69,3 @@ def read_validation_photos(
             f"got {len(detections.photos)} other photos; run the stage predict"
         )
     return detections.photos, pair_photos(detections, read_truths(decoded, detections.photos))
-
-
-def _slices(offsets: np.ndarray) -> list[slice]:
-    return [slice(int(start), int(end)) for start, end in itertools.pairwise(offsets)]

@@ -9,6 +9,7 @@ On disk, a folder of two files:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,26 +30,38 @@ _BOX_COLUMNS = ("y1", "x1", "y2", "x2")
 _COLUMNS = ("image_id", "category", "score", *_BOX_COLUMNS, "mask_probs")
 
 
-@dataclass(frozen=True)
-class Detections:
-    """Detections of many photos; `Detections.build` sorts and checks them.
+@dataclass(frozen=True, eq=False)
+class PhotoDetections:
+    """Detections of one photo, N by falling score.
 
     Attributes:
-        photos: ids of all photos predicted on, ascending, [P].
-        photo_index: int32 [N], ascending; row n was found in `photos[photo_index[n]]`.
         categories: int16 [N], 0-based.
-        scores: float32 [N], falling within a photo.
+        scores: float32 [N].
         boxes_norm: float32 [N, 4], y1, x1, y2, x2 as fractions of the upright photo's height and width,
             half-open.
         mask_probs: uint8 [N, M, M], 255 = certain, row-major, spanning the box.
     """
 
-    photos: tuple[str, ...]
-    photo_index: np.ndarray
     categories: np.ndarray
     scores: np.ndarray
     boxes_norm: np.ndarray
     mask_probs: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Detections(PhotoDetections):
+    """Detections of many photos, by photo and falling score; `Detections.build` sorts and checks them.
+
+    Attributes:
+        photos: ids of all photos predicted on, ascending, [P].
+        photo_index: int32 [N], ascending; row n was found in `photos[photo_index[n]]`.
+    """
+
+    photos: tuple[str, ...]
+    photo_index: np.ndarray
 
     @classmethod
     def build(
@@ -85,28 +98,29 @@ class Detections:
         boxes = np.asarray(boxes_norm, np.float32).reshape(-1, 4)
         if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
             raise ValueError("scores, boxes_norm: expected finite numbers")
-        by_id = sorted(range(len(photos)), key=lambda place: photos[place])
-        rank = np.empty(len(photos), np.int32)
-        rank[by_id] = np.arange(len(photos), dtype=np.int32)
-        index = rank[index] if len(index) else index
+        ids = sorted(photos)
+        places = {photo: place for place, photo in enumerate(ids)}
+        index = np.array([places[photo] for photo in photos], np.int32)[index]
         order = np.lexsort((-scores, index))
-        probs = np.asarray(mask_probs, np.uint8)
         return cls(
-            photos=tuple(photos[place] for place in by_id),
+            photos=tuple(ids),
             photo_index=index[order],
             categories=np.asarray(categories, np.int16)[order],
             scores=scores[order],
             boxes_norm=np.clip(boxes, 0.0, 1.0)[order],
-            mask_probs=probs[order],
+            mask_probs=np.asarray(mask_probs, np.uint8)[order],
         )
-
-    def __len__(self) -> int:
-        return len(self.photo_index)
 
     @cached_property
     def offsets(self) -> np.ndarray:
         """int64 [P + 1]: the detections of photo p are rows `offsets[p]` to `offsets[p + 1]`."""
         return np.searchsorted(self.photo_index, np.arange(len(self.photos) + 1))
+
+    def of_photos(self) -> list[PhotoDetections]:
+        """One for each of `photos`."""
+        columns = (self.categories, self.scores, self.boxes_norm, self.mask_probs)
+        rows = [slice(start, end) for start, end in itertools.pairwise(self.offsets.tolist())]
+        return [PhotoDetections(*(column[its] for column in columns)) for its in rows]
 
 
 def no_detections(photos: Sequence[str], mask_side: int = 28) -> Detections:
@@ -126,13 +140,12 @@ def write_detections(detections: Detections, folder: Path) -> None:
         len(detections),
         [None, pa.py_buffer(np.ascontiguousarray(detections.mask_probs))],
     )
-    boxes = {name: detections.boxes_norm[:, place] for place, name in enumerate(_BOX_COLUMNS)}
     table = pa.table(
         {
             "image_id": photos.take(pa.array(detections.photo_index)),
             "category": detections.categories,
             "score": detections.scores,
-            **boxes,
+            **{name: detections.boxes_norm[:, place] for place, name in enumerate(_BOX_COLUMNS)},
             "mask_probs": masks,
         }
     )
@@ -158,11 +171,10 @@ def read_detections(folder: Path) -> Detections:
         raise UserError(
             f"{folder / TABLE}: photo {error} is not in {PHOTOS}; run the stage predict"
         ) from None
-    index = known[ids.indices.to_numpy()] if len(ids) else np.zeros(0, np.int32)
     try:
         return Detections.build(
             photos=photos,
-            photo_index=index,
+            photo_index=known[ids.indices.to_numpy()],
             categories=table["category"].to_numpy(),
             scores=table["score"].to_numpy(),
             boxes_norm=np.stack([table[name].to_numpy() for name in _BOX_COLUMNS], axis=1),

@@ -84,11 +84,8 @@ def calibrate(
     """Searches the grid and, for the label `classid`, the submitted categories.
 
     Args:
-        photos: P photos.
-        grid: the values to search.
         folds: int64 [P], from `assign_folds`. With a single fold there are no other photos to fit on, and the
             out-of-fold score equals the in-sample score.
-        label: of the metric.
         num_categories: K; only used for the label `classid`.
 
     Raises:
@@ -129,7 +126,7 @@ class _Search:
     """Scores of all photos under any thresholds and submitted categories."""
 
     def __init__(self, photos: Sequence[Photo], grid: Grid, label: Label, num_categories: int) -> None:
-        levels = map_photos(partial(_levels_of_photos, grid=grid, label=label), photos, "calibrate")
+        levels = map_photos(partial(photo_levels, grid=grid, label=label), photos, "calibrate")
         scores = np.concatenate([detections.scores for detections, _ in photos])
         self._label = label
         self._num_categories = num_categories
@@ -203,10 +200,6 @@ class _Search:
 def _means(totals: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Mean score over the labels of a photo, 1 where there is no label."""
     return np.where(counts > 0, totals / np.maximum(counts, 1), 1.0)
-
-
-def _levels_of_photos(photos: list[Photo], grid: Grid, label: Label) -> list[np.ndarray]:
-    return [photo_levels(detections, truths, grid, label) for detections, truths in photos]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ MASK_THRESHOLD = 0.5
 _SIZES = ("small", "medium", "large")  # hotcoco's area ranges after `all`
 _MAX_DETECTIONS = -1  # the last of hotcoco's limits: 100
 
+_Mask = tuple[str, int]  # COCO's compressed run lengths, and the area in pixels
+
 
 @dataclass(frozen=True)
 class AveragePrecision:
@@ -46,7 +48,10 @@ def evaluate_coco(photos: Sequence[Photo], category_names: Sequence[str]) -> dic
     Image, detection and truth ids count from 1 in the order of `photos`; category ids are the places in
     `category_names`.
     """
-    masks = map_photos(_encode_photos, photos, "COCO masks")
+    encoded = map_photos(_encode_photo, photos, "COCO masks")
+    found_masks = [mask for found, _, _ in encoded for mask in found]
+    truth_masks = [mask for _, truths, _ in encoded for mask in truths]
+    truth_boxes = np.array([box for _, _, boxes in encoded for box in boxes], np.float64).reshape(-1, 4)
     places = np.arange(1, len(photos) + 1)
     images = [{"id": int(place), "height": SIDE, "width": SIDE} for place in places]
     truths = COCO.from_arrays(
@@ -54,28 +59,25 @@ def evaluate_coco(photos: Sequence[Photo], category_names: Sequence[str]) -> dic
         [{"id": category, "name": name} for category, name in enumerate(category_names)],
         np.repeat(places, [len(truths) for _, truths in photos]),
         _join(np.int64, [truths.categories for _, truths in photos]),
-        _join(np.float64, [its.truth_boxes for its in masks]).reshape(-1, 4),
-        area=_join(np.float64, [its.truth_areas for its in masks]),
-        segmentation=[_segmentation(text) for its in masks for text in its.truths],
+        _boxes_xywh(truth_boxes),
+        area=np.array([area for _, area in truth_masks], np.float64),
+        segmentation=[_segmentation(text) for text, _ in truth_masks],
     )
     counts = [len(detections) for detections, _ in photos]
     boxes = _join(np.float64, [detections.boxes_norm for detections, _ in photos]).reshape(-1, 4) * SIDE
     rows = np.column_stack(
         [
             np.repeat(places, counts),
-            boxes[:, 1::-1],
-            boxes[:, 3:1:-1] - boxes[:, 1::-1],
+            _boxes_xywh(boxes),
             _join(np.float64, [detections.scores for detections, _ in photos]),
             _join(np.float64, [detections.categories for detections, _ in photos]),
         ]
     )
     found = {"box": truths.load_res(rows)}
-    found["mask"] = truths.load_res(
-        rows, segmentation=[_segmentation(text) for its in masks for text in its.detections]
-    )
+    found["mask"] = truths.load_res(rows, segmentation=[_segmentation(text) for text, _ in found_masks])
     # COCO takes the area of a detected mask from its pixels, not from its box.
     found["mask"].update_anns(
-        ids=np.arange(1, len(rows) + 1), area=_join(np.float64, [its.areas for its in masks])
+        ids=np.arange(1, len(rows) + 1), area=np.array([area for _, area in found_masks], np.float64)
     )
     evaluators = {}
     for kind, iou_type in (("box", "bbox"), ("mask", "segm")):
@@ -100,36 +102,23 @@ def average_precision(evaluator: COCOeval) -> AveragePrecision:
     return AveragePrecision(summary, of_category, every[0])
 
 
-@dataclass(frozen=True, eq=False)
-class _PhotoMasks:
-    """COCO's compressed run lengths of the masks of one photo, areas in pixels, truth boxes x, y, width, height."""
-
-    detections: list[str]
-    areas: list[int]
-    truths: list[str]
-    truth_areas: list[int]
-    truth_boxes: np.ndarray
-
-
-def _encode_photos(photos: list[Photo]) -> list[_PhotoMasks]:
-    return [_encode(photo) for photo in photos]
-
-
-def _encode(photo: Photo) -> _PhotoMasks:
+def _encode_photo(photo: Photo) -> tuple[list[_Mask], list[_Mask], list[tuple[int, int, int, int]]]:
+    """Detections, truths, and the boxes y1, x1, y2, x2 of the truths in pixels."""
     detections, truths = photo
     taps = find_taps(detections.boxes_norm, FRAME, detections.mask_probs.shape[1])
-    found = [
+    found = (
         paste_box_runs(probs, taps, row, SIDE, MASK_THRESHOLD)
         for row, probs in enumerate(detections.mask_probs)
-    ]
-    boxes = np.array([runs_box(runs, SIDE) for runs in truths.runs], np.float64).reshape(-1, 4)
-    return _PhotoMasks(
-        detections=[_compress(runs) for runs in found],
-        areas=[runs_area(runs) for runs in found],
-        truths=[_compress(runs) for runs in truths.runs],
-        truth_areas=[runs_area(runs) for runs in truths.runs],
-        truth_boxes=np.column_stack([boxes[:, 1::-1], boxes[:, 3:1:-1] - boxes[:, 1::-1]]),
     )
+    return (
+        [(_compress(runs), runs_area(runs)) for runs in found],
+        [(_compress(runs), runs_area(runs)) for runs in truths.runs],
+        [runs_box(runs, SIDE) for runs in truths.runs],
+    )
+
+
+def _boxes_xywh(boxes: np.ndarray) -> np.ndarray:
+    return np.column_stack([boxes[:, 1::-1], boxes[:, 3:1:-1] - boxes[:, 1::-1]])
 
 
 def _compress(runs: Runs) -> str:
@@ -144,9 +133,9 @@ def _segmentation(text: str) -> dict[str, object]:
     return {"size": list(FRAME), "counts": text}
 
 
-def _join(dtype: type, parts: Sequence[Sequence[float] | np.ndarray]) -> np.ndarray:
-    """The values of all photos, [..]; empty without photos."""
-    return np.concatenate([np.zeros(0, dtype), *(np.asarray(part, dtype).ravel() for part in parts)])
+def _join(dtype: type, parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The values of all photos, flat; empty without photos."""
+    return np.concatenate([np.zeros(0, dtype), *(part.ravel() for part in parts)], dtype=dtype)
 
 
 def _mean(precision: np.ndarray) -> float | None:

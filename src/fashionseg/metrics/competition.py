@@ -42,47 +42,22 @@ class MatchTable:
         num_photos: photos scored, with or without a row.
         labels: [R].
         photo: int64 [R], ascending, 0 to num_photos - 1.
-        predicted, present: int64 [R], predictions and truths.
-        true_positives: int64 [R, 10], at each IoU threshold.
+        counts: int64 [R, 12], as in `PhotoMatches`.
     """
 
     num_photos: int
     labels: tuple[Hashable, ...]
     photo: np.ndarray
-    predicted: np.ndarray
-    present: np.ndarray
-    true_positives: np.ndarray
+    counts: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Every prediction of a photo against every truth, whatever their labels.
-
-    Attributes:
-        overlaps: int64 [P, T], pixels in both.
-        areas, truth_areas: int64 [P] and [T].
-    """
-
-    overlaps: np.ndarray
-    areas: np.ndarray
-    truth_areas: np.ndarray
-
-    @classmethod
-    def of(cls, predictions: list[BitMask], truths: list[BitMask]) -> Pairs:
-        return cls(
-            intersections(predictions, truths),
-            np.array([mask.area for mask in predictions], np.int64),
-            np.array([mask.area for mask in truths], np.int64),
-        )
-
-    def levels(self) -> np.ndarray:
-        """int64 [P, T]: how many IoU thresholds each pair passes."""
-        return iou_levels(self.overlaps, self.areas, self.truth_areas)
-
-    def ious(self) -> np.ndarray:
-        """float64 [P, T]."""
-        unions = self.areas[:, None] + self.truth_areas[None, :] - self.overlaps
-        return self.overlaps / np.maximum(unions, 1)
+def compare_masks(predictions: list[BitMask], truths: list[BitMask]) -> tuple[np.ndarray, np.ndarray]:
+    """IoU thresholds that each pair passes, int64 [P, T], and its IoU, float64 [P, T], whatever the labels."""
+    overlaps = intersections(predictions, truths)
+    areas = np.array([mask.area for mask in predictions], np.int64)
+    truth_areas = np.array([mask.area for mask in truths], np.int64)
+    unions = areas[:, None] + truth_areas[None, :] - overlaps
+    return iou_levels(overlaps, areas, truth_areas), overlaps / np.maximum(unions, 1)
 
 
 def match_photo(
@@ -92,7 +67,8 @@ def match_photo(
     truth_masks: list[BitMask],
 ) -> PhotoMatches:
     """Counts of one photo; labels in the order in which they first occur."""
-    return match_labels(Pairs.of(predicted_masks, truth_masks).levels(), predicted_labels, truth_labels)
+    levels, _ = compare_masks(predicted_masks, truth_masks)
+    return match_labels(levels, predicted_labels, truth_labels)
 
 
 def match_labels(
@@ -118,21 +94,22 @@ def match_labels(
 
 def match_table(photos: Sequence[PhotoMatches]) -> MatchTable:
     """The counts of all photos, from `match_photo` of each."""
-    rows = np.concatenate([np.zeros((0, 2 + NUM_THRESHOLDS), np.int64), *(photo.counts for photo in photos)])
+    counts = np.concatenate([np.zeros((0, 2 + NUM_THRESHOLDS), np.int64), *(its.counts for its in photos)])
     labels = tuple(label for photo in photos for label in photo.labels)
     place = np.repeat(np.arange(len(photos)), [len(photo.labels) for photo in photos])
-    return MatchTable(len(photos), labels, place, rows[:, 0], rows[:, 1], rows[:, 2:])
+    return MatchTable(len(photos), labels, place, counts)
 
 
-def label_scores(table: MatchTable) -> np.ndarray:
-    """float64 [R]: the score of each label in each photo."""
-    return _mean_precision(table.predicted, table.present, table.true_positives)
+def label_scores(counts: np.ndarray) -> np.ndarray:
+    """float64 [R]: mean over the thresholds of TP / (TP + FP + FN), 1 where there is nothing; counts [R, 12]."""
+    true_positives = counts[:, 2:]
+    objects = counts[:, :2].sum(axis=1, keepdims=True) - true_positives
+    return np.where(objects > 0, true_positives / np.maximum(objects, 1), 1.0).mean(axis=1)
 
 
 def photo_scores(table: MatchTable) -> np.ndarray:
     """float64 [photos]: the score of each photo at level `image_category`."""
-    scores = label_scores(table)
-    totals = np.bincount(table.photo, scores, minlength=table.num_photos)
+    totals = np.bincount(table.photo, label_scores(table.counts), minlength=table.num_photos)
     labels = np.bincount(table.photo, minlength=table.num_photos)
     return np.where(labels > 0, totals / np.maximum(labels, 1), 1.0)
 
@@ -146,20 +123,9 @@ def competition_scores(table: MatchTable) -> dict[str, float]:
     if table.num_photos == 0:
         raise ValueError("photos: expected at least one to score, got none")
     sums = np.zeros((table.num_photos, 2 + NUM_THRESHOLDS), np.int64)
-    np.add.at(
-        sums,
-        table.photo,
-        np.concatenate([table.predicted[:, None], table.present[:, None], table.true_positives], 1),
-    )
-    pooled = sums.sum(axis=0, keepdims=True)
+    np.add.at(sums, table.photo, table.counts)
     return {
         "image_category": float(photo_scores(table).mean()),
-        "image": float(_mean_precision(sums[:, 0], sums[:, 1], sums[:, 2:]).mean()),
-        "pooled": float(_mean_precision(pooled[:, 0], pooled[:, 1], pooled[:, 2:])[0]),
+        "image": float(label_scores(sums).mean()),
+        "pooled": float(label_scores(sums.sum(axis=0, keepdims=True))[0]),
     }
-
-
-def _mean_precision(predicted: np.ndarray, present: np.ndarray, true_positives: np.ndarray) -> np.ndarray:
-    """float64 [R]: mean over thresholds of TP / (TP + FP + FN), 1 where there is nothing at all."""
-    objects = (predicted + present)[:, None] - true_positives
-    return np.where(objects > 0, true_positives / np.maximum(objects, 1), 1.0).mean(axis=1)

@@ -16,38 +16,31 @@ from fashionseg.errors import UserError
 from fashionseg.metrics import errors, tables
 from fashionseg.metrics.calibration import Calibration, assign_folds, calibrate
 from fashionseg.metrics.coco import AveragePrecision, average_precision, evaluate_coco
-from fashionseg.metrics.competition import MatchTable, competition_scores, match_table
+from fashionseg.metrics.competition import Label, MatchTable, competition_scores, match_table
 from fashionseg.metrics.grid_levels import Grid
 from fashionseg.metrics.outcomes import Outcome, judge_photos
 from fashionseg.params import Evaluate
 from fashionseg.taxonomy import Taxonomy
 
+ERROR_TABLES = ("errors", "most_confused", "label_suspects")
 _DIGITS = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Results of all photos: one outcome per photo; `coco` and `evaluators` with the keys box and mask."""
+    """Results of all photos.
+
+    Attributes:
+        outcomes: one per photo.
+        out_of_fold: by label, matches with the thresholds fitted on other photos.
+        coco, evaluators: by kind, `box` and `mask`.
+    """
 
     calibration: Calibration
     outcomes: list[Outcome]
+    out_of_fold: dict[Label, MatchTable]
     coco: dict[str, AveragePrecision]
     evaluators: dict[str, COCOeval]
-
-    @property
-    def out_of_fold(self) -> MatchTable:
-        """Matches by category, with thresholds fitted on other photos."""
-        return match_table([outcome.out_of_fold for outcome in self.outcomes])
-
-    @property
-    def out_of_fold_class_id(self) -> MatchTable:
-        """Matches by ClassId, with thresholds fitted on other photos."""
-        return match_table([outcome.out_of_fold_class_id for outcome in self.outcomes])
-
-    @property
-    def final(self) -> MatchTable:
-        """Matches by category, with the final thresholds."""
-        return match_table([outcome.final for outcome in self.outcomes])
 
 
 def evaluate_photos(
@@ -75,19 +68,24 @@ def evaluate_photos(
     of_photo = [calibration.of_photo(place) for place in range(len(photos))]
     outcomes = judge_photos(photos, of_photo, calibration.final)
     evaluators = evaluate_coco(photos, taxonomy.category_names)
-    coco = {kind: average_precision(evaluator) for kind, evaluator in evaluators.items()}
-    return Evaluation(calibration, outcomes, coco, evaluators)
+    return Evaluation(
+        calibration=calibration,
+        outcomes=outcomes,
+        out_of_fold={
+            "category": match_table([outcome.out_of_fold for outcome in outcomes]),
+            "classid": match_table([outcome.out_of_fold_class_id for outcome in outcomes]),
+        },
+        coco={kind: average_precision(evaluator) for kind, evaluator in evaluators.items()},
+        evaluators=evaluators,
+    )
 
 
-def metrics(evaluation: Evaluation, photos: Sequence[Photo], label: str) -> dict[str, Any]:
+def metrics(evaluation: Evaluation, photos: Sequence[Photo], label: Label) -> dict[str, Any]:
     """metrics.json: the competition's score (out-of-fold unless the key says otherwise), COCO AP, counts.
 
     `competition_score` and the keys without a label are for `label`; `_category` and `_classid` are always there.
     """
-    by_label = {
-        "category": competition_scores(evaluation.out_of_fold),
-        "classid": competition_scores(evaluation.out_of_fold_class_id),
-    }
+    by_label = {its: competition_scores(table) for its, table in evaluation.out_of_fold.items()}
     scores = {
         "competition_score": by_label[label]["image_category"],
         "competition_score_image": by_label[label]["image"],
@@ -111,20 +109,23 @@ def metrics(evaluation: Evaluation, photos: Sequence[Photo], label: str) -> dict
     }
 
 
-def category_table(evaluation: Evaluation, taxonomy: Taxonomy) -> pd.DataFrame:
-    """One row per category, see `tables.per_category`."""
-    return tables.per_category(evaluation.final, evaluation.coco["box"], evaluation.coco["mask"], taxonomy)
-
-
-def error_tables(
+def evaluation_tables(
     evaluation: Evaluation, image_ids: Sequence[str], taxonomy: Taxonomy
 ) -> dict[str, pd.DataFrame]:
-    """Tables of the error analysis: keys errors, most_confused, label_suspects."""
-    masks = evaluation.evaluators["mask"]
+    """Tables of the plots and the report, by the name of their file; `ERROR_TABLES` are the error analysis."""
+    box, mask = evaluation.coco["box"], evaluation.coco["mask"]
+    final = match_table([outcome.final for outcome in evaluation.outcomes])
+    confusion = tables.confusion(evaluation.outcomes, taxonomy)
+    evaluator, calibration = evaluation.evaluators["mask"], evaluation.calibration
     return {
-        "errors": errors.error_breakdown(masks),
-        "most_confused": errors.most_confused(tables.confusion(evaluation.outcomes, taxonomy)),
-        "label_suspects": errors.label_suspects(masks, image_ids, evaluation.calibration.final.score),
+        "per_category": tables.per_category(final, box, mask, taxonomy),
+        "confusion": confusion,
+        "score_threshold": tables.score_curve(calibration),
+        "threshold_grid": tables.threshold_grid(calibration),
+        "precision_recall": tables.precision_recall(mask),
+        "errors": errors.error_breakdown(evaluator),
+        "most_confused": errors.most_confused(confusion),
+        "label_suspects": errors.label_suspects(evaluator, image_ids, calibration.final.score),
     }
 
 

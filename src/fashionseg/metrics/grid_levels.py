@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from fashionseg.detections.bit_masks import FRAME, BitMask, intersections, minus
 from fashionseg.detections.instances import Thresholds, rows_by_category, suppress
 from fashionseg.detections.paste import find_taps, paste_bits
-from fashionseg.detections.photos import PhotoDetections, PhotoTruths
-from fashionseg.metrics.competition import Label
-from fashionseg.metrics.matching import iou_levels
+from fashionseg.detections.photos import Photo, PhotoTruths
+from fashionseg.metrics.competition import Label, compare_masks
 from fashionseg.taxonomy import format_class_id
 
 DROPPED = -1
@@ -64,14 +63,13 @@ def truth_labels(truths: PhotoTruths, label: Label) -> NDArray[np.int64]:
     )
 
 
-def photo_levels(
-    detections: PhotoDetections, truths: PhotoTruths, grid: Grid, label: Label = "category"
-) -> np.ndarray:
+def photo_levels(photo: Photo, grid: Grid, label: Label) -> np.ndarray:
     """int8 [masks, nms, min_areas, D]: IoU thresholds passed with the best truth of the label, or DROPPED.
 
     Instances of a category share no pixel and matches need IoU > 0.5, so a truth has one candidate at most and
     the number of instances with a level above k is the number of true positives at threshold k.
     """
+    detections, truths = photo
     levels = np.full((len(grid.masks), len(grid.nms), len(grid.min_areas), len(detections)), DROPPED, np.int8)
     kept = suppress(detections.categories, detections.boxes_norm, grid.nms)
     count = int(np.count_nonzero(detections.scores >= np.float32(grid.scores[0])))
@@ -101,12 +99,10 @@ def _category_levels(
     large_enough = areas[None, None, :] >= np.maximum(min_areas, 1)[None, :, None]
     best = _best_levels(masks, truths)
     levels = np.where(kept[:, None, :] & large_enough, best[None, None, :], DROPPED).astype(np.int8)
-    overlapping = (
-        np.triu(intersections(masks, masks), 1) > 0 if len(masks) > 1 else np.zeros((1, 1), np.bool_)
-    )
-    contested = np.flatnonzero(overlapping.any(axis=0) | overlapping.any(axis=1)).tolist()
-    if not contested:
+    if len(masks) == 1:
         return levels
+    overlapping = np.triu(intersections(masks, masks), 1) > 0
+    contested = np.flatnonzero(overlapping.any(axis=0) | overlapping.any(axis=1)).tolist()
     earlier = {row: np.flatnonzero(overlapping[:, row]).tolist() for row in contested}
     known: dict[tuple[int, ...], tuple[int, int]] = {}
     for nms, area in itertools.product(range(len(kept)), range(len(min_areas))):
@@ -119,17 +115,14 @@ def _category_levels(
                 rest = minus(masks[row], [masks[other] for other in key[1:]])
                 known[key] = rest.area, int(_best_levels([rest], truths)[0])
             rest_area, level = known[key]
-            if rest_area >= max(min_areas[area], 1):
+            is_kept = rest_area >= max(min_areas[area], 1)
+            levels[nms, area, row] = level if is_kept else DROPPED
+            if is_kept:
                 claimed.add(row)
-                levels[nms, area, row] = level
-            else:
-                levels[nms, area, row] = DROPPED
     return levels
 
 
 def _best_levels(masks: list[BitMask], truths: list[BitMask]) -> np.ndarray:
     """int64 [len(masks)]: IoU thresholds passed with the best truth."""
-    overlaps = intersections(masks, truths)
-    areas = np.array([mask.area for mask in masks], np.int64)
-    truth_areas = np.array([truth.area for truth in truths], np.int64)
-    return iou_levels(overlaps, areas, truth_areas).max(axis=1, initial=0)
+    levels, _ = compare_masks(masks, truths)
+    return levels.max(axis=1, initial=0)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fashionseg.detections.instances import Thresholds, find_instances
 from fashionseg.detections.photos import Photo
-from fashionseg.metrics.competition import Pairs, PhotoMatches, match_labels
+from fashionseg.metrics.competition import PhotoMatches, compare_masks, match_labels
 from fashionseg.parallel import map_photos
 
 NOTHING = -1  # paired with a missed truth or with an instance without a truth
@@ -42,29 +42,27 @@ def judge_photos(
 ) -> list[Outcome]:
     """One outcome per photo; `fold_thresholds` has the thresholds of each photo."""
     work = [(photo, thresholds, final) for photo, thresholds in zip(photos, fold_thresholds, strict=True)]
-    return map_photos(_judge, work, "score")
+    return map_photos(_judge_photo, work, "score")
 
 
-def _judge(work: list[tuple[Photo, Thresholds, Thresholds]]) -> list[Outcome]:
-    outcomes = []
-    for (detections, truths), out_of_fold, final in work:
-        truth_masks = truths.masks()
-        categories = truths.categories.tolist()
-        instances = find_instances(detections, out_of_fold)
-        found = [instance.category for instance in instances]
-        pairs = Pairs.of([instance.mask for instance in instances], truth_masks)
-        levels = pairs.levels()
-        by_category = by_category_final = match_labels(levels, found, categories)
-        # The model predicts no attributes, so its ClassId is the category alone.
-        by_class_id = match_labels(levels, [str(category) for category in found], truths.class_ids)
-        if final != out_of_fold:
-            instances = find_instances(detections, final)
-            found = [instance.category for instance in instances]
-            pairs = Pairs.of([instance.mask for instance in instances], truth_masks)
-            by_category_final = match_labels(pairs.levels(), found, categories)
-        confusions = find_confusions(found, categories, pairs.ious())
-        outcomes.append(Outcome(by_category, by_class_id, by_category_final, confusions))
-    return outcomes
+def _judge_photo(work: tuple[Photo, Thresholds, Thresholds]) -> Outcome:
+    (detections, truths), out_of_fold, final = work
+    truth_masks = truths.masks()
+    categories = truths.categories.tolist()
+
+    def compare(thresholds: Thresholds) -> tuple[list[int], np.ndarray, np.ndarray]:
+        instances = find_instances(detections, thresholds)
+        masks = [instance.mask for instance in instances]
+        return [instance.category for instance in instances], *compare_masks(masks, truth_masks)
+
+    found, levels, ious = compare(out_of_fold)
+    by_category = by_category_final = match_labels(levels, found, categories)
+    # The model predicts no attributes, so its ClassId is the category alone.
+    by_class_id = match_labels(levels, [str(category) for category in found], truths.class_ids)
+    if final != out_of_fold:
+        found, levels, ious = compare(final)
+        by_category_final = match_labels(levels, found, categories)
+    return Outcome(by_category, by_class_id, by_category_final, find_confusions(found, categories, ious))
 
 
 def find_confusions(found: list[int], categories: list[int], ious: np.ndarray) -> list[tuple[int, int]]:

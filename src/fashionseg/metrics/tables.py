@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +28,11 @@ def per_category(
     the score is the mean over the photos in which the category is present or predicted.
     """
     labels = np.array(table.labels, np.int64)
-    scores = label_scores(table)
+    scores = label_scores(table.counts)
     rows = []
     for category in np.unique(labels).tolist():
         its = labels == category
-        truths, predictions = int(table.present[its].sum()), int(table.predicted[its].sum())
-        matched = int(table.true_positives[its, 0].sum())
+        predictions, truths, matched = table.counts[its, :3].sum(axis=0).tolist()
         rows.append(
             {
                 "category": category,
@@ -51,43 +52,29 @@ def per_category(
 
 def confusion(outcomes: Sequence[Outcome], taxonomy: Taxonomy) -> pd.DataFrame:
     """Columns actual, predicted (names), count: every pair that occurs, by ids, NOTHING last."""
+    names = (*taxonomy.category_names, NOTHING_NAME)
     last = taxonomy.num_categories
-    counts: dict[tuple[int, int], int] = {}
-    for outcome in outcomes:
-        for pair in outcome.confusions:
-            counts[pair] = counts.get(pair, 0) + 1
-    ordered = sorted(counts, key=lambda pair: tuple(last if side == NOTHING else side for side in pair))
-    names = {NOTHING: NOTHING_NAME, **dict(enumerate(taxonomy.category_names))}
-    rows = [
-        {"actual": names[actual], "predicted": names[predicted], "count": counts[actual, predicted]}
-        for actual, predicted in ordered
-    ]
+    counts = Counter(
+        tuple(last if side == NOTHING else side for side in pair)
+        for outcome in outcomes
+        for pair in outcome.confusions
+    )
+    rows = [(names[actual], names[predicted], count) for (actual, predicted), count in sorted(counts.items())]
     return pd.DataFrame(rows, columns=["actual", "predicted", "count"])
 
 
 def threshold_grid(calibration: Calibration) -> pd.DataFrame:
     """Every combination searched with its score over all photos (in-sample)."""
-    return pd.DataFrame(
-        {
-            "mask_threshold": [thresholds.mask for thresholds in calibration.grid],
-            "nms_threshold": [thresholds.nms for thresholds in calibration.grid],
-            "min_area": [thresholds.min_area for thresholds in calibration.grid],
-            "score_threshold": [thresholds.score for thresholds in calibration.grid],
-            "competition_score": calibration.grid_means,
-        }
-    )
+    rows = [(its.mask, its.nms, its.min_area, its.score) for its in calibration.grid]
+    grid = pd.DataFrame(rows, columns=["mask_threshold", "nms_threshold", "min_area", "score_threshold"])
+    return grid.assign(competition_score=calibration.grid_means)
 
 
 def score_curve(calibration: Calibration) -> pd.DataFrame:
     """The score over the score threshold, the other thresholds being the final ones (in-sample)."""
     grid = threshold_grid(calibration)
-    final = calibration.final
-    its = (
-        (grid["mask_threshold"] == final.mask)
-        & (grid["nms_threshold"] == final.nms)
-        & (grid["min_area"] == final.min_area)
-    )
-    return grid.loc[its, ["score_threshold", "competition_score"]].reset_index(drop=True)
+    is_final = [replace(its, score=calibration.final.score) == calibration.final for its in calibration.grid]
+    return grid.loc[is_final, ["score_threshold", "competition_score"]].reset_index(drop=True)
 
 
 def precision_recall(mask: AveragePrecision) -> pd.DataFrame:

@@ -21,9 +21,8 @@ PICTURE_WIDTH = 900  # pixels of a picture in the page
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#7f7f7f")
 
 
-def write_comparison(path: Path, runs: Sequence[Run]) -> None:
+def write_comparison(path: Path, runs: list[Run]) -> None:
     """Writes the page that compares `runs`: scores and differing parameters, curves in one chart each, pictures."""
-    runs = list(runs)
     scores = {
         key: [run.scores[key] for run in runs if key in run.scores and math.isfinite(run.scores[key])]
         for key in HEADLINES
@@ -50,22 +49,18 @@ def write_comparison(path: Path, runs: Sequence[Run]) -> None:
     )
 
 
-def _lines(name: str, runs: Sequence[Run]) -> list[Line]:
+def _lines(name: str, runs: list[Run]) -> list[Line]:
+    """The curve of each run up to its last epoch: an epoch without a value is a gap."""
     return [
         Line(
             run.name,
-            _whole_curve(run.curves[name]),
+            {epoch: run.curves[name].get(epoch, math.nan) for epoch in range(1, max(run.curves[name]) + 1)},
             COLOURS[number % len(COLOURS)],
             dashed=number >= len(COLOURS),
         )
         for number, run in enumerate(runs)
         if name in run.curves
     ]
-
-
-def _whole_curve(points: dict[int, float]) -> dict[int, float]:
-    """A value for every epoch up to the last: an epoch without one is a gap."""
-    return {epoch: points.get(epoch, math.nan) for epoch in range(1, max(points) + 1)}
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fashionseg.history import VALIDATION, History
-from fashionseg.metrics.tables import NOTHING_NAME
+from fashionseg.metrics.tables import NOTHING_NAME, write_table
+from fashionseg.storage.atomic import atomic_directory
 from fashionseg.taxonomy import Taxonomy
 
 # As in the key of the page's losses (templates/style.css).
@@ -24,61 +25,74 @@ _DPI = 110
 _SMALL = (3.6, 2.1)  # inches; a page shows several in a row
 
 
+def write_plots(
+    folder: Path, tables: Mapping[str, pd.DataFrame], history: History, taxonomy: Taxonomy
+) -> None:
+    """Replaces `folder` by `tables` and the losses (CSV), and their figures (PNG)."""
+    figures = {
+        "per_category": category_figure(tables["per_category"]),
+        "confusion": confusion_figure(tables["confusion"], taxonomy),
+        "score_threshold": score_figure(tables["score_threshold"]),
+        "precision_recall": precision_recall_figure(tables["precision_recall"]),
+        "losses": losses_figure(history),
+    }
+    with atomic_directory(folder) as temporary:
+        for name, table in {**tables, "losses": history.epochs}.items():
+            write_table(table, temporary / f"{name}.csv")
+        for name, figure in figures.items():
+            save_figure(figure, temporary / f"{name}.png")
+
+
 def confusion_figure(confusion: pd.DataFrame, taxonomy: Taxonomy) -> Figure:
     """Rows the truth, columns the prediction; the colour is the share of the row."""
     seen = {*confusion["actual"], *confusion["predicted"]}
     names = [name for name in (*taxonomy.category_names, NOTHING_NAME) if name in seen]
-    places = {name: place for place, name in enumerate(names)}
-    counts = np.zeros((len(names), len(names)), np.int64)
-    for actual, predicted, count in confusion.itertuples(index=False):
-        counts[places[actual], places[predicted]] = count
+    table = confusion.pivot(index="actual", columns="predicted", values="count")
+    counts = table.reindex(index=names, columns=names).fillna(0).to_numpy(np.int64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 3.0 + 0.34 * len(names)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _chart(side, side)
     axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
     short = [name.split(",")[0] for name in names]
     axes.set_xticks(range(len(names)), short, rotation=90)
     axes.set_yticks(range(len(names)), short)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("actual")
-    axes.set_title("Instances at IoU > 0.5, final thresholds")
+    axes.set(xlabel="predicted", ylabel="actual", title="Instances at IoU > 0.5, final thresholds")
     for row, column in np.argwhere(counts > 0).tolist():
         colour = "white" if shares[row, column] > 0.6 else "black"
-        text = str(counts[row, column])
-        axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=7, color=colour)
     return figure
 
 
 def score_figure(curve: pd.DataFrame) -> Figure:
     """Competition score over the score threshold."""
-    figure, axes = _one("score threshold", "competition score", "Score over the score threshold (in-sample)")
+    figure, axes = _chart(6.0, 4.0)
     axes.plot(curve["score_threshold"], curve["competition_score"], marker="o")
+    axes.set(xlabel="score threshold", ylabel="competition score")
+    axes.set_title("Score over the score threshold (in-sample)")
+    axes.grid(alpha=0.3)
     return figure
 
 
 def precision_recall_figure(curve: pd.DataFrame) -> Figure:
     """Mask precision over recall."""
-    figure, axes = _one("recall", "precision", "Masks at IoU 0.50, mean over categories")
+    figure, axes = _chart(6.0, 4.0)
     axes.plot(curve["recall"], curve["precision"])
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1.02)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+    axes.set_title("Masks at IoU 0.50, mean over categories")
+    axes.grid(alpha=0.3)
     return figure
 
 
 def category_figure(categories: pd.DataFrame) -> Figure:
     """Mask AP50 of each category with truths, best on top."""
     shown = categories[categories["truths"] > 0].sort_values("mask_ap50", kind="stable")
-    figure = Figure(figsize=(7.0, 1.2 + 0.26 * len(shown)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _chart(7.0, 1.2 + 0.26 * len(shown))
     names = [
         f"{name.split(',')[0]} ({truths})"
         for name, truths in zip(shown["name"], shown["truths"], strict=True)
     ]
     axes.barh(names, shown["mask_ap50"].astype(float))
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("mask AP50")
-    axes.set_title("Categories (truths)")
+    axes.set(xlim=(0, 1), xlabel="mask AP50", title="Categories (truths)")
     axes.grid(axis="x", alpha=0.3)
     return figure
 
@@ -112,15 +126,15 @@ def losses_figure(history: History) -> Figure:
 
 def history_figure(history: History, column: str) -> Figure:
     """One column of the history, training and validation, as a small chart."""
-    figure = Figure(figsize=_SMALL, layout="constrained")
-    _draw_history(figure.subplots(), history, column)
+    figure, axes = _chart(*_SMALL)
+    _draw_history(axes, history, column)
     return figure
 
 
 def curve_figure(lines: Sequence[Line]) -> Figure:
     """Curves of several runs as a small chart."""
-    figure = Figure(figsize=_SMALL, layout="constrained")
-    _draw_lines(figure.subplots(), lines)
+    figure, axes = _chart(*_SMALL)
+    _draw_lines(axes, lines)
     return figure
 
 
@@ -163,11 +177,7 @@ def svg_bytes(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _one(x: str, y: str, title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
-    axes = figure.subplots()
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.set_title(title)
-    axes.grid(alpha=0.3)
-    return figure, axes
+def _chart(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of a size in inches, and its only axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()

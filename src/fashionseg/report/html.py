@@ -20,14 +20,6 @@ def write_page(
     path: Path, template: str, filters: Mapping[str, Callable[..., str]] | None = None, **values: object
 ) -> None:
     """Renders `template` with `values` into the file; `filters` are those that this template alone uses."""
-    environment = _environment()
-    environment.filters |= filters or {}
-    page = environment.get_template(template).render(values)
-    with atomic_write(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-
-
-def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("fashionseg.report"),
         autoescape=True,
@@ -42,8 +34,11 @@ def _environment() -> Environment:
         "colour": css_colour,
         "data_uri": data_uri,
         "chart_uri": lambda figure: data_uri(svg_bytes(figure), "svg+xml"),
+        **(filters or {}),
     }
-    return environment
+    page = environment.get_template(template).render(values)
+    with atomic_write(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 def data_uri(data: bytes, kind: str) -> str:
@@ -66,6 +61,6 @@ def number_text(value: object) -> str:
 
 def bar_percent(value: object, column: str) -> int | None:
     """Length of the bar below a fraction such as an AP or a score; None for other columns."""
-    is_fraction = isinstance(value, float) and 0 <= value <= 1
-    named = any(word in column.lower() for word in _FRACTIONS)
-    return round(100 * value) if isinstance(value, float) and is_fraction and named else None
+    if isinstance(value, float) and 0 <= value <= 1 and any(word in column.lower() for word in _FRACTIONS):
+        return round(100 * value)
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,9 +16,8 @@ from fashionseg.report.html import write_page
 from fashionseg.report.pictures import Picture
 
 # Plots whose content the page has elsewhere: the charts of the losses, the table of categories.
-_SHOWN_ELSEWHERE = frozenset({"losses", "per_category"})
-
-_FAULT_COLUMNS = ("file", "row", "image_id", "outcome", "reason")
+_SHOWN_ELSEWHERE = ("losses", "per_category")
+_FAULT_COLUMNS = ["file", "row", "image_id", "outcome", "reason"]
 _MAX_FAULTS = 50  # a data set of thousands of photos may have very many
 
 # The figures shown first, by their key in metrics.json, in this order.
@@ -52,7 +52,7 @@ class Report:
     categories: pd.DataFrame
     heads: Path
     finetuned: Path
-    decode_report: Mapping[str, object]
+    decode_report: Mapping[str, Any]
     pictures: Sequence[Picture]
     figures: Sequence[Path] = ()
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
@@ -65,9 +65,8 @@ def write_report(path: Path, report: Report) -> None:
         UserError: a history.csv is missing.
     """
     history = join_histories(report.heads, report.finetuned)
-    columns = [*history.losses, *(name for name in ("learning_rate",) if name in history.epochs)]
+    columns = [*history.losses, *history.epochs.columns.intersection(["learning_rate"])]
     faults = report.decode_report.get("faults", [])
-    assert isinstance(faults, list)
     write_page(
         path,
         "report.html",
@@ -79,6 +78,6 @@ def write_report(path: Path, report: Report) -> None:
         charts={name: history_figure(history, name) for name in columns},
         plots=[path for path in report.figures if path.stem not in _SHOWN_ELSEWHERE],
         counts=report.decode_report.get("counts", {}),
-        faults=pd.DataFrame(faults[:_MAX_FAULTS], columns=list(_FAULT_COLUMNS), dtype=object).fillna(""),
+        faults=pd.DataFrame(faults[:_MAX_FAULTS], columns=_FAULT_COLUMNS, dtype=object).fillna(""),
         more_faults=len(faults) - _MAX_FAULTS,
     )

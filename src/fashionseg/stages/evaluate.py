@@ -18,11 +18,11 @@ from fashionseg.data.splits import read_groups
 from fashionseg.detections.photos import read_validation_photos
 from fashionseg.detections.thresholds import write_thresholds
 from fashionseg.history import HISTORY_FILE, join_histories
-from fashionseg.metrics.evaluate import category_table, error_tables, evaluate_photos, metrics
+from fashionseg.metrics.evaluate import ERROR_TABLES, evaluate_photos, evaluation_tables, metrics
 from fashionseg.params import PARAMS_FILE, load_params
-from fashionseg.report import Report, write_pictures, write_report
-from fashionseg.report.comparisons import choose_photos, compare
-from fashionseg.report.plots import write_plots
+from fashionseg.report.figures import write_plots
+from fashionseg.report.page import Report, write_report
+from fashionseg.report.pictures import choose_photos, compare, write_pictures
 from fashionseg.storage.json_file import read_json, write_json
 from fashionseg.taxonomy import competition_taxonomy
 
@@ -49,11 +49,11 @@ def main() -> None:
         evaluation = evaluate_photos(photos, groups, params.evaluate, taxonomy)
         figures = metrics(evaluation, photos, params.evaluate.label)
         thresholds = evaluation.calibration.final
-        errors = error_tables(evaluation, image_ids, taxonomy)
+        tables = evaluation_tables(evaluation, image_ids, taxonomy)
         write_json(reports / "metrics.json", figures)
         write_thresholds(thresholds, reports / "thresholds.json")
         history = join_histories(arguments.heads, arguments.finetuned)
-        write_plots(reports / "plots", evaluation, history, taxonomy, errors)
+        write_plots(reports / "plots", tables, history, taxonomy)
         shown = choose_photos(image_ids, photos, params.evaluate.pictures)
         comparisons = compare(shown, image_ids, photos, evaluation, arguments.decoded)
         pictures = write_pictures(reports / "pictures", comparisons)
@@ -61,13 +61,13 @@ def main() -> None:
             source=params.download.source,
             metrics=figures,
             thresholds=asdict(thresholds),
-            categories=category_table(evaluation, taxonomy),
+            categories=tables["per_category"],
             heads=arguments.heads,
             finetuned=arguments.finetuned,
             decode_report=read_json(arguments.decoded / "report.json", "run the stage decode"),
             pictures=pictures,
             figures=sorted((reports / "plots").glob("*.png")),
-            tables={name.replace("_", " "): table for name, table in errors.items()},
+            tables={name.replace("_", " "): tables[name] for name in ERROR_TABLES},
         )
         write_report(reports / "report.html", report)
         run.log_histories(arguments.heads / HISTORY_FILE, arguments.finetuned / HISTORY_FILE)

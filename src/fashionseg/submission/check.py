@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -31,9 +31,8 @@ def check_submission(path: Path, test_photos: Iterable[str] | None = None) -> li
 def check_index(index: CsvIndex, test_photos: Iterable[str] | None = None) -> list[Fault]:
     """As `check_submission`, of a file already indexed."""
     faults = list(index.faults)
-    for of_photo in map_photos(
-        partial(_check_photos, layout=index.layout), list(index.photos.values()), "check"
-    ):
+    check = partial(_check_photo, layout=index.layout)
+    for of_photo in map_photos(check, list(index.photos.values()), "check"):
         faults += of_photo
     if test_photos is not None and index.photos:
         faults += _compare_photos(index, set(test_photos))
@@ -70,12 +69,8 @@ def _compare_photos(index: CsvIndex, test_photos: set[str]) -> list[Fault]:
     return faults + [_refused(file, f"no row for the test photo {shorten(image_id)}") for image_id in missing]
 
 
-def _check_photos(photos: list[tuple[Span, ...]], layout: Layout) -> list[list[Fault]]:
-    return [check_photo(list(read_rows(layout, spans)), layout.path.name) for spans in photos]
-
-
-def check_photo(rows: Sequence[Row], file: str) -> list[Fault]:
-    """Faults in the rows of one photo in `file`."""
+def _check_photo(spans: tuple[Span, ...], layout: Layout) -> list[Fault]:
+    rows, file = list(read_rows(layout, spans)), layout.path.name
     faults: list[Fault] = []
     masks: dict[str, list[tuple[Row, Runs]]] = {}
     for row in rows:
@@ -111,7 +106,9 @@ def _class_id_fault(class_id: str) -> str | None:
 
 def _overlaps(class_id: str, masks: list[tuple[Row, Runs]]) -> list[tuple[int, str]]:
     """Row and reason of each mask that shares pixels with earlier ones of its class in the photo."""
-    if _is_disjoint([runs for _, runs in masks]):
+    every = np.concatenate([runs for _, runs in masks])
+    every = every[np.argsort(every[:, 0], kind="stable")]
+    if (every[1:, 0] >= every[:-1].sum(axis=1)).all():  # the usual case, without a raster
         return []
     faults = []
     owners = np.full(COMPETITION_SIDE**2, -1, np.int64)  # of each pixel: the place of its first mask
@@ -127,10 +124,3 @@ def _overlaps(class_id: str, masks: list[tuple[Row, Runs]]) -> list[tuple[int, s
             faults.append((row.line, reason))
         owners[pixels[owners[pixels] < 0]] = place
     return faults
-
-
-def _is_disjoint(masks: list[Runs]) -> bool:
-    """Whether no two runs of all masks share a pixel."""
-    runs = np.concatenate(masks)
-    runs = runs[np.argsort(runs[:, 0], kind="stable")]
-    return bool((runs[1:, 0] >= runs[:-1].sum(axis=1)).all())

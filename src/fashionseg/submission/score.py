@@ -9,13 +9,13 @@ Both are counted in the result.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from fashionseg.data.rle import Runs, parse_rle, repair_rle, resize_runs
+from fashionseg.data.rle import parse_rle, repair_rle, resize_runs
 from fashionseg.detections.bit_masks import FRAME, BitMask, from_runs
 from fashionseg.errors import UserError
 from fashionseg.metrics.competition import (
@@ -49,17 +49,9 @@ class SubmissionScore:
     truths_vanished: int
 
     def to_dict(self) -> dict[str, object]:
-        """For JSON: `image_category`, `image`, `pooled`, then the counts."""
-        return {
-            **self.scores,
-            "label": self.label,
-            "num_photos": self.num_photos,
-            "num_truths": self.num_truths,
-            "num_predictions": self.num_predictions,
-            "photos_missing": self.photos_missing,
-            "photos_ignored": self.photos_ignored,
-            "truths_vanished": self.truths_vanished,
-        }
+        """For JSON: `image_category`, `image`, `pooled`, then the label and the counts."""
+        values = asdict(self)
+        return {**values.pop("scores"), **values}
 
 
 def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionScore:
@@ -70,10 +62,8 @@ def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionS
             the competition would refuse, or the two files have no photo in common.
     """
     truth_index = index_annotations(truth)
-    if truth_index.faults:
-        fault = next((fault for fault in truth_index.faults if fault.outcome != "ignored"), None)
-        if fault is not None:
-            raise UserError(f"{truth}: {fault}")
+    if fault := next((fault for fault in truth_index.faults if fault.outcome != "ignored"), None):
+        raise UserError(f"{truth}: {fault}")
     if not truth_index.photos:
         raise UserError(f"{truth}: expected rows, got none")
     index = index_submission(submission)
@@ -86,33 +76,32 @@ def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionS
         raise UserError(f"{submission}: expected photos of {truth} such as {photos[0]!r}, found none")
     work: list[Work] = [(truth_index.photos[photo], index.photos.get(photo, ())) for photo in photos]
     results = map_photos(
-        partial(_match_photos, truth=truth_index.layout, submission=index.layout, label=label), work, "score"
+        partial(_match_rows, truth=truth_index.layout, submission=index.layout, label=label), work, "score"
     )
     table = match_table([matches for matches, _ in results])
+    num_predictions, num_truths = table.counts[:, :2].sum(axis=0).tolist()
     return SubmissionScore(
         label=label,
         scores=competition_scores(table),
         num_photos=len(photos),
-        num_truths=int(table.present.sum()),
-        num_predictions=int(table.predicted.sum()),
+        num_truths=num_truths,
+        num_predictions=num_predictions,
         photos_missing=len(photos) - len(found),
         photos_ignored=len(index.photos) - len(found),
         truths_vanished=sum(vanished for _, vanished in results),
     )
 
 
-def _match_photos(
-    work: list[Work], truth: Layout, submission: Layout, label: Label
-) -> list[tuple[PhotoMatches, int]]:
-    results = []
-    for truth_spans, spans in work:
-        truth_labels, truth_masks, vanished = _read_truths(truth, truth_spans, label)
-        labels, masks = [], []
-        for row in read_rows(submission, spans):
-            labels.append(row.class_id.split("_")[0] if label == "category" else row.class_id)
-            masks.append(from_runs(parse_rle(row.encoded_pixels, *FRAME) if row.encoded_pixels else _NO_RUNS))
-        results.append((match_photo(labels, masks, truth_labels, truth_masks), vanished))
-    return results
+def _match_rows(work: Work, truth: Layout, submission: Layout, label: Label) -> tuple[PhotoMatches, int]:
+    """The matches of one photo, and the number of its truths without a pixel at 512 x 512."""
+    truth_spans, spans = work
+    truth_labels, truth_masks, vanished = _read_truths(truth, truth_spans, label)
+    labels, masks = [], []
+    for row in read_rows(submission, spans):
+        labels.append(row.class_id.split("_")[0] if label == "category" else row.class_id)
+        runs = parse_rle(row.encoded_pixels, *FRAME) if row.encoded_pixels else np.zeros((0, 2), np.int32)
+        masks.append(from_runs(runs))
+    return match_photo(labels, masks, truth_labels, truth_masks), vanished
 
 
 def _read_truths(layout: Layout, spans: Sequence[Span], label: Label) -> tuple[list[str], list[BitMask], int]:
@@ -132,6 +121,3 @@ def _read_truths(layout: Layout, spans: Sequence[Span], label: Label) -> tuple[l
         labels.append(format_class_id(category, () if label == "category" else attributes))
         masks.append(mask)
     return labels, masks, vanished
-
-
-_NO_RUNS: Runs = np.zeros((0, 2), np.int32)

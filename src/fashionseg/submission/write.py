@@ -7,15 +7,14 @@ and every test photo has a row: the placeholder of sample_submission.csv for a p
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from fashionseg.data.rle import format_rle
 from fashionseg.detections.bit_masks import to_runs
 from fashionseg.detections.instances import Thresholds, find_instances
-from fashionseg.detections.photos import PhotoDetections, cut_detections
-from fashionseg.detections.store import Detections
+from fashionseg.detections.store import Detections, PhotoDetections
 from fashionseg.errors import UserError
 from fashionseg.parallel import map_photos
 from fashionseg.storage.atomic import atomic_write
@@ -23,8 +22,6 @@ from fashionseg.taxonomy import format_class_id
 
 HEADER = ("ImageId", "EncodedPixels", "ClassId")
 PLACEHOLDER = ("1 1", "23")
-
-PhotoRows = list[tuple[str, str]]  # EncodedPixels and ClassId of each object
 
 
 def write_submission(
@@ -41,31 +38,19 @@ def write_submission(
         raise UserError(
             f"expected detections on test photos, got {len(strange)} other photos, first {strange[0]!r}"
         )
-    rows = dict(zip(detections.photos, submission_rows(detections, thresholds), strict=True))
-    write_rows(((photo, rows.get(photo, [])) for photo in sorted(test_photos)), path)
-    return sum(len(of_photo) for of_photo in rows.values())
-
-
-def submission_rows(detections: Detections, thresholds: Thresholds) -> list[PhotoRows]:
-    """The rows of each photo by falling score, without placeholders."""
-    work = cut_detections(detections)
-    return map_photos(partial(_rows_of_photos, thresholds=thresholds), work, "masks")
-
-
-def write_rows(photos: Iterable[tuple[str, PhotoRows]], path: Path) -> None:
-    """Writes the csv, whole or not at all; a photo without rows gets the placeholder."""
+    found = map_photos(partial(_photo_rows, thresholds=thresholds), detections.of_photos(), "masks")
+    rows = dict(zip(detections.photos, found, strict=True))
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEADER)
-        for photo, rows in photos:
-            writer.writerows((photo, pixels, class_id) for pixels, class_id in rows or [PLACEHOLDER])
+        for photo in sorted(test_photos):
+            writer.writerows((photo, *row) for row in rows.get(photo) or [PLACEHOLDER])
+    return sum(len(of_photo) for of_photo in found)
 
 
-def _rows_of_photos(photos: list[PhotoDetections], thresholds: Thresholds) -> list[PhotoRows]:
+def _photo_rows(detections: PhotoDetections, thresholds: Thresholds) -> list[tuple[str, str]]:
+    """EncodedPixels and ClassId of each object, by falling score."""
     return [
-        [
-            (format_rle(to_runs(instance.mask)), format_class_id(instance.category))
-            for instance in find_instances(detections, thresholds)
-        ]
-        for detections in photos
+        (format_rle(to_runs(instance.mask)), format_class_id(instance.category))
+        for instance in find_instances(detections, thresholds)
     ]

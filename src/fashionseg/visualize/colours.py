@@ -23,8 +23,8 @@ PAPER: Colour = (255, 255, 255)
 
 def category_colour(category: int) -> Colour:
     """RGB of a category; numbers beyond the 46 colours wrap around."""
-    text = _HEX[category % len(_HEX)]
-    return int(text[0:2], 16), int(text[2:4], 16), int(text[4:6], 16)
+    red, green, blue = bytes.fromhex(_HEX[category % len(_HEX)])
+    return red, green, blue
 
 
 def css_colour(category: int) -> str:
@@ -40,9 +40,3 @@ def ink_on(colour: Colour) -> Colour:
     linear = [(c / 255 / 12.92) if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return INK if luminance > 0.3 else PAPER
-
-
-def mixed(colour: Colour, other: Colour, share: float) -> Colour:
-    """`colour` mixed with a `share` (0 to 1) of `other`."""
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(colour, other, strict=True))
-    return red, green, blue

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
-from fashionseg.visualize.colours import INK, PAPER, Colour, category_colour, mixed
+from fashionseg.visualize.colours import INK, category_colour
 
 GARMENT_OPACITY = 0.30
 PART_OPACITY = 0.42  # a part must stand out from the fill of its garment
@@ -23,8 +21,7 @@ def resize_photo(photo: np.ndarray, height: int, width: int) -> np.ndarray:
     """A photo uint8 [H, W, 3] resized smoothly."""
     if photo.shape[:2] == (height, width):
         return photo.copy()
-    shrinking = height < photo.shape[0]
-    interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
+    interpolation = cv2.INTER_AREA if height < photo.shape[0] else cv2.INTER_CUBIC
     return cv2.resize(photo, (width, height), interpolation=interpolation)
 
 
@@ -38,16 +35,12 @@ def paint(
     """
     colour = category_colour(category)
     opacity = PART_OPACITY if is_part else GARMENT_OPACITY
-    height, width = crop.shape
-    region = picture[top : top + height, left : left + width]
+    region = picture[top : top + crop.shape[0], left : left + crop.shape[1]]
     region[crop] = np.round(region[crop] * (1 - opacity) + np.array(colour) * opacity).astype(np.uint8)
     # Padding, so that a mask cut off by its box or by the photo's edge gets a closed outline.
     contours, _ = cv2.findContours(
         np.pad(crop, 1).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left - 1, top - 1)
     )
-    _lines(picture, contours, INK, 3 * unit)
-    _lines(picture, contours, mixed(colour, PAPER, 0.35), 2 * unit)
-
-
-def _lines(picture: np.ndarray, contours: Sequence[cv2.typing.MatLike], colour: Colour, width: int) -> None:
-    cv2.drawContours(picture, contours, -1, colour, width, lineType=cv2.LINE_AA)
+    lighter = [round(value + (255 - value) * 0.35) for value in colour]
+    for line_colour, width in ((INK, 3 * unit), (lighter, 2 * unit)):
+        cv2.drawContours(picture, contours, -1, line_colour, width, lineType=cv2.LINE_AA)

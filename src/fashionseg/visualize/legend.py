@@ -24,7 +24,8 @@ def legend(instances: list[DrawnInstance], width: int, text_height: int = 15) ->
     categories = sorted({instance.category for instance in instances})
     needed = [round(ruler.textlength(category_name(c), font=face) + 2.8 * text_height) for c in categories]
     places = _flow(needed, margin, width)
-    notes = _attribute_lines(instances)
+    described = sorted({(i.category, i.attributes) for i in instances if i.attributes})
+    notes = [f"{short_name(category)}: {attribute_names(attributes)}" for category, attributes in described]
     rows = max((row for _, row in places), default=0) + 1 + len(notes)
     image = Image.new("RGB", (width, rows * line + margin), PAGE)
     draw = ImageDraw.Draw(image)
@@ -55,8 +56,3 @@ def _flow(needed: list[int], margin: int, width: int) -> list[tuple[int, int]]:
         places.append((x, row))
         x += entry
     return places
-
-
-def _attribute_lines(instances: list[DrawnInstance]) -> list[str]:
-    described = sorted({(i.category, i.attributes) for i in instances if i.attributes})
-    return [f"{short_name(category)}: {attribute_names(attributes)}" for category, attributes in described]

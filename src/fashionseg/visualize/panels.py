@@ -40,13 +40,7 @@ def outline(photo: np.ndarray, instances: list[DrawnInstance], with_legend: bool
 def side_by_side(
     photo: np.ndarray, truths: list[DrawnInstance], predictions: list[DrawnInstance], title: str = ""
 ) -> np.ndarray:
-    """Photo | ground truth | prediction with captions, a title and one shared legend.
-
-    Args: as for `outline`.
-
-    Returns:
-        uint8 [H', W', 3].
-    """
+    """Photo | ground truth | prediction with captions, a title and one shared legend; arrays as in `outline`."""
     size = _size(photo, LONGEST_PANEL_SIDE)
     columns = [
         ("photo", resize_photo(photo, *size)),
@@ -56,7 +50,7 @@ def side_by_side(
     gap = 12
     panels = [np.concatenate([_text_row(caption, 17, size[1]), panel]) for caption, panel in columns]
     space = np.full((panels[0].shape[0], gap, 3), PAGE, np.uint8)
-    row = np.concatenate([space, panels[0], space, panels[1], space, panels[2], space], axis=1)
+    row = np.concatenate([space, *(part for panel in panels for part in (panel, space))], axis=1)
     width = row.shape[1]
     below = legend([*truths, *predictions], width, _legend_height(*size))
     above = [_text_row(title, 20, width, bold=True, margin=gap)] if title else []
@@ -74,7 +68,10 @@ def draw_instances(photo: np.ndarray, instances: list[DrawnInstance], height: in
     for instance in in_drawing_order(instances):
         crop, top, left = instance.raster(height, width, smoothing)
         paint(picture, crop, top, left, instance.category, instance.is_part, unit)
-        tags.append(Tag(_tag_text(instance), category_colour(instance.category), crop, top, left))
+        text = short_name(instance.category)
+        if instance.score is not None:
+            text += f" {instance.score:.2f}"
+        tags.append(Tag(text, category_colour(instance.category), crop, top, left))
     return draw_tags(picture, tags, _text_height(height, width))
 
 
@@ -102,11 +99,6 @@ def _text_height(height: int, width: int) -> int:
 
 def _legend_height(height: int, width: int) -> int:
     return max(15, round(1.1 * _text_height(height, width)))
-
-
-def _tag_text(instance: DrawnInstance) -> str:
-    name = short_name(instance.category)
-    return name if instance.score is None else f"{name} {instance.score:.2f}"
 
 
 def _caption(word: str, instances: list[DrawnInstance]) -> str:

@@ -110,23 +110,21 @@ def _best_place(
     """The cheapest rectangle of `size` (width, height) around `anchor`; None if other tags leave no room."""
     picture_height, picture_width = weights.shape[0] - 1, weights.shape[1] - 1
     width, height = size
-    best: tuple[float, Rectangle] | None = None
+    candidates: list[tuple[float, Rectangle]] = []
     for dx, dy in _RING_STEPS:
         left = round(anchor[0] + dx * (width / 2 + step * abs(dx)) - width / 2)
         top = round(anchor[1] + dy * 1.6 * step - height / 2)
         left, top = max(0, min(left, picture_width - width)), max(0, min(top, picture_height - height))
         place = (left, top, left + width, top + height)
         overlap = max((_overlap(place, other) for other in taken), default=0.0)
-        if overlap > _MOST_TAG_OVERLAP:
-            continue
-        away = float(np.hypot(dx * 1.5, dy))
-        cost = 5 * overlap + 2 * _covered(weights, place) + 0.12 * away
-        if best is None or cost < best[0]:
-            best = (cost, place)
-    return None if best is None else best[1]
+        if overlap <= _MOST_TAG_OVERLAP:
+            away = float(np.hypot(dx * 1.5, dy))
+            candidates.append((5 * overlap + 2 * _covered(weights, place) + 0.12 * away, place))
+    # Of equal costs the first: the nearest.
+    return min(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
 
 
-# Steps around the anchor, nearest first: 9 rows and 9 columns.
+# Steps around the anchor, nearest first: 13 rows and 9 columns.
 _RING_STEPS = sorted(
     ((dx / 2, dy) for dx in range(-4, 5) for dy in range(-6, 7)),
     key=lambda step: (np.hypot(step[0] * 1.5, step[1]), step),
