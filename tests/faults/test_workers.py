@@ -20,7 +20,7 @@ from fashionseg.errors import UserError
 from fashionseg.parallel import lacks_memory, ordered_map
 from fashionseg.params import Params, changed, load_params
 from fashionseg.prepare.decode import decode_folder
-from fashionseg.sample import write_sample
+from fashionseg.sample.layout import write_sample
 
 PIXELS = (3000, 3000, 3)
 

@@ -45,7 +45,7 @@ def writers(inputs: Path) -> dict[str, Callable[[Path], Any]]:
     from fashionseg.metrics import tables
     from fashionseg.prepare.decode import decode_folder
     from fashionseg.report import figures
-    from fashionseg.sample import write_sample
+    from fashionseg.sample.layout import write_sample
     from fashionseg.sources.folder import copy_folder
     from fashionseg.sources.pretrained import write_pretrained
     from fashionseg.storage.atomic import atomic_directory, atomic_write

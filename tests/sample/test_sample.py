@@ -12,9 +12,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from fashionseg.data.rle import parse_rle, runs_area, runs_box, runs_to_mask
-from fashionseg.sample import layout, write_sample
+from fashionseg.sample import layout
 from fashionseg.sample.canvas import Canvas
 from fashionseg.sample.geometry import Frame, along, ellipse, limb, smooth
+from fashionseg.sample.layout import write_sample
 from fashionseg.sample.photos import draw_photo
 from fashionseg.sample.textures import PATTERN_ATTRIBUTES, Texture
 from fashionseg.taxonomy import competition_taxonomy, load_taxonomy, parse_class_id

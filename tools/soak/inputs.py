@@ -7,7 +7,7 @@ from pathlib import Path
 from fashionseg.data.tables import read_photos
 from fashionseg.params import Params, changed
 from fashionseg.prepare.decode import decode_folder
-from fashionseg.sample import write_sample
+from fashionseg.sample.layout import write_sample
 from fashionseg.storage.atomic import atomic_directory
 
 SIDE = 64

@@ -22,6 +22,7 @@ from fashionseg.model.roi_targets import RoiSampler
 from fashionseg.model.rpn import RPNHead
 from fashionseg.model.rpn_targets import rpn_targets
 from fashionseg.model.select_detections import SelectDetections
+from fashionseg.model.weights import load_matterport_for_categories
 from fashionseg.ops.anchors import normalise_anchors
 from fashionseg.ops.boxes import Tensor, denormalise, is_real, normalise
 from fashionseg.ops.gather import take_rows
@@ -148,8 +149,6 @@ class MaskRCNN(Network):
 
     def load_pretrained(self, path: Path) -> str:
         """A weight file in Matterport's layout; the class layers stay as they are where its categories differ."""
-        from fashionseg.model.weights import load_matterport_for_categories
-
         return load_matterport_for_categories(self, path).describe()
 
     def masks(

@@ -19,7 +19,6 @@ import numpy as np
 from fashionseg.errors import UserError
 from fashionseg.model.backbone import BLOCKS_PER_STAGE
 from fashionseg.model.layers import find_layer
-from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.model.matterport_layout import CLASS_LAYERS, NamePair, layer_names, name_pairs
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.storage.disk import require_room
@@ -66,7 +65,7 @@ class LoadReport:
         return "; ".join(parts)
 
 
-def load_matterport(network: MaskRCNN, path: Path, exclude: Collection[str] = ()) -> LoadReport:
+def load_matterport(network: keras.Model, path: Path, exclude: Collection[str] = ()) -> LoadReport:
     """Loads a file that Matterport's code, a TF 2 port of it or `save_matterport` wrote.
 
     Args:
@@ -100,7 +99,7 @@ def load_matterport(network: MaskRCNN, path: Path, exclude: Collection[str] = ()
     )
 
 
-def save_matterport(network: MaskRCNN, path: Path) -> None:
+def save_matterport(network: keras.Model, path: Path) -> None:
     """Writes what Matterport's code would save; the same weights give the same bytes."""
     backbone = backbone_of(network)
     names = layer_names(backbone)
@@ -122,7 +121,7 @@ def save_matterport(network: MaskRCNN, path: Path) -> None:
             file[group].attrs["weight_names"] = np.array(weight_names, "S")
 
 
-def load_matterport_for_categories(network: MaskRCNN, path: Path) -> LoadReport:
+def load_matterport_for_categories(network: keras.Model, path: Path) -> LoadReport:
     """`load_matterport`, without the class layers when the number of categories differs."""
     same = num_classes_in(path) == find_layer(network.box_head, "mrcnn_class_logits").units
     return load_matterport(network, path, exclude=() if same else CLASS_LAYERS)
@@ -134,14 +133,14 @@ def num_classes_in(path: Path) -> int | None:
     return None if not group else int(next(iter(group.values())).shape[-1])
 
 
-def backbone_of(network: MaskRCNN) -> str:
+def backbone_of(network: keras.Model) -> str:
     """A key of `BLOCKS_PER_STAGE`."""
     names = {layer.name for layer in network.backbone.layers}
     stage4 = sum(f"res4{chr(ord('a') + block)}_out" in names for block in range(26))
     return next(name for name, blocks in BLOCKS_PER_STAGE.items() if blocks[2] == stage4)
 
 
-def variable_of(network: MaskRCNN, pair: NamePair) -> keras.Variable:
+def variable_of(network: keras.Model, pair: NamePair) -> keras.Variable:
     """The network's variable behind a name pair."""
     return getattr(find_layer(getattr(network, pair.part), pair.layer), pair.variable)
 
@@ -205,7 +204,7 @@ def _check_groups(
 
 
 def _fit(
-    path: Path, network: MaskRCNN, pairs: list[NamePair], stored: dict[str, np.ndarray]
+    path: Path, network: keras.Model, pairs: list[NamePair], stored: dict[str, np.ndarray]
 ) -> list[tuple[keras.Variable, np.ndarray]]:
     """Variables of one group with their new values; by position, as in Keras, with the names checked."""
     group = pairs[0].group

@@ -14,7 +14,7 @@ from pathlib import Path
 from fashionseg.console import exit_code, say
 from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, Download, load_params
-from fashionseg.sample import write_sample
+from fashionseg.sample.layout import write_sample
 from fashionseg.sources.folder import copy_folder, source_folder
 from fashionseg.sources.kaggle import fetch_competition
 from fashionseg.sources.pretrained import write_pretrained

@@ -27,7 +27,7 @@ from tools.bench.street_run import (
 )
 
 from fashionseg.errors import UserError
-from fashionseg.sample import write_sample
+from fashionseg.sample.layout import write_sample
 from tools.bench import street
 
 
