@@ -1,4 +1,4 @@
-"""params.yaml: what it may hold, and how each fault is told."""
+"""params.yaml: what it may hold, and how each fault is reported."""
 
 from __future__ import annotations
 

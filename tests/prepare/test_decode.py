@@ -1,4 +1,4 @@
-"""From Kaggle's folder to records and tables: what is kept, dropped, mended or refused, each with its reason."""
+"""From Kaggle's folder to records and tables: what is kept, dropped, repaired or refused, each with its reason."""
 
 import filecmp
 import json
@@ -373,7 +373,7 @@ class Deadly:
         return os._exit, (1,)
 
 
-@pytest.mark.skipif(not CCP.exists(), reason="the real photos are not beside the repository")
+@pytest.mark.skipif(not CCP.exists(), reason="the real photos are not next to the repository")
 def test_real_photos(tmp_path):
     """The first photos of the real set: nothing is dropped, and every mask keeps its share of the photo."""
     lines = (CCP / "train.csv").read_text().splitlines()

@@ -44,7 +44,7 @@ def fill_in(markdown: str, repo: Path = REPO) -> str:
 
 
 def as_site_page(markdown: str) -> str:
-    """A top-level file as a page of the site: its links into docs/ are links to the pages beside it."""
+    """A top-level file as a page of the site: its links into docs/ are links to the pages next to it."""
     markdown = markdown.replace("](docs/", "](")
     for page, name in TOP_LEVEL.items():
         markdown = markdown.replace(f"]({name}", f"]({page}")

@@ -118,7 +118,7 @@ def _plain(value: Any) -> str:
 
 
 def read_comments(text: str) -> dict[str, str]:
-    """Dotted key -> the comment beside it, and the comment lines right above it."""
+    """Dotted key -> the comment next to it, and the comment lines right above it."""
     comments: dict[str, str] = {}
     above: list[str] = []
     path: list[tuple[int, str]] = []

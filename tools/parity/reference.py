@@ -85,7 +85,7 @@ class Reference:
 
 
 def config_of(arrays: Arrays) -> dict[str, Any]:
-    """Matterport's configuration, stored beside the arrays."""
+    """Matterport's configuration, stored with the arrays."""
     return json.loads(str(arrays["config_json"]))
 
 
@@ -154,7 +154,7 @@ def sampling_of(config: dict[str, Any]) -> Sampling:
 def unpack(arrays: Arrays, name: str, packed: str | None = None) -> np.ndarray:
     """The masks stored as bits under `name`_packed: bool [instances, H, W].
 
-    The shape beside them has the instances last, as in Matterport's code, or first.
+    The stored shape has the instances last, as in Matterport's code, or first.
     """
     bits = arrays[packed or f"{name}_packed"]
     shape = arrays[f"{name}_shape"].tolist()
