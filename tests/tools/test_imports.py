@@ -1,4 +1,4 @@
-"""Imports among the modules of the package and of the development tools, those inside functions and for type checking included."""
+"""Imports among the modules of the package and of the tools, those in functions and for type checking included."""
 
 from __future__ import annotations
 
