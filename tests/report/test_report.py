@@ -19,12 +19,12 @@ from fashionseg.report.figures import Line, curve_figure, history_figure, losses
 from fashionseg.report.html import number_text
 from fashionseg.report.page import Report, write_report
 from fashionseg.report.pictures import Comparison, write_pictures
-from fashionseg.visualize import DrawnInstance
+from fashionseg.visualize import OutlinedInstance
 
 
 def comparison(image_id: str, note: str = "") -> Comparison:
     photo = np.full((60, 40, 3), 128, np.uint8)
-    dress = DrawnInstance.from_mask(10, np.ones((60, 40), bool))
+    dress = OutlinedInstance.from_mask(10, np.ones((60, 40), bool))
     return Comparison(image_id, photo, [dress], [], note)
 
 

@@ -12,7 +12,14 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from fashionseg.data.rle import mask_to_runs
 from fashionseg.taxonomy import competition_taxonomy
-from fashionseg.visualize import DrawnInstance, category_colour, jpeg_bytes, outline, side_by_side, write_png
+from fashionseg.visualize import (
+    OutlinedInstance,
+    category_colour,
+    jpeg_bytes,
+    outline,
+    side_by_side,
+    write_png,
+)
 from fashionseg.visualize.drawing import display_size
 from fashionseg.visualize.instance import in_drawing_order
 from fashionseg.visualize.panels import draw_instances
@@ -29,10 +36,10 @@ def grey_photo(height: int, width: int) -> np.ndarray:
 
 def rectangle(
     category: int, height: int, width: int, y1: int, x1: int, y2: int, x2: int, score: float | None = None
-) -> DrawnInstance:
+) -> OutlinedInstance:
     mask = np.zeros((height, width), bool)
     mask[y1:y2, x1:x2] = True
-    return DrawnInstance.from_mask(category, mask, score)
+    return OutlinedInstance.from_mask(category, mask, score)
 
 
 def distance(pixel: np.ndarray, colour: tuple[int, int, int]) -> int:
@@ -59,7 +66,7 @@ class TestInstance:
     def test_box_is_fractions_of_the_photo(self):
         mask = np.zeros((4, 10), bool)
         mask[1:3, 2:7] = True
-        instance = DrawnInstance.from_mask(DRESS, mask)
+        instance = OutlinedInstance.from_mask(DRESS, mask)
         assert instance.box == (0.25, 0.2, 0.75, 0.7)
         assert instance.mask.shape == (2, 5)
         assert instance.mask.all()
@@ -67,8 +74,8 @@ class TestInstance:
     def test_runs_and_mask_give_the_same_instance(self):
         mask = np.zeros((6, 5), bool)
         mask[1:4, 2] = mask[3, 2:5] = True
-        by_runs = DrawnInstance.from_runs(DRESS, mask_to_runs(mask), (6, 5), score=0.5)
-        by_mask = DrawnInstance.from_mask(DRESS, mask, score=0.5)
+        by_runs = OutlinedInstance.from_runs(DRESS, mask_to_runs(mask), (6, 5), score=0.5)
+        by_mask = OutlinedInstance.from_mask(DRESS, mask, score=0.5)
         assert by_runs.box == by_mask.box
         np.testing.assert_array_equal(by_runs.mask, by_mask.mask)
 
@@ -76,33 +83,33 @@ class TestInstance:
         """The left half of 512 x 512 is the left half of a photo of any shape."""
         mask = np.zeros((512, 512), bool)
         mask[:, :256] = True
-        crop, top, left = DrawnInstance.from_runs(DRESS, mask_to_runs(mask), (512, 512)).raster(300, 200)
+        crop, top, left = OutlinedInstance.from_runs(DRESS, mask_to_runs(mask), (512, 512)).raster(300, 200)
         assert (crop.shape, top, left) == ((300, 100), 0, 0)
         assert crop.all()
 
     def test_an_empty_mask_is_rejected(self):
         with pytest.raises(ValueError, match="category 10: expected a mask with pixels"):
-            DrawnInstance.from_mask(DRESS, np.zeros((4, 4), bool))
+            OutlinedInstance.from_mask(DRESS, np.zeros((4, 4), bool))
         with pytest.raises(ValueError, match="category 10: expected a mask with pixels"):
-            DrawnInstance.from_runs(DRESS, np.zeros((0, 2), np.int32), (4, 4))
+            OutlinedInstance.from_runs(DRESS, np.zeros((0, 2), np.int32), (4, 4))
 
     def test_a_mask_smaller_than_a_pixel_is_still_shown(self):
         mask = np.zeros((1000, 1000), bool)
         mask[999, 999] = True
-        crop, top, left = DrawnInstance.from_mask(SHOE, mask).raster(10, 10)
+        crop, top, left = OutlinedInstance.from_mask(SHOE, mask).raster(10, 10)
         assert (crop.tolist(), top, left) == ([[True]], 9, 9)
 
     def test_smoothing_keeps_a_strap_one_pixel_wide(self):
         mask = np.zeros((40, 40), bool)
         mask[5:35, 20] = True
-        crop, _, _ = DrawnInstance.from_mask(24, mask).raster(160, 160, smoothing=2.0)
+        crop, _, _ = OutlinedInstance.from_mask(24, mask).raster(160, 160, smoothing=2.0)
         assert crop.any(axis=1).all()
 
     def test_smoothing_rounds_a_corner(self):
         instance = rectangle(DRESS, 40, 40, 0, 0, 40, 40)
         mask = np.tri(40, dtype=bool)
-        stairs, _, _ = DrawnInstance.from_mask(DRESS, mask).raster(160, 160)
-        smooth, _, _ = DrawnInstance.from_mask(DRESS, mask).raster(160, 160, smoothing=2.0)
+        stairs, _, _ = OutlinedInstance.from_mask(DRESS, mask).raster(160, 160)
+        smooth, _, _ = OutlinedInstance.from_mask(DRESS, mask).raster(160, 160, smoothing=2.0)
         assert abs(int(stairs.sum()) - int(smooth.sum())) < 0.02 * stairs.sum()
         assert (np.diff(smooth.sum(axis=1)) == 1).mean() > (np.diff(stairs.sum(axis=1)) == 1).mean()
         assert instance.raster(160, 160, smoothing=2.0)[0].all()
@@ -182,8 +189,8 @@ class TestOutline:
         assert one.shape[0] < many.shape[0]
 
     def test_attributes_are_listed(self):
-        plain = DrawnInstance.from_mask(DRESS, np.ones((4, 4), bool))
-        described = DrawnInstance.from_mask(DRESS, np.ones((4, 4), bool), attributes=(3, 20))
+        plain = OutlinedInstance.from_mask(DRESS, np.ones((4, 4), bool))
+        described = OutlinedInstance.from_mask(DRESS, np.ones((4, 4), bool), attributes=(3, 20))
         without, with_line = (outline(grey_photo(640, 640), [i]) for i in (plain, described))
         assert with_line.shape[0] == without.shape[0] + 26  # a line of text of 15 pixels
 

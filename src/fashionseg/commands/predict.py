@@ -156,11 +156,11 @@ def _write_photo(
 ) -> dict[str, object]:
     """Writes the picture; returns the photo's entry in predictions.json."""
     from fashionseg.detections.objects import describe
-    from fashionseg.visualize import DrawnInstance, outline, write_png
+    from fashionseg.visualize import OutlinedInstance, outline, write_png
 
     path, picture = job
     height, width = photo.shape[:2]
-    drawn = [DrawnInstance.from_runs(o.category, o.runs, (height, width), o.score) for o in objects]
+    drawn = [OutlinedInstance.from_runs(o.category, o.runs, (height, width), o.score) for o in objects]
     write_png(out / picture, outline(photo, drawn))
     return {
         "file": _text(path),

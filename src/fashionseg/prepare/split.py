@@ -17,7 +17,7 @@ from fashionseg.prepare.near_duplicates import near_duplicate_groups
 
 
 @dataclass(frozen=True)
-class Split:
+class PhotoSplit:
     """Image ids of both sides, each sorted; `groups` gives each photo (in sorted order) the number of its group of
     near-duplicate photos.
     """
@@ -34,7 +34,7 @@ def split_photos(
     validation_fraction: float,
     near_duplicate_bits: int,
     seed: int,
-) -> Split:
+) -> PhotoSplit:
     """Splits N photos.
 
     Args:
@@ -64,10 +64,10 @@ def split_photos(
         raise UserError(
             f"split.validation_fraction: {validation_fraction:g} of {len(ids)} photos leaves one side empty"
         )
-    return Split(tuple(ids[~validation].tolist()), tuple(ids[validation].tolist()), groups)
+    return PhotoSplit(tuple(ids[~validation].tolist()), tuple(ids[validation].tolist()), groups)
 
 
-def summarize(split: Split, image_ids: Sequence[str], categories: NDArray[np.integer]) -> dict[str, Any]:
+def summarize(split: PhotoSplit, image_ids: Sequence[str], categories: NDArray[np.integer]) -> dict[str, Any]:
     """Photos and instances on each side, by category; `image_ids` and `categories` are those of all instances."""
     validation = set(split.validation)
     on_validation = np.fromiter((image_id in validation for image_id in image_ids), bool, len(image_ids))

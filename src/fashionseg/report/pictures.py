@@ -20,7 +20,7 @@ from fashionseg.metrics.competition import photo_scores
 from fashionseg.metrics.evaluate import Evaluation
 from fashionseg.storage.atomic import atomic_directory
 from fashionseg.taxonomy import competition_taxonomy, parse_class_id
-from fashionseg.visualize import DrawnInstance, jpeg_bytes, side_by_side, write_png
+from fashionseg.visualize import OutlinedInstance, jpeg_bytes, side_by_side, write_png
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +32,8 @@ class Comparison:
 
     image_id: str
     photo: np.ndarray
-    truths: list[DrawnInstance]
-    predictions: list[DrawnInstance]
+    truths: list[OutlinedInstance]
+    predictions: list[OutlinedInstance]
     note: str = ""
 
 
@@ -76,10 +76,13 @@ def compare(
             ids[number],
             decode_jpeg(source[number].jpeg),
             [
-                DrawnInstance.from_runs(category, runs, FRAME, None, parse_class_id(class_id, taxonomy)[1])
+                OutlinedInstance.from_runs(category, runs, FRAME, None, parse_class_id(class_id, taxonomy)[1])
                 for category, class_id, runs in objects
             ],
-            [DrawnInstance.from_runs(its.category, to_runs(its.mask), FRAME, its.score) for its in instances],
+            [
+                OutlinedInstance.from_runs(its.category, to_runs(its.mask), FRAME, its.score)
+                for its in instances
+            ],
             f"score {scores[place]:.2f}",
         )
 

@@ -14,7 +14,7 @@ _PART_GROUPS = frozenset({"garment parts", "closures", "decorations"})  # these 
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnInstance:
+class OutlinedInstance:
     """A mask in its box, independent of resolution, so that it can be drawn on the photo at any size.
 
     `mask` bool [h, w] spans `box`, (y1, x1, y2, x2) as fractions 0 to 1 of the photo's height and width
@@ -30,7 +30,7 @@ class DrawnInstance:
     @classmethod
     def from_mask(
         cls, category: int, mask: np.ndarray, score: float | None = None, attributes: tuple[int, ...] = ()
-    ) -> DrawnInstance:
+    ) -> OutlinedInstance:
         """An instance from a mask [H, W] that spans the whole photo, at any resolution.
 
         Raises:
@@ -52,7 +52,7 @@ class DrawnInstance:
         frame_hw: tuple[int, int],
         score: float | None = None,
         attributes: tuple[int, ...] = (),
-    ) -> DrawnInstance:
+    ) -> OutlinedInstance:
         """An instance from runs [n, 2] in a frame of `frame_hw` pixels that spans the whole photo.
 
         The competition's 512 x 512 frame does not keep the aspect ratio; drawing stretches the mask back.
@@ -89,10 +89,10 @@ class DrawnInstance:
         return (crop if crop.any() else np.ones_like(crop)), top, left
 
 
-def in_drawing_order(instances: list[DrawnInstance]) -> list[DrawnInstance]:
+def in_drawing_order(instances: list[OutlinedInstance]) -> list[OutlinedInstance]:
     """Large before small and garments before the parts that lie on them, so that nothing is hidden."""
 
-    def area(instance: DrawnInstance) -> float:
+    def area(instance: OutlinedInstance) -> float:
         y1, x1, y2, x2 = instance.box
         return float(instance.mask.mean()) * (y2 - y1) * (x2 - x1)
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from fashionseg.visualize.colours import INK, Colour, category_colour
-from fashionseg.visualize.instance import DrawnInstance
+from fashionseg.visualize.instance import OutlinedInstance
 from fashionseg.visualize.text import attribute_names, category_name, fitted, font, short_name
 
 PAGE: Colour = (250, 250, 250)
@@ -14,7 +14,7 @@ TEXT: Colour = (39, 39, 42)
 QUIET: Colour = (113, 113, 122)
 
 
-def legend(instances: list[DrawnInstance], width: int, text_height: int = 15) -> np.ndarray:
+def legend(instances: list[OutlinedInstance], width: int, text_height: int = 15) -> np.ndarray:
     """A strip uint8 [h, width, 3] with the categories in the picture, or "no garment".
 
     `text_height` in pixels determines all sizes.

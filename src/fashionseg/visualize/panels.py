@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.visualize.colours import category_colour
 from fashionseg.visualize.drawing import display_size, paint, resize_photo
-from fashionseg.visualize.instance import DrawnInstance, in_drawing_order
+from fashionseg.visualize.instance import OutlinedInstance, in_drawing_order
 from fashionseg.visualize.legend import PAGE, TEXT, legend
 from fashionseg.visualize.tags import Tag, draw_tags
 from fashionseg.visualize.text import fitted, font, short_name
@@ -21,7 +21,7 @@ LONGEST_SIDE = 2048  # of one outlined photo
 LONGEST_PANEL_SIDE = 800
 
 
-def outline(photo: np.ndarray, instances: list[DrawnInstance], with_legend: bool = True) -> np.ndarray:
+def outline(photo: np.ndarray, instances: list[OutlinedInstance], with_legend: bool = True) -> np.ndarray:
     """The photo with every instance outlined, lightly filled and named, and a legend below.
 
     Args:
@@ -38,7 +38,7 @@ def outline(photo: np.ndarray, instances: list[DrawnInstance], with_legend: bool
 
 
 def side_by_side(
-    photo: np.ndarray, truths: list[DrawnInstance], predictions: list[DrawnInstance], title: str = ""
+    photo: np.ndarray, truths: list[OutlinedInstance], predictions: list[OutlinedInstance], title: str = ""
 ) -> np.ndarray:
     """Photo | ground truth | prediction with captions, a title and one shared legend; arrays as in `outline`."""
     size = _size(photo, LONGEST_PANEL_SIDE)
@@ -57,7 +57,9 @@ def side_by_side(
     return np.concatenate([*above, row, below])
 
 
-def draw_instances(photo: np.ndarray, instances: list[DrawnInstance], height: int, width: int) -> np.ndarray:
+def draw_instances(
+    photo: np.ndarray, instances: list[OutlinedInstance], height: int, width: int
+) -> np.ndarray:
     """The photo at `height` x `width` pixels with its instances and their tags, uint8 [height, width, 3]."""
     picture = resize_photo(photo, height, width)
     # The steps of a mask enlarged k times are k pixels high: half of that smooths them and keeps a one-pixel strap.
@@ -101,7 +103,7 @@ def _legend_height(height: int, width: int) -> int:
     return max(15, round(1.1 * _text_height(height, width)))
 
 
-def _caption(word: str, instances: list[DrawnInstance]) -> str:
+def _caption(word: str, instances: list[OutlinedInstance]) -> str:
     return f"{word} · {len(instances)} {'instance' if len(instances) == 1 else 'instances'}"
 
 
