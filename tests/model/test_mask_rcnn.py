@@ -14,7 +14,7 @@ from fashionseg.errors import UserError
 from fashionseg.model.folder import load_network, save_network
 from fashionseg.model.mask_rcnn import MaskRCNN
 
-FROZEN = {"model.batch_norm.trained": False}
+FROZEN = {"model.batch_norm.backbone": False, "model.batch_norm.heads": False}
 
 
 def losses_of(network: MaskRCNN, batch: dict) -> dict:

@@ -72,7 +72,7 @@ def test_kaggle_dgx_is_the_original_training(project: Path) -> None:
     assert (train.heads.epochs, train.heads.learning_rate) == (10, 2e-4)
     assert (train.finetune.epochs, train.finetune.learning_rate) == (15, 2e-5)
     assert (train.optimizer, train.momentum, train.weight_decay) == ("sgd", 0.9, 1e-4)
-    assert (train.gradient_clip_norm, model.batch_norm.trained, train.deterministic) == (5.0, False, False)
+    assert (train.gradient_clip_norm, model.batch_norm.backbone, train.deterministic) == (5.0, False, False)
     assert params.split.validation_fraction == 0.2
     assert params.augment.flip_probability == 0.5
     assert model.anchors.sizes == (32, 64, 128, 256, 512)

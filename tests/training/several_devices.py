@@ -171,7 +171,8 @@ def main() -> None:
         soak_params(load_params(Path("params.yaml"))),
         {
             "model.architecture": architecture,
-            "model.batch_norm.trained": False,
+            "model.batch_norm.backbone": False,
+            "model.batch_norm.heads": False,
             "train.deterministic": False,
             "train.jit_compile": "auto",
             "train.optimizer": "sgd",

@@ -14,7 +14,7 @@ import numpy as np
 
 from fashionseg.errors import UserError
 from fashionseg.model.build import build_mask_rcnn
-from fashionseg.model.folder import model_from_version_1
+from fashionseg.model.folder import upgraded
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.model.weights import load_matterport
 from fashionseg.params import Inference, Model, Sampling, parse_section
@@ -122,7 +122,7 @@ def model_of(config: dict[str, Any]) -> Model:
         "pool_size": config["POOL_SIZE"],
         "mask_pool_size": config["MASK_POOL_SIZE"],
     }
-    return parse_section(Model, {"pretrained": "none", **model_from_version_1(values)}, _CONFIG)
+    return parse_section(Model, upgraded(values, schema=1), _CONFIG)
 
 
 def inference_of(config: dict[str, Any]) -> Inference:

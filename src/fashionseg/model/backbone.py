@@ -18,6 +18,7 @@ BLOCKS_PER_STAGE = {
     "resnet101": (3, 4, 23, 3),
 }
 FIRST_STAGE = 2
+PIXEL_MEAN = (123.7, 116.8, 103.9)  # RGB, which Matterport's weights expect subtracted
 
 
 def build_backbone(backbone: str, image_side: int, width: int, batch_norm: BatchNorm) -> keras.Model:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fashionseg.model.backbone import build_backbone
+from fashionseg.model.backbone import PIXEL_MEAN, build_backbone
 from fashionseg.model.box_head import BoxHead
 from fashionseg.model.fpn import build_fpn
 from fashionseg.model.layers import BatchNorm
@@ -21,8 +21,11 @@ def build_mask_rcnn(
 ) -> MaskRCNN:
     """See `networks.build_network`."""
     size, num_classes, channels = model.image_size, num_categories + 1, model.fpn.channels
-    batch_norm = BatchNorm(model.batch_norm.trained, model.batch_norm.momentum)
-    backbone = build_backbone(model.backbone.name, size, model.backbone.width, batch_norm)
+    momentum = model.batch_norm.momentum
+    backbone = build_backbone(
+        model.backbone.name, size, model.backbone.width, BatchNorm(model.batch_norm.backbone, momentum)
+    )
+    batch_norm = BatchNorm(model.batch_norm.heads, momentum)
     box, mask, anchors = model.box_head, model.mask_head, model.anchors
     return MaskRCNN(
         backbone=backbone,
@@ -42,7 +45,7 @@ def build_mask_rcnn(
         ),
         anchors=pyramid_anchors((size, size), anchors.sizes, anchors.aspect_ratios, anchors.stride),
         image_size=size,
-        pixel_mean=model.pixel_mean,
+        pixel_mean=model.pixel_mean or PIXEL_MEAN,
         rpn_box_std=model.rpn.box_std,
         num_proposals=inference.post_nms_top_k,
         sampling=sampling,

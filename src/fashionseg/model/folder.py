@@ -26,7 +26,7 @@ from fashionseg.storage.hdf5 import open_checked
 
 WEIGHTS_FILE = "model.weights.h5"
 DESCRIPTION_FILE = "model.json"
-SCHEMA = 2
+SCHEMA = 3
 
 
 class LoadedNetwork(NamedTuple):
@@ -85,9 +85,7 @@ def _read(path: Path) -> tuple[int, Model, tuple[str, ...]]:
         if schema not in range(1, SCHEMA + 1):
             raise UserError(f"{path}: expected schema 1 to {SCHEMA}, got {schema!r}; update fashionseg")
         values = description["model"]
-        for version in range(schema, SCHEMA):
-            values = _UPGRADES[version](values)
-        model = parse_section(Model, {"pretrained": "none", **values}, path, "model")
+        model = parse_section(Model, upgraded(values, schema), path, "model")
         return schema, model, tuple(str(name) for name in description["categories"])
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a folder written by a training stage") from None
@@ -151,7 +149,14 @@ _NAMES_OF_VERSION_1 = {
 }
 
 
-def model_from_version_1(values: dict[str, Any]) -> dict[str, Any]:
+def upgraded(values: dict[str, Any], schema: int) -> dict[str, Any]:
+    """The `model` section of params.yaml from that of a folder of a schema version."""
+    for version in range(schema, SCHEMA):
+        values = _UPGRADES[version](values)
+    return {"pretrained": "none", **values}
+
+
+def _model_from_version_1(values: dict[str, Any]) -> dict[str, Any]:
     """The `model` section of version 1, of which Matterport's configuration is a subset, without `pretrained`."""
     nested: dict[str, Any] = {"architecture": "mask_rcnn"}
     for old, new in _NAMES_OF_VERSION_1.items():
@@ -177,4 +182,17 @@ def _copy_from_version_1(file: h5py.File, path: Path) -> None:
                 copy.move(f"layers/{old}", f"layers/{new}")
 
 
-_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: model_from_version_1}
+def _model_from_version_2(values: dict[str, Any]) -> dict[str, Any]:
+    """Backbone and heads have batch norm of their own; masks may be the same for all classes."""
+    norm = values["batch_norm"]
+    return {
+        **values,
+        "batch_norm": {"backbone": norm["trained"], "heads": norm["trained"], "momentum": norm["momentum"]},
+        "mask_head": {**values["mask_head"], "class_agnostic": False},
+    }
+
+
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _model_from_version_1,
+    2: _model_from_version_2,
+}

@@ -17,6 +17,8 @@ from fashionseg.params.types import (
     component,
 )
 
+Quality = Annotated[int, Field(ge=1, le=100)]  # of a JPEG
+
 
 @component
 class Sample:
@@ -47,6 +49,8 @@ class Decode:
 class Split:
     validation_fraction: OpenFraction
     near_duplicate_bits: Annotated[int, Field(ge=-1, le=64)]
+    folds: Annotated[int, Field(ge=2)] | None
+    fold: NonNegativeInt
 
 
 @component
@@ -54,6 +58,9 @@ class Augment:
     flip_probability: Fraction
     shift_fraction: Annotated[float, Field(ge=0.0, lt=1.0)]
     scale_range: tuple[Positive, Positive]
+    random_crop: bool
+    colour: Fraction
+    jpeg_quality: tuple[Quality, Quality] | None
 
 
 @component

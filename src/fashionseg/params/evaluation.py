@@ -20,6 +20,7 @@ class Evaluate:
     folds: Annotated[int, Field(ge=2)]
     score_thresholds: Annotated[tuple[Fraction, ...], Field(min_length=1)]
     nms_thresholds: Annotated[tuple[Fraction, ...], Field(min_length=1)]
+    garment_nms_thresholds: Annotated[tuple[Fraction, ...], Field(min_length=1)]
     mask_thresholds: Annotated[tuple[OpenFraction, ...], Field(min_length=1)]
     min_areas: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
     pictures: NonNegativeInt

@@ -23,13 +23,14 @@ from fashionseg.params.types import (
 
 @component
 class Backbone:
-    name: Literal["resnet14", "resnet26", "resnet50", "resnet101"]
+    name: Literal["resnet14", "resnet26", "resnet50", "resnet101", "efficientnet_lite0", "efficientnet_lite2"]
     width: Annotated[int, Field(ge=4, le=128)]
 
 
 @component
 class BatchNorm:
-    trained: bool
+    backbone: bool
+    heads: bool
     momentum: OpenFraction
 
 
@@ -64,6 +65,7 @@ class BoxHead:
 class MaskHead:
     channels: Count
     pool_size: Annotated[int, Field(ge=2)]
+    class_agnostic: bool
 
 
 @component
@@ -71,7 +73,7 @@ class Model:
     pretrained: Text
     architecture: Text  # checked against the registry of `model.api`, which a test or a plug-in may extend
     image_size: Annotated[int, Field(ge=64, le=4096, multiple_of=32)]
-    pixel_mean: tuple[NonNegative, NonNegative, NonNegative]
+    pixel_mean: tuple[NonNegative, NonNegative, NonNegative] | None
     backbone: Backbone
     batch_norm: BatchNorm
     fpn: Fpn
@@ -91,6 +93,8 @@ class Sampling:
     positive_fraction: OpenFraction
     includes_gt: bool
     mask_rois_per_image: Count
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)]
+    repeat_threshold: Fraction
 
 
 @component
@@ -99,3 +103,4 @@ class Inference:
     score_threshold: Fraction
     nms_threshold: Fraction
     max_detections: Count
+    mask_quality: NonNegative

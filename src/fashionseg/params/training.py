@@ -28,6 +28,10 @@ class Train:
     gradient_clip_norm: Positive
     warmup_steps: NonNegativeInt
     schedule: Literal["constant", "cosine"]
+    frozen_stages: Annotated[int, Field(ge=0, le=5)]
+    backbone_rate: Positive
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)]
+    best_epoch: Literal["val_loss", "score"]
     loss_weights: dict[str, NonNegative]  # by the network's loss names; a loss without a weight counts 1
     heads: TrainingStage
     finetune: TrainingStage

@@ -112,7 +112,7 @@ def test_the_comparison_uses_a_full_resnet_50(repo: Path, monkeypatch: pytest.Mo
     params = params_of(StreetRun("photos", 10), original_params())
     model = params.model
     assert (model.backbone.name, model.backbone.width, model.image_size) == ("resnet50", 64, 512)
-    assert model.batch_norm.trained and params.sampling.includes_gt
+    assert model.batch_norm.backbone and model.batch_norm.heads and params.sampling.includes_gt
     assert model.anchors.sizes == (32, 64, 128, 256, 512)
 
 
