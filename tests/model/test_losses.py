@@ -9,6 +9,7 @@ import pytest
 from keras import ops
 
 from fashionseg.model import losses
+from fashionseg.model.label_smoothing import smoothed_targets
 from fashionseg.model.layers import find_layer
 from fashionseg.training.optimizer import l2_loss
 
@@ -45,6 +46,38 @@ def test_class_loss_ignores_padding():
     assert value(losses.class_loss(classes, logits, real)) == pytest.approx(log(3), rel=1e-6)
     counted = value(losses.class_loss(classes, logits, np.ones((1, 2), bool)))
     assert counted == pytest.approx((log(3) + log(1 + 2 * exp(-5))) / 2, rel=1e-5)
+
+
+def test_smoothing_shares_the_target_within_the_group():
+    """Tops: categories 0, 1 and 3; category 2 is alone. A share of 0.2 leaves 0.8, and 0.1 for each other top."""
+    expected = [
+        [1, 0, 0, 0, 0],  # background
+        [0, 0.8, 0.1, 0, 0.1],
+        [0, 0.1, 0.8, 0, 0.1],
+        [0, 0, 0, 1, 0],
+        [0, 0.1, 0.1, 0, 0.8],
+    ]
+    targets = smoothed_targets(("top", "top", "shoe", "top"), 0.2)
+    assert targets.dtype == np.float32
+    np.testing.assert_allclose(targets, expected, atol=1e-7)
+
+
+def test_smoothed_class_loss_is_the_cross_entropy_with_the_shared_target():
+    classes = np.array([[1, 0, 2]])
+    # Scores 1/4, 1/2, 1/4 for each RoI; the last one is padding.
+    logits = np.log(np.array([[[1, 2, 1]] * 3], np.float32))
+    counted = np.array([[True, True, False]])
+    targets = smoothed_targets(("top", "top"), 0.4)
+    # The first: 0.6 log 2 + 0.4 log 4. The second, background: log 4.
+    expected = (0.6 * log(2) + 0.4 * log(4) + log(4)) / 2
+    assert value(losses.class_loss(classes, logits, counted, targets)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_smoothed_targets_of_no_share_give_the_loss_of_the_classes():
+    classes, counted = np.array([[1, 0, 2]]), np.ones((1, 3), bool)
+    logits = np.random.default_rng(0).normal(size=(1, 3, 3)).astype(np.float32)
+    smoothed = value(losses.class_loss(classes, logits, counted, smoothed_targets(("top", "top"), 0.0)))
+    assert smoothed == pytest.approx(value(losses.class_loss(classes, logits, counted)), rel=1e-6)
 
 
 def test_box_loss_uses_the_deltas_of_the_target_class():

@@ -11,6 +11,7 @@ from keras import ops
 from tools.parity.backend import gradients
 
 from fashionseg.errors import UserError
+from fashionseg.model.build import build_mask_rcnn
 from fashionseg.model.folder import load_network, save_network
 from fashionseg.model.mask_rcnn import MaskRCNN
 
@@ -97,6 +98,58 @@ def test_logits_of_one_class_match_the_logits_of_all(make_network, batch):
     np.testing.assert_allclose(own, expected, atol=1e-4, rtol=1e-5)
 
 
+def test_a_class_agnostic_mask_is_the_same_for_every_class(make_network, batch):
+    network = make_network({"model.mask_head.class_agnostic": True})
+    pyramid = network.pyramid(batch["images"] // 100 + 115)
+    rois = np.array(
+        [[[0, 0, 0.5, 0.5], [0.2, 0.1, 0.9, 1]], [[0, 0.1, 1, 0.4], [0.4, 0, 1, 0.3]]], np.float32
+    )
+    logits = ops.convert_to_numpy(network.segment(pyramid, rois))
+    assert logits.shape == (2, 2, 28, 28, 1)
+    for classes in ([[1, 5], [2, 3]], [[4, 4], [0, 1]]):
+        own = network.segment_class(pyramid, rois, np.array(classes, np.int32))
+        np.testing.assert_allclose(ops.convert_to_numpy(own), logits[..., 0], atol=1e-4, rtol=1e-5)
+
+
+LEVERS = {
+    "class_agnostic": {"model.mask_head.class_agnostic": True},
+    "label_smoothing": {"sampling.label_smoothing": 0.2},
+}
+
+
+@pytest.mark.parametrize("changes", LEVERS.values(), ids=LEVERS)
+def test_one_step_with_a_lever_changes_the_weights_of_every_head(make_network, batch, changes):
+    network = make_network(changes)
+    weights = network.trainable_variables
+    before = [ops.convert_to_numpy(weight) for weight in weights]
+    losses, found = gradients(lambda: losses_of(network, batch), weights)
+    assert all(np.isfinite(value) and value > 0 for value in values(losses).values())
+    keras.optimizers.SGD(0.01).apply(found, weights)
+    changed = {
+        part.name
+        for part in (network.backbone, network.fpn, network.rpn_head, network.box_head, network.mask_head)
+        for weight, old in zip(weights, before, strict=True)
+        if any(weight is own for own in part.trainable_variables) and not np.array_equal(weight, old)
+    }
+    assert len(changed) == 5
+
+
+def test_smoothing_changes_the_class_loss_alone(make_network, batch):
+    plain, smoothed = (
+        values(losses_of(make_network(FROZEN | {"sampling.label_smoothing": share}), batch))
+        for share in (0.0, 0.2)
+    )
+    different = {name for name in plain if plain[name] != smoothed[name]}
+    assert different == {"class_loss"}
+
+
+def test_smoothing_without_the_groups_of_the_categories_is_an_error(small_params):
+    params = small_params({"sampling.label_smoothing": 0.1})
+    for groups, got in ((None, "none"), (("a", "b"), "2")):
+        with pytest.raises(ValueError, match=f"expected the groups of 5 categories, got {got}"):
+            build_mask_rcnn(params.model, 5, params.inference, params.sampling, groups)
+
+
 def test_compiled_losses_match_eager(make_network, batch):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("compiled form of TensorFlow")
@@ -108,8 +161,11 @@ def test_compiled_losses_match_eager(make_network, batch):
     assert compiled == pytest.approx(eager, rel=1e-4)
 
 
-def test_a_saved_folder_loads_to_the_same_network_and_bytes(make_network, small_params, batch, tmp_path):
-    network, params = make_network(seed=3), small_params()
+@pytest.mark.parametrize("changes", [{}, LEVERS["class_agnostic"]], ids=["plain", "class_agnostic"])
+def test_a_saved_folder_loads_to_the_same_network_and_bytes(
+    make_network, small_params, batch, tmp_path, changes
+):
+    network, params = make_network(changes, seed=3), small_params(changes)
     names = tuple(f"garment {i}" for i in range(5))
     save_network(network, params.model, names, tmp_path / "a")
     loaded = load_network(tmp_path / "a", params.inference)

@@ -22,6 +22,7 @@ from fashionseg.model.weights import (
 )
 
 RESNET50 = {"model.backbone.name": "resnet50"}
+AGNOSTIC = {"model.mask_head.class_agnostic": True}
 
 pytestmark = pytest.mark.slow
 
@@ -243,6 +244,27 @@ def test_pretrained_weights_for_other_categories_leave_the_class_layers_alone(
     np.testing.assert_array_equal(
         arrays(nine)["conv1/conv1/kernel:0"], arrays(network)["conv1/conv1/kernel:0"]
     )
+
+
+def test_a_class_agnostic_network_takes_all_but_the_last_layer_of_the_masks(
+    make_network, network, path, tmp_path, capsys
+):
+    agnostic = make_network(RESNET50 | AGNOSTIC, seed=2)
+    before, given = arrays(agnostic), arrays(network)
+    load_pretrained(agnostic, pretrained(tmp_path / "pretrained", "coco", path))
+    printed = capsys.readouterr().out
+    assert printed.startswith("weights of coco: 130 layers loaded")
+    assert printed.endswith("skipped in the file: mrcnn_mask; left at initial values: mrcnn_mask\n")
+    own = {name: array for name, array in given.items() if not name.startswith("mrcnn_mask/")}
+    own |= {name: array for name, array in before.items() if name.startswith("mrcnn_mask/")}
+    assert_equal(arrays(agnostic), own)
+
+
+def test_a_class_agnostic_network_is_not_exported(make_network, tmp_path):
+    with pytest.raises(UserError, match=r"\(model\.mask_head\.class_agnostic: true\)") as fault:
+        save_matterport(make_network(AGNOSTIC), tmp_path / "weights.h5")
+    assert "\n" not in str(fault.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_pretrained_weights_nothing_is_loaded(network, tmp_path):

@@ -6,6 +6,8 @@ of their own and counts that differ from photo to photo.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -85,7 +87,11 @@ class ToyNetwork(Network):
 
 
 def build_toy(
-    model: Model, num_categories: int, inference: Inference, sampling: Sampling | None = None
+    model: Model,
+    num_categories: int,
+    inference: Inference,
+    sampling: Sampling | None = None,
+    category_groups: Sequence[str] | None = None,
 ) -> ToyNetwork:
     """See `networks.build_network`."""
     return ToyNetwork(model.image_size, num_categories + 1, inference.score_threshold)

@@ -99,8 +99,11 @@ def main() -> None:
     device, backend = check_device(run.is_trial), keras.backend.backend()
     keras.utils.set_random_seed(run.seed)
     set_compute_type(mixed_precision=True)
-    names = competition_taxonomy().category_names
-    network = build_mask_rcnn(params.model, len(names), params.inference, params.sampling)
+    taxonomy = competition_taxonomy()
+    names = taxonomy.category_names
+    network = build_mask_rcnn(
+        params.model, len(names), params.inference, params.sampling, taxonomy.category_groups
+    )
     training = compiled_training(network, params.train.loss_weights, backend == "jax")
     with street_batches(folder, run, params, Progress.read(side / STATE)) as batches:
         trained = OurTraining(training, iter(batches))

@@ -80,8 +80,11 @@ def main() -> None:
     from fashionseg.training.state import TrainingState
 
     training_ids, validation_ids = split_ids(arguments.work / "decoded")
-    names = competition_taxonomy().category_names
-    network = build_network(params.model, len(names), params.inference, params.sampling)
+    taxonomy = competition_taxonomy()
+    names = taxonomy.category_names
+    network = build_network(
+        params.model, len(names), params.inference, params.sampling, taxonomy.category_groups
+    )
     state = TrainingState(arguments.work / "state")
     deadline = time.monotonic() + arguments.seconds
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from fashionseg.model.backbone import PIXEL_MEAN, build_backbone
 from fashionseg.model.box_head import BoxHead
 from fashionseg.model.fpn import build_fpn
+from fashionseg.model.label_smoothing import smoothed_targets
 from fashionseg.model.layers import BatchNorm
 from fashionseg.model.mask_head import MaskHead
 from fashionseg.model.mask_rcnn import MaskRCNN
@@ -17,7 +22,11 @@ from fashionseg.params import Inference, Model, Sampling
 
 
 def build_mask_rcnn(
-    model: Model, num_categories: int, inference: Inference, sampling: Sampling | None = None
+    model: Model,
+    num_categories: int,
+    inference: Inference,
+    sampling: Sampling | None = None,
+    category_groups: Sequence[str] | None = None,
 ) -> MaskRCNN:
     """See `networks.build_network`."""
     size, num_classes, channels = model.image_size, num_categories + 1, model.fpn.channels
@@ -32,7 +41,9 @@ def build_mask_rcnn(
         fpn=build_fpn([feature.shape[1:] for feature in backbone.outputs], channels),
         rpn_head=RPNHead(channels, model.rpn.channels, len(anchors.aspect_ratios), anchors.stride),
         box_head=BoxHead(box.pool_size, channels, box.channels, num_classes, batch_norm),
-        mask_head=MaskHead(mask.pool_size, channels, mask.channels, num_classes, batch_norm),
+        mask_head=MaskHead(
+            mask.pool_size, channels, mask.channels, num_classes, batch_norm, mask.class_agnostic
+        ),
         proposals=Proposals(
             model.rpn.box_std, model.rpn.pre_nms_top_k, model.rpn.nms_threshold, name="proposals"
         ),
@@ -50,7 +61,22 @@ def build_mask_rcnn(
         num_proposals=inference.post_nms_top_k,
         sampling=sampling,
         roi_sampler=None if sampling is None else _roi_sampler(model, sampling),
+        class_targets=None if sampling is None else _class_targets(sampling, num_categories, category_groups),
     )
+
+
+def _class_targets(
+    sampling: Sampling, num_categories: int, category_groups: Sequence[str] | None
+) -> np.ndarray | None:
+    if sampling.label_smoothing == 0.0:
+        return None
+    if category_groups is None or len(category_groups) != num_categories:
+        got = "none" if category_groups is None else len(category_groups)
+        raise ValueError(
+            f"sampling.label_smoothing: expected the groups of {num_categories} categories, got {got}; "
+            "pass category_groups"
+        )
+    return smoothed_targets(category_groups, sampling.label_smoothing)
 
 
 def _roi_sampler(model: Model, sampling: Sampling) -> RoiSampler:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,19 +55,25 @@ def save_network(network: Network, model: Model, category_names: tuple[str, ...]
         temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
 
-def load_network(folder: Path, inference: Inference, sampling: Sampling | None = None) -> LoadedNetwork:
+def load_network(
+    folder: Path,
+    inference: Inference,
+    sampling: Sampling | None = None,
+    category_groups: Sequence[str] | None = None,
+) -> LoadedNetwork:
     """The network of a folder that `save_network`, of this or an earlier release, wrote.
 
     Args:
         folder: not changed.
         inference: what predictions keep; independent of the training.
         sampling: for its losses; None for inference alone.
+        category_groups: see `build_network`.
 
     Raises:
         UserError: a file is missing, damaged, of a newer release, or does not fit the other.
     """
     schema, model, category_names = _read(folder / DESCRIPTION_FILE)
-    network = build_network(model, len(category_names), inference, sampling)
+    network = build_network(model, len(category_names), inference, sampling, category_groups)
     load_weights(network, folder / WEIGHTS_FILE, schema)
     return LoadedNetwork(network, model, category_names)
 

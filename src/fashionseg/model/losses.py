@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from keras import ops
 
 from fashionseg.model.api import LossTerm
@@ -46,12 +47,21 @@ def rpn_box_loss(match: Tensor, target_deltas: Tensor, deltas: Tensor) -> LossTe
     return masked_sum(ops.mean(smooth_l1(target_deltas, deltas), axis=-1), match == 1)
 
 
-def class_loss(target_classes: Tensor, logits: Tensor, is_counted: Tensor) -> LossTerm:
-    """Cross-entropy over the RoIs that count: classes int [B, R], logits [B, R, K], is_counted bool [B, R].
+def class_loss(
+    target_classes: Tensor, logits: Tensor, is_counted: Tensor, class_targets: np.ndarray | None = None
+) -> LossTerm:
+    """Cross-entropy over the RoIs that count.
 
-    Matterport counts padding rows too, as background; pass all ones for that.
+    Args:
+        target_classes: int [B, R].
+        logits: [B, R, K].
+        is_counted: bool [B, R]. Matterport counts padding rows too, as background; pass all ones for that.
+        class_targets: [K, K], the target distribution of each class, see `label_smoothing`; None: one-hot.
     """
-    return masked_sum(cross_entropy(target_classes, logits), is_counted)
+    if class_targets is None:
+        return masked_sum(cross_entropy(target_classes, logits), is_counted)
+    targets = ops.take(ops.convert_to_tensor(class_targets), target_classes, axis=0)
+    return masked_sum(-ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1), is_counted)
 
 
 def box_loss(target_classes: Tensor, target_deltas: Tensor, deltas: Tensor) -> LossTerm:

@@ -1,4 +1,4 @@
-"""A 28 x 28 mask per class of each RoI (Mask R-CNN, figure 4 right)."""
+"""A 28 x 28 mask per class of each RoI (Mask R-CNN, figure 4 right), or one mask for all classes (section 4.2)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ _LAST = "mrcnn_mask"
 
 
 class MaskHead(keras.Model):
-    """Pooled features [N, pool, pool, C] -> features [N, 2 * pool, 2 * pool, channels], logits [.., K].
+    """Pooled features [N, pool, pool, C] -> features [N, 2 * pool, 2 * pool, channels], logits [.., L].
 
+    L is the number of classes K, or 1 for a class-agnostic head: one mask whatever the class.
     A second input, bool [N, 1, 1], marks the real rows: padding rows stay out of the batch statistics.
     """
 
     def __init__(
-        self, pool_size: int, in_channels: int, channels: int, num_classes: int, batch_norm: BatchNorm
+        self,
+        pool_size: int,
+        in_channels: int,
+        channels: int,
+        num_classes: int,
+        batch_norm: BatchNorm,
+        class_agnostic: bool = False,
     ) -> None:
         pooled = keras.Input((pool_size, pool_size, in_channels), name="pooled")
         is_real = keras.Input((1, 1), dtype="bool", name="is_real")
@@ -34,21 +41,26 @@ class MaskHead(keras.Model):
             kernel_initializer="he_normal",
             name="mrcnn_mask_deconv",
         )(x)
-        x = conv(features, num_classes, 1, _LAST, kernel_initializer="glorot_uniform")
+        x = conv(
+            features, 1 if class_agnostic else num_classes, 1, _LAST, kernel_initializer="glorot_uniform"
+        )
         logits = layers.Activation("linear", name="mrcnn_mask_logits", dtype="float32")(x)
         super().__init__([pooled, is_real], [features, logits], name="mask_head")
+        self.class_agnostic = class_agnostic
 
     def logits_of_class(self, features: Tensor, classes: Tensor) -> Tensor:
         """Logits of one class per RoI; those of the other classes are never computed.
 
         Args:
             features: first output of the head, [B, R, h, w, channels].
-            classes: int [B, R].
+            classes: int [B, R]; ignored by a class-agnostic head.
 
         Returns:
             float32 [B, R, h, w].
         """
         last = self.get_layer(_LAST)
+        if self.class_agnostic:
+            classes = ops.zeros_like(classes)
         height, width, channels = features.shape[2:]
         columns = ops.take(ops.transpose(last.kernel[0, 0]), classes, axis=0)  # [B, R, channels]
         pixels = ops.reshape(features, (-1, classes.shape[1], height * width, channels))

@@ -47,6 +47,7 @@ class MaskRCNN(Network):
         num_proposals: P, proposals per image at inference.
         sampling: what the losses look at; None for inference alone.
         roi_sampler: samples the RoIs of the losses; None for inference alone.
+        class_targets: [K, K], see `losses.class_loss`; None: no label smoothing.
     """
 
     loss_names = ("rpn_class_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
@@ -68,6 +69,7 @@ class MaskRCNN(Network):
         num_proposals: int,
         sampling: Sampling | None,
         roi_sampler: RoiSampler | None,
+        class_targets: np.ndarray | None = None,
     ) -> None:
         super().__init__(name="mask_rcnn")
         self.backbone, self.fpn = backbone, fpn
@@ -77,7 +79,7 @@ class MaskRCNN(Network):
         self.pixel_mean = np.array(pixel_mean, np.float32)
         self.rpn_box_std = rpn_box_std
         self.num_proposals = num_proposals
-        self.sampling, self.roi_sampler = sampling, roi_sampler
+        self.sampling, self.roi_sampler, self.class_targets = sampling, roi_sampler, class_targets
         self.anchors = anchors
         self.anchors_norm = normalise_anchors(anchors, (image_size, image_size))
         self.built = True  # all parts with weights are built already
@@ -121,7 +123,7 @@ class MaskRCNN(Network):
         return {
             "rpn_class_loss": losses.rpn_class_loss(match, rpn_logits),
             "rpn_box_loss": losses.rpn_box_loss(match, target_rpn_deltas, rpn_deltas),
-            "class_loss": losses.class_loss(targets.classes, class_logits, is_counted),
+            "class_loss": losses.class_loss(targets.classes, class_logits, is_counted, self.class_targets),
             "box_loss": losses.box_loss(targets.classes, targets.deltas, deltas),
             "mask_loss": losses.mask_loss(positive_classes, targets.masks, mask_logits),
         }
@@ -148,7 +150,7 @@ class MaskRCNN(Network):
         self.backbone.trainable = {"heads": False, "all": True}[phase]
 
     def load_pretrained(self, path: Path) -> str:
-        """A weight file in Matterport's layout; the class layers stay as they are where its categories differ."""
+        """A weight file in Matterport's layout; class layers that do not fit stay at their initial values."""
         return load_matterport_for_categories(self, path).describe()
 
     def masks(
@@ -201,7 +203,7 @@ class MaskRCNN(Network):
     def segment(
         self, pyramid: list[Tensor], rois_norm: Tensor, training: bool = False, real: Tensor | None = None
     ) -> Tensor:
-        """RoIs [B, R, 4] -> mask logits of all classes [B, R, 28, 28, K]."""
+        """RoIs [B, R, 4] -> mask logits of all classes [B, R, 28, 28, K], K = 1 if class-agnostic."""
         return self._run_mask_head(pyramid, rois_norm, training, real)[1]
 
     def segment_class(

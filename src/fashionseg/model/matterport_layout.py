@@ -15,7 +15,8 @@ CONV = ("kernel", "bias")
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 # Layers with shapes that depend on the number of categories.
-CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_mask")
+MASK_LAYER = "mrcnn_mask"
+CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", MASK_LAYER)
 
 # Group of the file -> part of our network, layers in it (in the order of the file), arrays of each layer.
 FPN_AND_HEADS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {

@@ -19,7 +19,7 @@ import numpy as np
 from fashionseg.errors import UserError
 from fashionseg.model.backbone import BLOCKS_PER_STAGE
 from fashionseg.model.layers import find_layer
-from fashionseg.model.matterport_layout import CLASS_LAYERS, NamePair, layer_names, name_pairs
+from fashionseg.model.matterport_layout import CLASS_LAYERS, MASK_LAYER, NamePair, layer_names, name_pairs
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.storage.disk import require_room
 from fashionseg.storage.hdf5 import open_checked
@@ -100,7 +100,16 @@ def load_matterport(network: keras.Model, path: Path, exclude: Collection[str] =
 
 
 def save_matterport(network: keras.Model, path: Path) -> None:
-    """Writes what Matterport's code would save; the same weights give the same bytes."""
+    """Writes what Matterport's code would save; the same weights give the same bytes.
+
+    Raises:
+        UserError: the network has weights of other shapes than Matterport's code builds.
+    """
+    if network.mask_head.class_agnostic:
+        raise UserError(
+            f"{path}: Matterport's layout has a mask per class, got a network with one mask for all classes "
+            "(model.mask_head.class_agnostic: true); only a network trained with false can be exported"
+        )
     backbone = backbone_of(network)
     names = layer_names(backbone)
     weights: dict[str, list[str]] = {name: [] for name in names}
@@ -122,9 +131,16 @@ def save_matterport(network: keras.Model, path: Path) -> None:
 
 
 def load_matterport_for_categories(network: keras.Model, path: Path) -> LoadReport:
-    """`load_matterport`, without the class layers when the number of categories differs."""
-    same = num_classes_in(path) == find_layer(network.box_head, "mrcnn_class_logits").units
-    return load_matterport(network, path, exclude=() if same else CLASS_LAYERS)
+    """`load_matterport` without the class layers that do not fit.
+
+    All of them when the number of categories differs, the last layer of the masks when the network has one mask for
+    all classes: the layout has one per class.
+    """
+    if num_classes_in(path) != find_layer(network.box_head, "mrcnn_class_logits").units:
+        exclude: tuple[str, ...] = CLASS_LAYERS
+    else:
+        exclude = (MASK_LAYER,) if network.mask_head.class_agnostic else ()
+    return load_matterport(network, path, exclude)
 
 
 def num_classes_in(path: Path) -> int | None:

@@ -56,16 +56,22 @@ def run_training(
     """
     params = changed(params, train=choose_training(params.train))
     set_compute_type(params.train.mixed_precision is True)
-    categories = competition_taxonomy().category_names
+    taxonomy = competition_taxonomy()
     inputs = [folders.decoded, folders.splits, folders.initial]
     state = TrainingState(
         resume_folder(stage.name, fingerprint(deciding_params(params, stage.name), inputs, CODE))
     )
     with shared_between(params.train.num_devices):
-        network = build_network(params.model, len(categories), params.inference, params.sampling)
+        network = build_network(
+            params.model,
+            taxonomy.num_categories,
+            params.inference,
+            params.sampling,
+            taxonomy.category_groups,
+        )
         load_initial(network, folders.initial)
         result = _train(network, stage, params, folders, state)
-    save_network(network, params.model, categories, folders.out)
+    save_network(network, params.model, taxonomy.category_names, folders.out)
     write_history(result.history, folders.out / HISTORY_FILE)
     summary = {
         "stage": stage.name,
