@@ -9,7 +9,9 @@ import keras
 import numpy as np
 
 from fashionseg.model.build import build_mask_rcnn
+from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.params import Params, changed
+from fashionseg.taxonomy import competition_taxonomy
 from fashionseg.training.network import TrainingNetwork
 from fashionseg.training.optimizer import make_optimizer, uses_l2_loss
 from tools.bench.floor import LayersAlone
@@ -76,9 +78,14 @@ def _measure(bench: Bench, backbone: str, side: int) -> list[Row]:
     return rows
 
 
+def _network(params: Params) -> MaskRCNN:
+    groups = competition_taxonomy().category_groups
+    return build_mask_rcnn(params.model, NUM_CATEGORIES, params.inference, params.sampling, groups)
+
+
 def compiled_step(params: Params, jit_compile: bool = False) -> TrainingNetwork:
     """The step of the training stages: all layers trained, losses, weight decay, clipping, update."""
-    network = build_mask_rcnn(params.model, NUM_CATEGORIES, params.inference, params.sampling)
+    network = _network(params)
     decay = params.train.weight_decay if uses_l2_loss(params.train) else 0.0
     training = TrainingNetwork(network, params.train.loss_weights, decay)
     return _compile(training, params, jit_compile)
@@ -86,7 +93,7 @@ def compiled_step(params: Params, jit_compile: bool = False) -> TrainingNetwork:
 
 def compiled_floor(params: Params, jit_compile: bool = False) -> LayersAlone:
     """The layers alone, with the same optimizer."""
-    network = build_mask_rcnn(params.model, NUM_CATEGORIES, params.inference, params.sampling)
+    network = _network(params)
     sampler = network.roi_sampler
     assert sampler is not None
     return _compile(LayersAlone(network, sampler.rois_per_image, sampler.num_masks), params, jit_compile)

@@ -132,6 +132,7 @@ def inference_of(config: dict[str, Any]) -> Inference:
         "score_threshold": config["DETECTION_MIN_CONFIDENCE"],
         "nms_threshold": config["DETECTION_NMS_THRESHOLD"],
         "max_detections": config["DETECTION_MAX_INSTANCES"],
+        "mask_quality": 0.0,
     }
     return parse_section(Inference, values, _CONFIG)
 
@@ -147,6 +148,8 @@ def sampling_of(config: dict[str, Any]) -> Sampling:
         "positive_fraction": config["ROI_POSITIVE_RATIO"],
         "includes_gt": False,
         "mask_rois_per_image": config["TRAIN_ROIS_PER_IMAGE"],
+        "label_smoothing": 0.0,
+        "repeat_threshold": 0.0,
     }
     return parse_section(Sampling, values, _CONFIG)
 
