@@ -3,6 +3,7 @@
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from fashionseg.data.augment import (
     warp_mask,
     warp_photo,
 )
+from fashionseg.data.letterbox import letterbox
 from fashionseg.data.rle import mask_to_runs
 
 IDENTITY = translation(0, 0)
@@ -26,8 +28,18 @@ def mirror(side: int) -> PhotoMap:
     return PhotoMap(AxisMap(1, 0), AxisMap(-1, side))
 
 
-def augmenter(flip=0.5, shift=0.1, scale=(0.8, 1.2), side=96) -> Augmenter:
-    return Augmenter(params.Augment(flip_probability=flip, shift_fraction=shift, scale_range=scale), side)
+def augmenter(
+    flip=0.5, shift=0.1, scale=(0.8, 1.2), side=96, crop=False, colour=0.0, jpeg_quality=None
+) -> Augmenter:
+    settings = params.Augment(
+        flip_probability=flip,
+        shift_fraction=shift,
+        scale_range=scale,
+        random_crop=crop,
+        colour=colour,
+        jpeg_quality=jpeg_quality,
+    )
+    return Augmenter(settings, side)
 
 
 def rectangle(top, left, bottom, right, side=8) -> np.ndarray:
@@ -164,3 +176,123 @@ def test_mini_mask_spans_its_box():
     assert not mini[28:].any()
     assert mini_mask(np.ones((1, 1), bool), 56).all()
     np.testing.assert_array_equal(mini_mask(cropped[:, :1], 56), mini)
+
+
+def covered(to_square: PhotoMap, hw: tuple[int, int]) -> list[tuple[float, float]]:
+    """Rows and columns that a photo is mapped to."""
+    axes = zip((to_square.y, to_square.x), hw, strict=True)
+    return [tuple(sorted((axis.offset, axis.offset + axis.scale * length))) for axis, length in axes]
+
+
+def test_random_crop_fills_the_square_where_the_photo_is_larger_and_pads_where_it_is_smaller():
+    """A photo of 120 x 60 is 96 x 48 in its square."""
+    photo = np.full((120, 60, 3), 200, np.uint8)
+    ours = augmenter(scale=(0.5, 3.0), crop=True)
+    cropped, padded, starts = 0, 0, {"cropped": [], "padded": []}
+    for number in range(200):
+        square, to_square = ours(photo, 3, 0, number)
+        window = []
+        for low, high in covered(to_square, photo.shape[:2]):
+            assert abs(low - round(low)) < 1e-6
+            if high - low >= 96:
+                assert low <= 1e-6
+                assert high >= 96 - 1e-6
+                cropped += 1
+                starts["cropped"].append(-low / max(high - low - 96, 1))
+            else:
+                assert low >= -1e-6
+                assert high <= 96 + 1e-6
+                padded += 1
+                starts["padded"].append(low / (96 - high + low))
+            window.append(slice(max(round(low), 0), min(round(high), 96)))
+        assert (square[window[0], window[1]] == 200).all()
+        assert np.count_nonzero(square) == np.count_nonzero(square[window[0], window[1]])
+    assert min(cropped, padded) > 100
+    for places in starts.values():  # uniform between both ends
+        assert min(places) < 0.05
+        assert max(places) > 0.95
+        assert 0.4 < np.mean(places) < 0.6
+
+
+def crop_with_mask(ours: Augmenter, mask: np.ndarray, *seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the square is bright of a photo that is bright where the mask is, and where the mask lies in it."""
+    photo = np.where(mask[:, :, None], 255, 1).astype(np.uint8).repeat(3, axis=2)
+    square, to_square = ours(photo, *seed)
+    placed = np.zeros((96, 96), bool)
+    warped = warp_mask(mask_to_runs(mask), mask.shape, to_square, 96)
+    if warped is not None:
+        box, cropped = warped
+        placed[box[0] : box[2], box[1] : box[3]] = cropped
+        ys, xs = np.nonzero(placed)
+        assert box == (ys.min(), xs.min(), ys.max() + 1, xs.max() + 1)
+    return square[:, :, 0] > 127, placed
+
+
+@pytest.mark.parametrize("hw", [(96, 96), (300, 200), (40, 64)])
+def test_masks_and_boxes_follow_the_cropped_photo(hw):
+    """Shrunk, enlarged, cropped, padded and mirrored: photo and mask differ at most in the pixels at the edge."""
+    mask = np.zeros(hw, bool)
+    mask[hw[0] // 4 : hw[0] // 2, : hw[1] // 2] = True
+    mask[hw[0] // 3 : 3 * hw[0] // 4, : hw[1] // 3] = True
+    ours = augmenter(scale=(0.5, 2.0), crop=True)
+    seen = 0
+    for number in range(60):
+        bright, placed = crop_with_mask(ours, mask, 1, 2, number)
+        around = np.ones((3, 3), np.uint8)
+        assert not (bright & ~cv2.dilate(placed.astype(np.uint8), around).astype(bool)).any()
+        assert not (~bright & cv2.erode(placed.astype(np.uint8), around).astype(bool)).any()
+        seen += placed.any()
+    assert seen > 30
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_masks_on_whole_pixels_follow_the_cropped_photo_exactly(scale):
+    mask = np.zeros((96, 64), bool)
+    mask[20:60, 10:40] = mask[50:70, 4:12] = True
+    ours = augmenter(scale=(scale, scale), crop=True)
+    for number in range(20):
+        bright, placed = crop_with_mask(ours, mask, 1, 2, number)
+        np.testing.assert_array_equal(bright, placed)
+
+
+def test_a_random_crop_at_scale_one_is_the_letterboxed_photo_at_another_place():
+    photo = np.random.default_rng(0).integers(1, 256, (150, 90, 3), dtype=np.uint8)
+    letterboxed, (y1, x1, y2, x2) = letterbox(photo, 96)
+    square, to_square = augmenter(flip=0.0, scale=(1.0, 1.0), crop=True)(photo, 1, 2, 3)
+    (top, bottom), (left, right) = [(round(low), round(high)) for low, high in covered(to_square, (150, 90))]
+    np.testing.assert_array_equal(square[top:bottom, left:right], letterboxed[y1:y2, x1:x2])
+    assert left != x1
+
+
+def test_an_enlarged_crop_is_sampled_from_the_stored_pixels():
+    """Stripes of two pixels at 192 are lost at 96, and at twice that scale they are whole again."""
+    photo = np.zeros((192, 192, 3), np.uint8)
+    photo[:, np.arange(192) % 4 < 2] = 255
+    square, _ = augmenter(flip=0.0, scale=(2.0, 2.0), crop=True)(photo, 1, 2, 3)
+    assert set(np.unique(square)) == {0, 255}
+
+
+def test_colour_and_jpeg_leave_the_padding_zero_and_change_the_photo():
+    photo = np.random.default_rng(1).integers(60, 200, (96, 40, 3), dtype=np.uint8)
+    for settings in ({"colour": 1.0}, {"jpeg_quality": (20, 40)}, {"colour": 0.5, "jpeg_quality": (40, 95)}):
+        for crop in (False, True):
+            still = {"flip": 0.0, "shift": 0.0, "scale": (1.0, 1.0), "crop": crop}
+            plain, to_square = augmenter(**still)(photo, 1, 2, 3)
+            square, same_map = augmenter(**still, **settings)(photo, 1, 2, 3)
+            assert same_map == to_square
+            content = plain.any(axis=2)
+            assert content.sum() == 96 * 40
+            assert not square[~content].any()
+            assert np.mean(square[content] != plain[content]) > 0.5
+
+
+def test_augmented_pixels_are_the_same_in_any_thread_or_process_and_of_another_seed_others():
+    photo = np.random.default_rng(1).integers(0, 256, (120, 80, 3), dtype=np.uint8)
+    ours = augmenter(scale=(0.5, 2.0), crop=True, colour=0.5, jpeg_quality=(40, 95))
+    expected = [ours(photo, 1, 2, number)[0] for number in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: ours(photo, 1, 2, number)[0], range(12)))
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(ours))(photo, 1, 2, 3)[0], expected[3])
+    assert len({square.tobytes() for square in expected}) == 12
+    assert not np.array_equal(ours(photo, 1, 3, 0)[0], expected[0])

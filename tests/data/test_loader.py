@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from fashionseg import params
+from fashionseg.data import letterbox as letterboxing
 from fashionseg.data import loader
 from fashionseg.data.jpeg import encode_jpeg
-from fashionseg.data.loader import TrainingBatches, inference_batches, letterbox, validation_batches
+from fashionseg.data.letterbox import letterbox
+from fashionseg.data.loader import TrainingBatches, inference_batches, validation_batches
 from fashionseg.data.records import PhotoRecord, ShardWriter
 from fashionseg.data.rle import mask_to_runs
-from fashionseg.data.tables import write_photos
+from fashionseg.data.tables import Instance, InstanceTable, write_photos
 from fashionseg.errors import UserError
 
 pytestmark = pytest.mark.slow
@@ -21,8 +23,16 @@ pytestmark = pytest.mark.slow
 SIDE, INSTANCES = 64, 3
 NUM_PHOTOS = 11
 IDS = [f"{number:02d}.jpg" for number in range(NUM_PHOTOS)]
-NO_AUGMENT = params.Augment(flip_probability=0.0, shift_fraction=0.0, scale_range=(1.0, 1.0))
-AUGMENT = params.Augment(flip_probability=0.5, shift_fraction=0.1, scale_range=(0.8, 1.2))
+NO_AUGMENT = params.Augment(
+    flip_probability=0.0,
+    shift_fraction=0.0,
+    scale_range=(1.0, 1.0),
+    random_crop=False,
+    colour=0.0,
+    jpeg_quality=None,
+)
+AUGMENT = replace(NO_AUGMENT, flip_probability=0.5, shift_fraction=0.1, scale_range=(0.8, 1.2))
+ALL_AUGMENT = replace(AUGMENT, scale_range=(0.5, 2.0), random_crop=True, colour=0.5, jpeg_quality=(40, 95))
 LOADER = params.Loader(workers=0, prefetch_batches=2)
 
 
@@ -45,7 +55,7 @@ def masks_of(number: int) -> list[np.ndarray]:
 def decoded(tmp_path_factory):
     """Photos that are bright where a mask is, the same in both subsets."""
     folder = tmp_path_factory.mktemp("decoded")
-    rows = []
+    rows, table = [], InstanceTable(folder)
     for subset in ("train", "test"):
         writer = ShardWriter(folder, subset, per_shard=4)
         for number, image_id in enumerate(IDS):
@@ -60,12 +70,16 @@ def decoded(tmp_path_factory):
                 categories=np.arange(len(masks), dtype=np.int16) + number,
                 runs=tuple(mask_to_runs(mask) for mask in masks),
             )
+            if subset == "train":
+                for place, (category, runs) in enumerate(zip(record.categories, record.runs, strict=True)):
+                    table.add(image_id, place, Instance(int(category), (), runs, runs))
             size = {"height": 64, "width": 48, "stored_height": 64, "stored_width": 48}
             rows.append(
                 {"subset": subset, "image_id": image_id, **size, "record": writer.write(record), "dhash": 0}
             )
         writer.close()
     write_photos(folder, rows)
+    table.close()
     return folder
 
 
@@ -187,6 +201,38 @@ def test_worker_processes_change_nothing(decoded, sampling):
     assert same(take(training(decoded, sampling, workers=2), 5), take(training(decoded, sampling), 5))
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_crop_colour_jpeg_and_repeats_depend_on_seed_epoch_and_photo_alone(decoded, sampling, threshold):
+    sampling = replace(sampling, repeat_threshold=threshold)
+    batches = take(training(decoded, sampling, ALL_AUGMENT), 8)
+    assert same(take(training(decoded, sampling, ALL_AUGMENT, workers=2), 8), batches)
+    assert same(take(training(decoded, sampling, ALL_AUGMENT, start_epoch=3), 2), batches[6:])
+    resumed = training(decoded, sampling, ALL_AUGMENT)
+    iterator = iter(resumed)
+    for _ in range(5):
+        next(iterator)
+    state = resumed.get_state()
+    resumed.close()
+    again = training(decoded, sampling, ALL_AUGMENT)
+    again.set_state(state)
+    assert same(take(again, 3), batches[5:])
+
+
+def test_a_repeated_photo_is_augmented_and_sampled_anew(decoded, sampling):
+    """Categories 1 to 6 are in up to three photos, 11 in the last photo alone; photo 0 has none."""
+    sampling = replace(sampling, repeat_threshold=1.0)
+    batches = training(decoded, sampling, ALL_AUGMENT)
+    assert batches.steps_per_epoch == 2  # as without repeats
+    shown = {}
+    for batch in take(batches, 40):
+        for photo, seed, image in zip(
+            batch["photo_index"], batch["sampling_seeds"], batch["images"], strict=True
+        ):
+            shown.setdefault(int(photo), []).append((int(seed), image.tobytes()))
+    assert len(shown[10]) > 1.5 * len(shown[0])
+    assert all(len(set(examples)) == len(examples) for examples in shown.values())
+
+
 @pytest.mark.fault(table="instances", case="photos without an instance", outcome="train the background class")
 def test_photo_without_instances_is_all_padding(decoded, sampling):
     (batch,) = list(validation_batches(decoded, [IDS[0]], SIDE, sampling, batch_size=1))
@@ -259,8 +305,8 @@ def test_worker_processes_import_no_tensorflow():
 def test_a_photo_is_resized_once(decoded, sampling, monkeypatch):
     """64 x 48 in a square of 32; augmented or not."""
     resized = []
-    shrink = loader.shrink
-    monkeypatch.setattr(loader, "shrink", lambda *args: (resized.append(args[1]), shrink(*args))[1])
+    shrink = letterboxing.shrink
+    monkeypatch.setattr(letterboxing, "shrink", lambda *args: (resized.append(args[1]), shrink(*args))[1])
     list(validation_batches(decoded, [IDS[5]], 32, sampling, batch_size=1))
     assert resized == [(32, 24)]
     list(inference_batches(decoded, "train", [IDS[5]], 32, 1))

@@ -52,6 +52,7 @@ def test_a_rate_as_dvc_writes_it_is_a_number(project: Path) -> None:
         ("source: sample ", "source: web ", "source: input should be 'sample', 'folder' or 'kaggle', got 'web'"),
         ("source: sample ", "source: folder ", "download.folder: expected a folder"),
         ("scale_range: [0.9, 1.1]", "scale_range: [1.1, 0.9]", "scale_range: expected [low, high], got [1.1, 0.9]"),
+        ("jpeg_quality: null", "jpeg_quality: [95, 40]", "augment.jpeg_quality: expected [low, high], got [95, 40]"),
         ("gradient_clip_norm: 5.0", "gradient_clip_norm: .nan", "train.gradient_clip_norm"),
         ("gradient_clip_norm: 5.0", "gradient_clip_norm: .inf", "gradient_clip_norm: input should be a finite number"),
         ("seed: 2019\n", "seed: .nan\n", "seed: input should be a valid integer, got nan"),

@@ -1,7 +1,11 @@
 """Augmentation: one map per photo from its stored frame to the network's square input, for pixels and masks.
 
-imgaug draws the flip, shift and scale; three points that it moves give the map. Photo and masks are resampled once by
-that map, so they cannot drift apart, and a mask costs no more than its box.
+imgaug draws the flip, shift and scale; three points that it moves give the map. Photo and masks are resampled by that
+map, so they cannot drift apart, and a mask costs no more than its box.
+
+With `augment.random_crop` (large scale jitter, Ghiasi et al. 2021) the shift is replaced by a random place: along an
+axis where the scaled photo is larger than the square, a random part of it fills the square; along an axis where it is
+smaller, all of it lies at a random place. Size and place are whole pixels.
 
 Coordinates are continuous (0 is the edge of the first pixel, 0.5 its centre). The axes of a map are separate, as there
 is no rotation: photos of people have a fixed vertical.
@@ -18,11 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionseg import params
-from fashionseg.data.jpeg import Pixels
+from fashionseg.data.jpeg import Pixels, shrink
+from fashionseg.data.letterbox import fit, fitted_size
+from fashionseg.data.photometric import photometric
 from fashionseg.data.rle import Runs, runs_box, runs_to_mask
 
 # A sliver of a mask that is left at the border shows nothing of its object.
 MIN_PIXELS = 4
+
+_PLACE, _PHOTOMETRIC = 3, 4  # streams of random numbers; 1 and 2 are the loader's
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ def translation(dy: float, dx: float) -> PhotoMap:
 
 
 class Augmenter:
-    """Draws maps of the square onto itself; the same seed gives the same map in any thread or process."""
+    """Augments photos into the square; the same seed gives the same result in any thread or process."""
 
     def __init__(self, augment: params.Augment, side: int) -> None:
         self.augment = augment
@@ -78,8 +86,41 @@ class Augmenter:
         self.augment, self.side = state["augment"], state["side"]
         self._of_thread = threading.local()
 
+    def __call__(self, photo: Pixels, *seed: int) -> tuple[Pixels, PhotoMap]:
+        """The square [side, side, 3] with the photo in it, and the map from the photo's frame to the square.
+
+        Args:
+            seed: any whole numbers that identify the photo and the epoch.
+        """
+        drawn = self.draw(*seed)
+        rng = np.random.default_rng([*seed, _PHOTOMETRIC])
+        if self.augment.random_crop:
+            to_square, scaled_hw = self._place(photo, drawn, np.random.default_rng([*seed, _PLACE]))
+            # Enlarged, it is sampled from the stored pixels, which may be more than those of the fitted photo.
+            pixels = shrink(photo, scaled_hw) if max(scaled_hw) < max(photo.shape[:2]) else photo
+            pixels = photometric(pixels, self.augment, rng)
+            placed = scaling(pixels.shape[:2], photo.shape[:2]).then(to_square)
+            return place_photo(pixels, placed, self.side), to_square
+        fitted, (top, left) = fit(photo, self.side)
+        to_square = translation(top, left).then(drawn)
+        square = warp_photo(photometric(fitted, self.augment, rng), to_square, self.side)
+        return square, scaling(photo.shape[:2], fitted.shape[:2]).then(to_square)
+
+    def _place(
+        self, photo: Pixels, drawn: PhotoMap, rng: np.random.Generator
+    ) -> tuple[PhotoMap, tuple[int, int]]:
+        """Scale and flip of `drawn`, at a random place: the map from the photo's frame, and the scaled photo's size."""
+        height, width = (max(1, round(drawn.y.scale * length)) for length in fitted_size(photo, self.side))
+        top, left = (
+            int(rng.integers(min(self.side - length, 0), max(self.side - length, 0) + 1))
+            for length in (height, width)
+        )
+        flip = AxisMap(-1.0, width) if drawn.x.scale < 0 else AxisMap(1.0, 0.0)
+        scaled = scaling(photo.shape[:2], (height, width))
+        return scaled.then(PhotoMap(AxisMap(1.0, 0.0), flip)).then(translation(top, left)), (height, width)
+
     def draw(self, *seed: int) -> PhotoMap:
-        """The map of one photo in one epoch; `seed` is any whole numbers that identify both."""
+        """A map of the square onto itself: flip, shift and scale about the centre; `seed` as above."""
         from imgaug.augmentables.kps import KeypointsOnImage
 
         sequence = self._sequence()
@@ -113,18 +154,44 @@ class Augmenter:
 
 def warp_photo(photo: Pixels, to_square: PhotoMap, side: int) -> Pixels:
     """RGB [h, w, 3] resampled (bilinear) into a square [side, side, 3]; zeros where there is no photo."""
-    y, x = to_square.y, to_square.x
-    # In cv2 integers are pixel centres.
-    matrix = np.array(
+    warped = cv2.warpAffine(
+        photo, _cv2_matrix(to_square), (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+    )
+    return np.asarray(warped, np.uint8)
+
+
+def place_photo(photo: Pixels, to_square: PhotoMap, side: int) -> Pixels:
+    """As `warp_photo` for a photo that covers whole pixels: its edge is sharp, as that of a letterboxed photo."""
+    (top, bottom), (left, right) = (
+        _covered(axis, length, side)
+        for axis, length in zip((to_square.y, to_square.x), photo.shape[:2], strict=True)
+    )
+    square = np.zeros((side, side, 3), np.uint8)
+    square[top:bottom, left:right] = cv2.warpAffine(
+        photo,
+        _cv2_matrix(to_square.then(translation(-top, -left))),
+        (right - left, bottom - top),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return square
+
+
+def _covered(axis: AxisMap, length: int, side: int) -> tuple[int, int]:
+    """The part of 0 to `side` that 0 to `length` is mapped to."""
+    low, high = sorted((axis.offset, axis.offset + axis.scale * length))
+    return max(round(low), 0), min(round(high), side)
+
+
+def _cv2_matrix(map_: PhotoMap) -> NDArray[np.float64]:
+    """The map for cv2, where integers are pixel centres."""
+    y, x = map_.y, map_.x
+    return np.array(
         [
             [x.scale, 0.0, x.offset + 0.5 * x.scale - 0.5],
             [0.0, y.scale, y.offset + 0.5 * y.scale - 0.5],
         ]
     )
-    warped = cv2.warpAffine(
-        photo, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-    )
-    return np.asarray(warped, np.uint8)
 
 
 def warp_mask(

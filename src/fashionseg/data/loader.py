@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,10 @@ from fashionseg.data.augment import (
     scaling,
     translation,
     warp_mask,
-    warp_photo,
 )
-from fashionseg.data.jpeg import Pixels, decode_jpeg, shrink
+from fashionseg.data.epoch_order import EpochOrder, repeat_factors
+from fashionseg.data.jpeg import decode_jpeg
+from fashionseg.data.letterbox import fit, letterbox, pad
 from fashionseg.data.records import PhotoRecord, PhotoSource
 from fashionseg.data.tables import record_indices
 from fashionseg.errors import UserError
@@ -41,7 +41,7 @@ from fashionseg.parallel import lacks_memory
 
 Batch = dict[str, NDArray[Any]]
 
-_CHOICE, _SAMPLING = 1, 2  # streams of random numbers, apart from the augmentation's
+_CHOICE, _SAMPLING = 1, 2  # streams of random numbers; the augmentation has others
 _THREADS = 4  # of each process: decoding and resampling release Python's lock
 _MAX_WORKERS = 16  # more processes only take memory
 
@@ -49,8 +49,9 @@ _MAX_WORKERS = 16  # more processes only take memory
 class TrainingBatches:
     """Endless batches of augmented photos, from the first of `start_epoch` on.
 
-    An epoch shows every photo at most once; photos that do not fill its last batch are left to other epochs, so every
-    batch has the same shape. Worker processes, if any, live until `close`.
+    An epoch shows every photo at most once, or, with `sampling.repeat_threshold`, photos of rare categories more often
+    than others. It has as many examples as whole batches of all photos, so every batch has the same shape. Worker
+    processes, if any, live until `close`.
 
     Keys: images uint8 [B, S, S, 3]; gt_classes int32 [B, G], category + 1, 0 padding; gt_boxes float32 [B, G, 4];
     gt_masks uint8 [B, G, M, M], 0 or 1, each spanning its box; sampling_seeds uint32 [B];
@@ -81,14 +82,10 @@ class TrainingBatches:
             )
         source = PhotoSource(decoded, "train", record_indices(decoded, "train", image_ids))
         targets = Targets(image_size, sampling.max_gt_instances, sampling.mini_mask_size)
-        examples = _Epochs(
-            source,
-            targets,
-            Augmenter(augment, targets.side),
-            seed,
-            self.steps_per_epoch * batch_size,
-            start_epoch,
-        )
+        threshold = sampling.repeat_threshold
+        factors = repeat_factors(decoded, image_ids, threshold) if threshold > 0 else None
+        order = EpochOrder(seed, len(image_ids), self.steps_per_epoch * batch_size, factors)
+        examples = _Epochs(source, targets, Augmenter(augment, image_size), order, start_epoch)
         batches = grain.MapDataset.source(examples).batch(batch_size)
         self._iterator = _iterate(batches, num_workers(loader), loader.prefetch_batches)
 
@@ -162,13 +159,6 @@ def inference_batches(
     return _in_order(_Inference(source, image_size, batch_size), batch_size)
 
 
-def letterbox(photo: Pixels, side: int) -> tuple[Pixels, tuple[int, int, int, int]]:
-    """An RGB photo of any size into a square [side, side, 3], and the window (y1, x1, y2, x2) that it fills."""
-    fitted, (top, left) = _fit(photo, side)
-    height, width = fitted.shape[:2]
-    return _pad(fitted, (top, left), side), (top, left, top + height, left + width)
-
-
 class Targets:
     """Makes a training example of a record: the photo in its square and its ground truth."""
 
@@ -177,27 +167,25 @@ class Targets:
         self.max_instances = max_instances
         self.mini_mask_side = mini_mask_side
 
-    def __call__(self, record: PhotoRecord, augmentation: PhotoMap | None, *seed: int) -> Batch:
+    def __call__(self, record: PhotoRecord, augmenter: Augmenter | None, *seed: int) -> Batch:
         """An example without the batch axis, see `TrainingBatches`.
 
         Args:
-            augmentation: maps the square onto itself; None for none.
-            seed: identifies the photo and, in training, the epoch; it draws the instances where there are more than
-                G, and the anchors and RoIs that the network samples.
+            augmenter: None letterboxes the photo.
+            seed: identifies the photo and, in training, the epoch; it draws the augmentation, the instances where
+                there are more than G, and the anchors and RoIs that the network samples.
         """
         photo = decode_jpeg(record.jpeg)
-        fitted, (top, left) = _fit(photo, self.side)
-        to_square = translation(top, left)
-        if augmentation is None:
-            image = _pad(fitted, (top, left), self.side)
+        if augmenter is None:
+            fitted, corner = fit(photo, self.side)
+            image = pad(fitted, corner, self.side)
+            to_square = scaling(photo.shape[:2], fitted.shape[:2]).then(translation(*corner))
         else:
-            to_square = to_square.then(augmentation)
-            image = warp_photo(fitted, to_square, self.side)
-        stored_hw = (record.height, record.width)
+            image, to_square = augmenter(photo, *seed)
         return {
             "images": image,
             "sampling_seeds": np.random.SeedSequence([*seed, _SAMPLING]).generate_state(1)[0],
-            **self._instances(record, scaling(stored_hw, fitted.shape[:2]).then(to_square), seed),
+            **self._instances(record, to_square, seed),
         }
 
     def empty(self) -> Batch:
@@ -233,39 +221,33 @@ class Targets:
 
 
 class _Epochs:
-    """A Grain source: example i is photo i modulo the epoch's length, in the order of its epoch."""
+    """A Grain source: the examples of `start_epoch`, then those of the next epoch, and so on."""
 
     def __init__(
         self,
         source: PhotoSource,
         targets: Targets,
         augmenter: Augmenter,
-        seed: int,
-        epoch_length: int,
+        order: EpochOrder,
         start_epoch: int,
     ) -> None:
         self._source = source
         self._targets = targets
         self._augmenter = augmenter
-        self._seed = seed
-        self._epoch_length = epoch_length
+        self._order = order
         self._start_epoch = start_epoch
 
     def __len__(self) -> int:
-        return self._epoch_length * 2**31  # endless, for any training
+        return self._order.length * 2**31  # endless, for any training
 
     def __getitem__(self, index: int) -> Batch:
-        epochs, place = divmod(index, self._epoch_length)
+        epochs, place = divmod(index, self._order.length)
         epoch = self._start_epoch + epochs
-        photo = int(_epoch_order(self._seed, epoch, len(self._source))[place])
-        seed = (self._seed, epoch, photo)
-        example = self._targets(self._source[photo], self._augmenter.draw(*seed), *seed)
+        photo, repeat = self._order.example(epoch, place)
+        # A photo that the epoch shows again is augmented and sampled like another one.
+        seed = (self._order.seed, epoch, photo + repeat * len(self._source))
+        example = self._targets(self._source[photo], self._augmenter, *seed)
         return {**example, "photo_index": np.array(photo, np.int32)}
-
-
-@lru_cache(maxsize=4)
-def _epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 class _Validation:
@@ -307,25 +289,6 @@ class _Inference:
             "windows": np.array(window, np.float32),
             "photo_index": np.array(index, np.int32),
         }
-
-
-def _fit(photo: Pixels, side: int) -> tuple[Pixels, tuple[int, int]]:
-    """The photo scaled so that its longer side is `side`, and the rows and columns of padding before it."""
-    longest = max(photo.shape[:2])
-    height, width = (max(1, round(length * side / longest)) for length in photo.shape[:2])
-    if longest < side:
-        photo = np.asarray(cv2.resize(photo, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-    else:
-        photo = shrink(photo, (height, width))
-    return photo, ((side - height) // 2, (side - width) // 2)
-
-
-def _pad(fitted: Pixels, corner: tuple[int, int], side: int) -> Pixels:
-    """The photo at `corner` (row, column) of a black square."""
-    (top, left), (height, width) = corner, fitted.shape[:2]
-    square = np.zeros((side, side, 3), np.uint8)
-    square[top : top + height, left : left + width] = fitted
-    return square
 
 
 def _in_order(source: Any, batch_size: int) -> Batches:

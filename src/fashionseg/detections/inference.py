@@ -11,7 +11,8 @@ import numpy as np
 
 from fashionseg.backend import device_scope, start_backend
 from fashionseg.console import track
-from fashionseg.data.loader import inference_batches, letterbox
+from fashionseg.data.letterbox import letterbox
+from fashionseg.data.loader import inference_batches
 from fashionseg.detections.store import Detections, no_detections
 from fashionseg.params import Inference
 

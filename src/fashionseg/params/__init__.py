@@ -162,8 +162,9 @@ def _check_between_keys(params: Params, path: Path) -> None:
         raise UserError(
             f"{path}: download.folder: expected a folder because download.source is 'folder', got null"
         )
-    low, high = params.augment.scale_range
-    if low > high:
-        raise UserError(f"{path}: augment.scale_range: expected [low, high], got [{low}, {high}]")
+    augment = params.augment
+    for key, pair in (("scale_range", augment.scale_range), ("jpeg_quality", augment.jpeg_quality)):
+        if pair is not None and pair[0] > pair[1]:
+            raise UserError(f"{path}: augment.{key}: expected [low, high], got [{pair[0]}, {pair[1]}]")
     if params.train.num_devices > 1 and params.train.deterministic and params.train.jit_compile:
         raise UserError(f"{path}: train.jit_compile: expected false because train.deterministic is true")
