@@ -1,11 +1,14 @@
 """From the network's square input back to the photo, with a detector of known detections."""
 
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from fashionseg.detections.inference import Detector, predict_photos
+from fashionseg.detections.inference import Detector, load_detector, predict_photos
+from fashionseg.params import load_params
 
 SIDE = 64
 
@@ -105,6 +108,17 @@ def test_scores_are_multiplied_by_a_power_of_the_mean_mask_probability(
 def test_without_mask_quality_scores_keep_their_bits() -> None:
     found = predict_photos(detector_of_two_masks(0.0), photos((64, 64)), batch_size=1)
     assert found.scores.tobytes() == np.array([0.8, 0.7, 0.6], np.float32).tobytes()
+
+
+def test_a_loaded_detector_has_the_exponent_of_its_settings(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the stage predict, `fashionseg predict` and the server: all load it here."""
+    from fashionseg.model import folder
+
+    monkeypatch.setattr(folder, "load_network", lambda directory, inference: (None, None, ("a",)))
+    settings = replace(load_params(repo / "params.yaml").inference, mask_quality=1.5)
+    assert load_detector(Path("model"), settings).quality_exponent == 1.5
 
 
 def test_a_photo_without_detections_is_still_a_photo() -> None:
