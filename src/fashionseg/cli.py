@@ -24,6 +24,7 @@ COMMANDS = {
     "summary": "print scores and the paths of the results",
     "exp-report": "write an offline HTML page that compares runs",
     "import-journals": "send runs to MLflow that were logged without a connection",
+    "fit-anchors": "fit the anchors' sizes and aspect ratios to the boxes of the training photos",
     "tune": "search hyperparameters, each trial a DVC experiment",
     "register": "register the trained model in MLflow, and promote it to champion if it is better",
     "serve": "serve a registered model over HTTP on 127.0.0.1",

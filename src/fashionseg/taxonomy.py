@@ -15,6 +15,7 @@ from pathlib import Path
 from fashionseg.errors import UserError
 
 LABEL_DESCRIPTIONS = "label_descriptions.json"
+_GARMENT_GROUPS = ("upperbody", "lowerbody", "wholebody")  # supercategories of whole garments
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Taxonomy:
     @property
     def num_categories(self) -> int:
         return len(self.category_names)
+
+    @property
+    def garments(self) -> tuple[int, ...]:
+        """Ids of the categories that are whole garments, not their parts or accessories, ascending."""
+        return tuple(place for place, group in enumerate(self.category_groups) if group in _GARMENT_GROUPS)
 
     @property
     def num_attributes(self) -> int:

@@ -1,11 +1,14 @@
 """From the network's square input back to the photo, with a detector of known detections."""
 
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from fashionseg.detections.inference import Detector, predict_photos
+from fashionseg.detections.inference import Detector, load_detector, predict_photos
+from fashionseg.params import load_params
 
 SIDE = 64
 
@@ -63,6 +66,59 @@ def test_probabilities_become_bytes() -> None:
     found = predict_photos(detector_that_finds([[0, 0, 32, 32, 1, 0.5]]), photos((64, 64)), batch_size=1)
     assert found.mask_probs.shape == (1, 28, 28)
     assert (found.mask_probs == 128).all()  # 0.5 * 255 = 127.5, half to even
+
+
+def detector_of_two_masks(quality_exponent: float) -> Detector:
+    """Scores 0.8 and 0.7; the first mask has probabilities 0.6 and below 0.5, the second 1 and 0.9 in equal parts."""
+    masks = np.zeros((1, 3, 28, 28), np.float32)
+    masks[0, 0, :14] = 0.6
+    masks[0, 0, 14:] = 0.4
+    masks[0, 1, :14] = 1.0
+    masks[0, 1, 14:] = 0.9
+
+    def run(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {
+            "boxes": np.array([[[0, 0, 32, 32], [0, 0, 16, 16], [0, 0, 8, 8]]], np.float32),
+            "classes": np.array([[1, 2, 3]], np.int32),
+            "scores": np.array([[0.8, 0.7, 0.6]], np.float32),
+            "masks": masks,  # the third has no pixel inside
+        }
+
+    network = SimpleNamespace(image_size=SIDE)
+    return Detector(network, ("a", "b", "c"), run, 1, quality_exponent)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("exponent", "categories", "scores"),
+    [
+        (0.0, [0, 1, 2], [0.8, 0.7, 0.6]),
+        (1.0, [1, 0, 2], [0.7 * 0.95, 0.8 * 0.6, 0.0]),
+        (2.0, [1, 0, 2], [0.7 * 0.95**2, 0.8 * 0.6**2, 0.0]),
+    ],
+)
+def test_scores_are_multiplied_by_a_power_of_the_mean_mask_probability(
+    exponent: float, categories: list[int], scores: list[float]
+) -> None:
+    found = predict_photos(detector_of_two_masks(exponent), photos((64, 64)), batch_size=1)
+    assert found.categories.tolist() == categories  # sorted again
+    np.testing.assert_allclose(found.scores, scores, rtol=1e-6)
+    assert found.scores.dtype == np.float32
+
+
+def test_without_mask_quality_scores_keep_their_bits() -> None:
+    found = predict_photos(detector_of_two_masks(0.0), photos((64, 64)), batch_size=1)
+    assert found.scores.tobytes() == np.array([0.8, 0.7, 0.6], np.float32).tobytes()
+
+
+def test_a_loaded_detector_has_the_exponent_of_its_settings(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the stage predict, `fashionseg predict` and the server: all load it here."""
+    from fashionseg.model import folder
+
+    monkeypatch.setattr(folder, "load_network", lambda directory, inference: (None, None, ("a",)))
+    settings = replace(load_params(repo / "params.yaml").inference, mask_quality=1.5)
+    assert load_detector(Path("model"), settings).quality_exponent == 1.5
 
 
 def test_a_photo_without_detections_is_still_a_photo() -> None:

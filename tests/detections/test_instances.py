@@ -7,6 +7,7 @@ from fashionseg.data.rle import runs_to_mask
 from fashionseg.detections.bit_masks import to_runs
 from fashionseg.detections.instances import Thresholds, box_ious, find_instances, suppress
 from fashionseg.detections.photos import PhotoDetections
+from fashionseg.taxonomy import competition_taxonomy
 
 
 def detections(*rows):
@@ -57,8 +58,56 @@ def test_categories_that_are_not_submitted_are_dropped():
 def test_a_suppressed_box_suppresses_no_other():
     # 0 and 1 overlap, 1 and 2 overlap, 0 and 2 do not
     boxes = np.array([[0, 0, 10, 10], [0, 4, 10, 14], [0, 8, 10, 18]])
-    kept = suppress(np.array([5, 5, 5]), boxes, (0.3, 0.99))
+    kept = suppress(np.array([5, 5, 5]), boxes, [(0.3, 1.0), (0.99, 1.0)])
     assert kept.tolist() == [[True, False, True], [True, True, True]]
+
+
+GARMENTS = competition_taxonomy().garments
+JACKET, COAT, SLEEVE = 4, 9, 31
+
+
+def test_garments_are_the_categories_of_whole_garments():
+    names = competition_taxonomy().category_names
+    assert tuple(range(13)) == GARMENTS
+    assert (names[12], names[13]) == ("cape", "glasses")
+
+
+def test_of_overlapping_boxes_of_different_garments_the_lower_score_is_dropped():
+    photo = detections(
+        (COAT, 0.9, [0, 0, 100, 100]),
+        (SLEEVE, 0.8, [0, 0, 100, 100]),  # not a garment
+        (JACKET, 0.7, [0, 10, 100, 110]),  # IoU with the coat 90 / 110 = 0.82
+    )
+
+    def rows(garment_nms, garments=GARMENTS):
+        found = find_instances(photo, thresholds(garment_nms=garment_nms, garments=garments))
+        return [its.row for its in found]
+
+    assert rows(0.8) == [0, 1]
+    assert rows(0.83) == rows(1.0) == [0, 1, 2]
+    assert rows(0.8, garments=(JACKET,)) == [0, 1, 2]
+
+
+def test_identical_boxes_of_different_garments_are_kept_where_garment_nms_is_off():
+    photo = detections((COAT, 0.9, [0, 0, 100, 100]), (JACKET, 0.7, [0, 0, 100, 100]))
+    assert len(find_instances(photo, thresholds(garment_nms=1.0, garments=GARMENTS))) == 2
+
+
+def test_a_garment_suppressed_by_another_suppresses_neither_its_own_category_nor_others():
+    # The coat drops the first jacket (IoU 6 / 14), which would have dropped the second (6 / 14 too); the coat and the
+    # second share 2 of 18.
+    boxes = np.array([[0, 0, 10, 10], [0, 4, 10, 14], [0, 8, 10, 18]])
+    limits = [(0.3, 0.3), (0.3, 0.5), (0.3, 1.0), (0.5, 0.3)]
+    kept = suppress(np.array([COAT, JACKET, JACKET]), boxes, limits, GARMENTS)
+    every = [True, True, False]
+    assert kept.tolist() == [[True, False, True], every, every, [True, False, True]]
+
+
+def test_a_garment_that_is_not_submitted_suppresses_the_others():
+    """Calibration searches the submitted categories with the suppression of all."""
+    photo = detections((COAT, 0.9, [0, 0, 100, 100]), (JACKET, 0.7, [0, 0, 100, 100]))
+    found = find_instances(photo, thresholds(garment_nms=0.8, garments=GARMENTS, categories=(JACKET,)))
+    assert found == []
 
 
 def test_an_instance_below_the_minimum_area_is_dropped_and_claims_no_pixels():
@@ -85,12 +134,14 @@ def test_no_detections():
     assert find_instances(detections(), thresholds()) == []
 
 
+@pytest.mark.parametrize("garment_nms", [0.3, 1.0])
 @pytest.mark.parametrize("score", [0.2, 0.4, 0.55, 0.7])
-def test_a_higher_score_threshold_only_removes_the_last_instances(photos, score):
+def test_a_higher_score_threshold_only_removes_the_last_instances(photos, score, garment_nms):
     """Calibration reads all score thresholds off one pass because of this."""
+    settings = {"nms": 0.5, "min_area": 100, "garment_nms": garment_nms, "garments": (0, 1, 2)}
     for photo, _ in photos:
-        every = find_instances(photo, thresholds(nms=0.5, min_area=100))
-        fewer = find_instances(photo, thresholds(nms=0.5, min_area=100, score=score))
+        every = find_instances(photo, thresholds(**settings))
+        fewer = find_instances(photo, thresholds(**settings, score=score))
         expected = [its for its in every if its.score >= np.float32(score)]
         assert [its.row for its in fewer] == [its.row for its in expected]
         for ours, theirs in zip(fewer, expected, strict=True):

@@ -14,7 +14,9 @@ from fashionseg.taxonomy import LABEL_DESCRIPTIONS, competition_taxonomy, load_t
 
 PATH = scratch_folder() / "file.json"
 LABELS = resources.files("fashionseg").joinpath(LABEL_DESCRIPTIONS).read_bytes()
-THRESHOLDS = b'{"score": 0.3, "nms": 0.5, "mask": 0.45, "min_area": 20}'
+THRESHOLDS = (
+    b'{"score": 0.3, "nms": 0.5, "mask": 0.45, "min_area": 20, "garment_nms": 0.8, "garments": [4, 9]}'
+)
 VALUES = st.one_of(
     st.none(), st.integers(), st.floats(), st.text(max_size=4), st.lists(st.integers(), max_size=2)
 )
@@ -47,6 +49,6 @@ def test_thresholds(data: bytes) -> str:
     except UserError as error:
         assert str(error).isprintable()
         return "refused"
-    assert all(0 <= value <= 1 for value in (found.score, found.nms, found.mask))
+    assert all(0 <= value <= 1 for value in (found.score, found.nms, found.mask, found.garment_nms))
     assert found.min_area >= 0
     return "valid"

@@ -127,6 +127,9 @@ def test_photos_with_blanks_in_their_names_keep_them(tmp_path: Path) -> None:
         {"score": float("nan"), "nms": 0.5, "mask": 0.5, "min_area": 1},
         {"score": 1.5, "nms": 0.5, "mask": 0.5, "min_area": 1},
         {"score": 0.5, "nms": 0.5, "mask": 0.5, "min_area": -1},
+        {"score": 0.5, "nms": 0.5, "mask": 0.5, "min_area": 1, "garment_nms": 1.5, "garments": [4, 9]},
+        {"score": 0.5, "nms": 0.5, "mask": 0.5, "min_area": 1, "garment_nms": 0.5},  # of which categories
+        {"score": 0.5, "nms": 0.5, "mask": 0.5, "min_area": 1, "garment_nms": 0.5, "garments": ["coat"]},
         {"score": 0.5},
         [],
     ],

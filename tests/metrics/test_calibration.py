@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from drawn_photos import draw_photo
 from fashionseg.data.rle import mask_to_runs
 from fashionseg.detections.instances import Thresholds, find_instances
 from fashionseg.detections.photos import PhotoDetections, PhotoTruths
@@ -45,6 +46,54 @@ def test_every_combination_scores_as_the_submission_would(photos, label, categor
         np.testing.assert_allclose(row, expected, atol=1e-12)
     if (label, categories) == ("category", None):
         assert len(np.unique(found.mean(axis=1).round(9))) > 15  # the settings matter on these photos
+
+
+WITH_GARMENTS = replace(GRID, nms=(0.6,), garment_nms=(0.2, 0.6, 1.0), garments=(0, 1))
+
+
+@pytest.mark.parametrize("label", ["category", "classid"])
+def test_every_combination_with_garment_nms_scores_as_the_submission_would(label):
+    rng = np.random.default_rng(3)
+    photos = [draw_photo(rng, 4, 25, 3) for _ in range(4)]
+    combinations = WITH_GARMENTS.combinations()
+    found = grid_scores(photos, WITH_GARMENTS, label)
+    assert found.shape == (54, len(photos))
+    for row, thresholds in zip(found, combinations, strict=True):
+        np.testing.assert_allclose(row, score_one_by_one(photos, thresholds, label), atol=1e-12)
+    by_garment_nms = [
+        found[[its.garment_nms == value for its in combinations]].mean()
+        for value in WITH_GARMENTS.garment_nms
+    ]
+    assert len(set(by_garment_nms)) == 3  # the setting matters on these photos
+
+
+def test_garment_nms_of_one_gives_the_grid_without_it(photos):
+    off = replace(GRID, garments=(0, 1))
+    assert off.combinations() == GRID.combinations()
+    np.testing.assert_array_equal(grid_scores(photos, off), grid_scores(photos, GRID))
+
+
+def test_garment_nms_is_fitted_out_of_fold(photos):
+    found = calibrate(photos, WITH_GARMENTS, folds(photos, 4))
+    expected = [score_one_by_one([photo], found.of_photo(place))[0] for place, photo in enumerate(photos)]
+    assert found.out_of_fold == pytest.approx(np.mean(expected))
+    assert score_one_by_one(photos, found.final).mean() == pytest.approx(found.in_sample)
+
+
+def test_of_two_garments_at_one_place_the_lower_score_is_dropped_where_that_pays():
+    # Each dress is also found as a coat of a lower score: without the coat 1, with it 1/2.
+    detections, truths = perfect_photo(str(DRESS))
+    twice = PhotoDetections(
+        np.array([DRESS, COAT], np.int16),
+        np.array([0.9, 0.8], np.float32),
+        np.repeat(detections.boxes_norm, 2, axis=0),
+        np.repeat(detections.mask_probs, 2, axis=0),
+    )
+    grid = replace(ONE, garment_nms=(0.7, 1.0), garments=(COAT, DRESS))
+    found = calibrate([(twice, truths)] * 4, grid, np.arange(4) % 2)
+    assert (found.final.garment_nms, found.final.garments) == (0.7, (COAT, DRESS))
+    assert found.out_of_fold == 1.0
+    assert grid_scores([(twice, truths)], grid).ravel().tolist() == [1.0, 0.5]
 
 
 def test_the_best_combination_is_chosen(photos):
@@ -133,7 +182,7 @@ def test_thresholds_of_a_fold_do_not_see_a_near_duplicate(photos):
     assert after.of_photo(2) == before.of_photo(2)
 
 
-DRESS, SLEEVE = 10, 31
+COAT, DRESS, SLEEVE = 9, 10, 31
 ONE = Grid(scores=(0.5,), nms=(0.5,), masks=(0.5,), min_areas=(0,))
 PLACES = {DRESS: [0, 0, 300, 300], SLEEVE: [400, 0, 500, 100]}
 

@@ -76,6 +76,7 @@ def test_thresholds_lie_in_the_searched_lists(reports, sample):
     searched = load_params(sample / "params.yaml").evaluate
     assert found.score in searched.score_thresholds
     assert found.nms in searched.nms_thresholds
+    assert (found.garment_nms, found.garments) == (1.0, ())
     assert found.mask in searched.mask_thresholds
     assert found.min_area in searched.min_areas
 

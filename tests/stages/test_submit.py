@@ -89,6 +89,12 @@ def test_categories_that_are_not_submitted_have_no_row(run, tmp_path):
     assert {row[2] for row in read(tmp_path / "submission.csv")} == {"24"}
 
 
+def test_thresholds_with_garments_read_as_written(tmp_path):
+    written = Thresholds(0.2, 0.9, 0.5, 0, garment_nms=0.7, garments=(4, 9))
+    write_thresholds(written, tmp_path / "garments.json")
+    assert read_thresholds(tmp_path / "garments.json") == written
+
+
 def test_thresholds_of_before_categories_submit_all(run, tmp_path):
     (tmp_path / "old.json").write_text('{"score": 0.2, "nms": 0.9, "mask": 0.5, "min_area": 0}')
     assert read_thresholds(tmp_path / "old.json") == Thresholds(0.2, 0.9, 0.5, 0)

@@ -31,12 +31,14 @@ class Detector:
         category_names: by category id.
         run: the compiled `Network.call` on NumPy arrays; batches of a multiple of `num_devices`.
         num_devices: that share a batch.
+        quality_exponent: of `mask_qualities`, a factor of the scores; 0 leaves the scores.
     """
 
     network: Network
     category_names: tuple[str, ...]
     run: Callable[[Batch], dict[str, np.ndarray]]
     num_devices: int = 1
+    quality_exponent: float = 0.0
 
     @property
     def image_size(self) -> int:
@@ -74,7 +76,7 @@ def load_detector(directory: Path, inference: Inference, num_devices: int = 1) -
                 share_batch({"images": batch["images"], "windows": batch["windows"]})
             )
 
-    return Detector(network, category_names, run, num_devices)
+    return Detector(network, category_names, run, num_devices, inference.mask_quality)
 
 
 def predict_records(
@@ -128,19 +130,36 @@ def _collect(detector: Detector, batches: Iterable[Batch], names: list[str]) -> 
         output = detector.run(batch)
         image, row = np.nonzero((output["classes"] > 0) & (batch["photo_index"] >= 0)[:, None])
         boxes, windows = output["boxes"][image, row], batch["windows"][image]
+        scores, masks = output["scores"][image, row], output["masks"][image, row]
+        if detector.quality_exponent > 0.0:
+            scores = scores * mask_qualities(masks) ** detector.quality_exponent
         parts.append(
             (
                 batch["photo_index"][image],
                 output["classes"][image, row].astype(np.int16) - 1,
-                output["scores"][image, row],
+                scores,
                 _photo_fractions(boxes, windows),
-                np.round(output["masks"][image, row] * 255.0).astype(np.uint8),
+                np.round(masks * 255.0).astype(np.uint8),
             )
         )
     if not parts:
         return no_detections(names)
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return Detections.build(names, *columns)
+
+
+def mask_qualities(mask_probs: np.ndarray) -> np.ndarray:
+    """Mean probability of the pixels inside each mask, those of at least 0.5; 0 where no pixel is inside.
+
+    Args:
+        mask_probs: [n, M, M], 0 to 1.
+
+    Returns:
+        float32 [n].
+    """
+    inside = mask_probs >= 0.5
+    totals = np.sum(mask_probs, axis=(1, 2), where=inside, dtype=np.float32)
+    return totals / np.maximum(inside.sum(axis=(1, 2), dtype=np.float32), 1.0)
 
 
 def _photo_fractions(boxes: np.ndarray, windows: np.ndarray) -> np.ndarray:

@@ -1,9 +1,14 @@
 """Instances of one photo from its stored detections: the rows of a submission.
 
-In this order: detections below the score threshold and of categories that are not submitted are dropped; of two boxes
-of one category that overlap by more than the NMS threshold the lower score is dropped; masks are pasted and binarised;
-by falling score within a category, each mask loses the pixels of the masks before it (the competition refuses shared
-pixels in one class); masks with fewer pixels than the minimum area are dropped and keep no pixels.
+In this order:
+
+1. Detections below the score threshold are dropped.
+2. Of two boxes of one category that overlap by more than the NMS threshold the lower score is dropped; so it is of two
+   boxes of different garments that overlap by more than the garment NMS threshold (one coat is not also a jacket).
+3. Categories that are not submitted are dropped, after they have suppressed others.
+4. Masks are pasted and binarised. By falling score within a category, each mask loses the pixels of the masks before it
+   (the competition refuses shared pixels in one class).
+5. Masks with fewer pixels than the minimum area are dropped and keep no pixels.
 
 Every step looks only at detections with higher scores, so the instances at a higher score threshold are the first
 instances at a lower one: calibration relies on it.
@@ -31,6 +36,8 @@ class Thresholds:
         mask: probability from which a pixel is inside.
         min_area: fewest pixels of an instance in the 512 x 512 frame.
         categories: ids that are submitted, ascending; None for all.
+        garment_nms: largest IoU of two boxes of different garments that are both kept; 1 keeps all.
+        garments: ids of the categories that `garment_nms` compares, ascending.
     """
 
     score: float
@@ -38,6 +45,8 @@ class Thresholds:
     mask: float
     min_area: int
     categories: tuple[int, ...] | None = None
+    garment_nms: float = 1.0
+    garments: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,8 @@ def find_instances(detections: PhotoDetections, thresholds: Thresholds) -> list[
     # Scores are stored as float32: compared as float32, a stored 0.3 passes the threshold 0.3.
     count = int(np.count_nonzero(detections.scores >= np.float32(thresholds.score)))
     categories = detections.categories[:count]
-    kept = suppress(categories, detections.boxes_norm[:count], (thresholds.nms,))[0]
+    limits = [(thresholds.nms, thresholds.garment_nms)]
+    kept = suppress(categories, detections.boxes_norm[:count], limits, thresholds.garments)[0]
     if thresholds.categories is not None:
         kept &= np.isin(categories, thresholds.categories)
     taps = find_taps(detections.boxes_norm[:count], FRAME, detections.mask_probs.shape[1])
@@ -73,26 +83,41 @@ def find_instances(detections: PhotoDetections, thresholds: Thresholds) -> list[
     return sorted(instances, key=lambda instance: instance.row)
 
 
-def suppress(categories: np.ndarray, boxes_norm: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
-    """Greedy non-maximum suppression within each category.
+def suppress(
+    categories: np.ndarray,
+    boxes_norm: np.ndarray,
+    limits: Sequence[tuple[float, float]],
+    garments: Sequence[int] = (),
+) -> np.ndarray:
+    """Greedy non-maximum suppression within each category and across garments: a suppressed box suppresses no other.
 
     Boxes are fractions of the photo: IoU does not change when the axes are scaled.
 
     Args:
         categories: [D], rows by falling score.
         boxes_norm: float32 [D, 4].
-        thresholds: [A], IoU above which the lower score is dropped.
+        limits: [A], IoU above which the lower score is dropped: of one category, and of different garments.
+        garments: ids of the categories that are garments.
 
     Returns:
-        bool [A, D]: detections kept at each threshold.
+        bool [A, D]: detections kept at each of the limits.
     """
-    kept = np.ones((len(thresholds), len(categories)), np.bool_)
+    kept = np.ones((len(limits), len(categories)), np.bool_)
     ious = box_ious(boxes_norm, boxes_norm)
-    rivals = np.triu((categories[:, None] == categories[None, :]) & (ious > min(thresholds)), 1)
+    is_same = categories[:, None] == categories[None, :]
+    rivals = same = np.triu(is_same & (ious > min(nms for nms, _ in limits)), 1)
+    lowest = min(garment_nms for _, garment_nms in limits)
+    if lowest < 1.0:
+        is_garment = np.isin(categories, garments)
+        others = np.triu(is_garment[:, None] & is_garment[None, :] & ~is_same & (ious > lowest), 1)
+        rivals = same | others
     for row in np.flatnonzero(rivals.any(axis=1)):
-        for place, limit in enumerate(thresholds):
+        for place, (nms, garment_nms) in enumerate(limits):
             if kept[place, row]:
-                kept[place] &= ~(rivals[row] & (ious[row] > limit))
+                dropped = same[row] & (ious[row] > nms)
+                if garment_nms < 1.0:
+                    dropped |= others[row] & (ious[row] > garment_nms)
+                kept[place] &= ~dropped
     return kept
 
 

@@ -1,7 +1,7 @@
 """Calibration: the thresholds that turn detections into a submission, searched for the competition's own metric.
 
-No inference runs: every combination of score, NMS and mask threshold and minimum area is scored from the stored
-detections (`grid_levels`), at level `image_category`.
+No inference runs: every combination of the score, NMS, garment NMS and mask thresholds and the minimum area is scored
+from the stored detections (`grid_levels`), at level `image_category`.
 
 The label is the category, or the competition's ClassId. Detections carry no attributes, so with ClassId a row of a
 category that mostly occurs with attributes is a false positive more often than a match: the set of submitted

@@ -62,6 +62,8 @@ def evaluate_photos(
         nms=_ascending(settings.nms_thresholds),
         masks=_ascending(settings.mask_thresholds),
         min_areas=tuple(sorted(set(settings.min_areas))),
+        garment_nms=_ascending(settings.garment_nms_thresholds),
+        garments=taxonomy.garments,
     )
     folds = assign_folds(groups, settings.folds)
     calibration = calibrate(photos, grid, folds, settings.label, taxonomy.num_categories)

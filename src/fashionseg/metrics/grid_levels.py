@@ -4,7 +4,7 @@ Each detection is pasted once for each mask threshold. What NMS, the removal of 
 it is worked out for all settings together; score thresholds need no pass of their own, because the instances at a
 higher score are the first instances at a lower one (`fashionseg.detections.instances`).
 
-Letters: D detections and T truths of the photo; C combinations of the grid.
+Letters: D detections and T truths of the photo; C combinations of the grid, L of them of the two NMS thresholds alone.
 """
 
 from __future__ import annotations
@@ -29,19 +29,33 @@ NUM_LABELS = 1 << 16
 
 @dataclass(frozen=True)
 class Grid:
-    """The searched values, each ascending."""
+    """The searched values, each ascending, and the ids of the categories that `garment_nms` compares."""
 
     scores: tuple[float, ...]
     nms: tuple[float, ...]
     masks: tuple[float, ...]
     min_areas: tuple[int, ...]
+    garment_nms: tuple[float, ...] = (1.0,)
+    garments: tuple[int, ...] = ()
+
+    @property
+    def limits(self) -> list[tuple[float, float]]:
+        """[L] pairs of NMS and garment NMS threshold."""
+        return list(itertools.product(self.nms, self.garment_nms))
 
     def combinations(self) -> list[Thresholds]:
         """All C combinations, in the order of the rows of `grid_scores`."""
         return [
-            Thresholds(score, nms, mask, min_area)
-            for mask, nms, min_area, score in itertools.product(
-                self.masks, self.nms, self.min_areas, self.scores
+            Thresholds(
+                score=score,
+                nms=nms,
+                mask=mask,
+                min_area=min_area,
+                garment_nms=garment_nms,
+                garments=self.garments if garment_nms < 1.0 else (),
+            )
+            for mask, (nms, garment_nms), min_area, score in itertools.product(
+                self.masks, self.limits, self.min_areas, self.scores
             )
         ]
 
@@ -64,14 +78,15 @@ def truth_labels(truths: PhotoTruths, label: Label) -> NDArray[np.int64]:
 
 
 def photo_levels(photo: Photo, grid: Grid, label: Label) -> np.ndarray:
-    """int8 [masks, nms, min_areas, D]: IoU thresholds passed with the best truth of the label, or DROPPED.
+    """int8 [masks, L, min_areas, D]: IoU thresholds passed with the best truth of the label, or DROPPED.
 
     Instances of a category share no pixel and matches need IoU > 0.5, so a truth has one candidate at most and
     the number of instances with a level above k is the number of true positives at threshold k.
     """
     detections, truths = photo
-    levels = np.full((len(grid.masks), len(grid.nms), len(grid.min_areas), len(detections)), DROPPED, np.int8)
-    kept = suppress(detections.categories, detections.boxes_norm, grid.nms)
+    limits = grid.limits
+    levels = np.full((len(grid.masks), len(limits), len(grid.min_areas), len(detections)), DROPPED, np.int8)
+    kept = suppress(detections.categories, detections.boxes_norm, limits, grid.garments)
     count = int(np.count_nonzero(detections.scores >= np.float32(grid.scores[0])))
     truth_masks = truths.masks()
     labels = truth_labels(truths, label).tolist()
@@ -90,9 +105,9 @@ def photo_levels(photo: Photo, grid: Grid, label: Label) -> np.ndarray:
 def _category_levels(
     masks: list[BitMask], truths: list[BitMask], kept: np.ndarray, min_areas: tuple[int, ...]
 ) -> np.ndarray:
-    """int8 [nms, min_areas, len(masks)]: as `photo_levels`, for one category and one mask threshold.
+    """int8 [L, min_areas, len(masks)]: as `photo_levels`, for one category and one mask threshold.
 
-    `kept` is bool [nms, len(masks)]. Most masks touch no other mask of their category, and one comparison with the
+    `kept` is bool [L, len(masks)]. Most masks touch no other mask of their category, and one comparison with the
     truths serves all settings; only where masks overlap do the settings decide which mask gets the pixels.
     """
     areas = np.array([mask.area for mask in masks])
@@ -105,10 +120,10 @@ def _category_levels(
     contested = np.flatnonzero(overlapping.any(axis=0) | overlapping.any(axis=1)).tolist()
     earlier = {row: np.flatnonzero(overlapping[:, row]).tolist() for row in contested}
     known: dict[tuple[int, ...], tuple[int, int]] = {}
-    for nms, area in itertools.product(range(len(kept)), range(len(min_areas))):
+    for limit, area in itertools.product(range(len(kept)), range(len(min_areas))):
         claimed: set[int] = set()
         for row in contested:
-            if not kept[nms, row]:
+            if not kept[limit, row]:
                 continue
             key = (row, *(other for other in earlier[row] if other in claimed))
             if key not in known:
@@ -116,7 +131,7 @@ def _category_levels(
                 known[key] = rest.area, int(_best_levels([rest], truths)[0])
             rest_area, level = known[key]
             is_kept = rest_area >= max(min_areas[area], 1)
-            levels[nms, area, row] = level if is_kept else DROPPED
+            levels[limit, area, row] = level if is_kept else DROPPED
             if is_kept:
                 claimed.add(row)
     return levels

@@ -65,9 +65,9 @@ def confusion(outcomes: Sequence[Outcome], taxonomy: Taxonomy) -> pd.DataFrame:
 
 def threshold_grid(calibration: Calibration) -> pd.DataFrame:
     """Every combination searched with its score over all photos (in-sample)."""
-    rows = [(its.mask, its.nms, its.min_area, its.score) for its in calibration.grid]
-    grid = pd.DataFrame(rows, columns=["mask_threshold", "nms_threshold", "min_area", "score_threshold"])
-    return grid.assign(competition_score=calibration.grid_means)
+    rows = [(its.mask, its.nms, its.garment_nms, its.min_area, its.score) for its in calibration.grid]
+    columns = ["mask_threshold", "nms_threshold", "garment_nms_threshold", "min_area", "score_threshold"]
+    return pd.DataFrame(rows, columns=columns).assign(competition_score=calibration.grid_means)
 
 
 def score_curve(calibration: Calibration) -> pd.DataFrame:
