@@ -162,6 +162,11 @@ def _check_between_keys(params: Params, path: Path) -> None:
         raise UserError(
             f"{path}: download.folder: expected a folder because download.source is 'folder', got null"
         )
+    if params.split.folds is not None and params.split.fold >= params.split.folds:
+        raise UserError(
+            f"{path}: split.fold: expected 0 to {params.split.folds - 1} because split.folds is "
+            f"{params.split.folds}, got {params.split.fold}"
+        )
     low, high = params.augment.scale_range
     if low > high:
         raise UserError(f"{path}: augment.scale_range: expected [low, high], got [{low}, {high}]")
