@@ -12,11 +12,11 @@ LOCK := requirements/cpu.lock
 STAMP := .venv/ready-$(shell cat $(LOCK) requirements/uv.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro check test test-all quick-tests remaining-tests parity lint format ui tune remote register serve reproducible kill-test soak exp-report bench bench-gpu bench-street lock clean
+.PHONY: help setup repro check test test-all quick-tests remaining-tests parity lint format ui tune seeds cross-validation remote register serve reproducible kill-test soak exp-report bench bench-gpu bench-street lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
-		do printf '  %-18s %s\n' "make $$name" "$$text"; done
+		do printf '  %-22s %s\n' "make $$name" "$$text"; done
 
 setup: $(STAMP)  ## create .venv from the hashed lock
 
@@ -72,6 +72,12 @@ ui: $(STAMP)  ## show the runs in MLflow; PORT=5000
 
 tune: $(STAMP)  ## search the space in tune.yaml with Optuna and DVC experiments; resumes an interrupted search
 	@fashionseg tune
+
+seeds: $(STAMP)  ## run a setting with several seeds as DVC experiments; SET="key=value ..." SEEDS=5
+	@fashionseg seeds $(if $(SET),-S $(SET)) --seeds $(or $(SEEDS),5)
+
+cross-validation: $(STAMP)  ## train and score all folds as DVC experiments; SET="key=value ..." FOLDS=5
+	@fashionseg cross-validate $(if $(SET),-S $(SET)) --folds $(or $(FOLDS),5)
 
 remote: $(STAMP)  ## set the storage of `dvc push` and `dvc pull`; URL=/folder, ssh://host/folder or s3://bucket/path
 	@test -n "$(URL)" || { echo "error: expected URL=/folder, URL=ssh://user@host/folder or URL=s3://bucket/path" >&2; exit 2; }

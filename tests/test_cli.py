@@ -53,14 +53,15 @@ def test_summary_names_scores_and_places(project: Path, capsys: pytest.CaptureFi
     for folder in ("reports/pictures", "models/finetuned"):
         (project / folder).mkdir(parents=True)
     (project / "reports/metrics.json").write_text(
-        '{"competition_score": 0.3125, "coco": {"box": {"ap": 0.5, "ap50": null}}}'
+        '{"competition_score": 0.3125, "competition_score_interval": [0.25, 0.375], '
+        '"coco": {"box": {"ap": 0.5, "ap50": null}}}'
     )
     (project / "models/finetuned/summary.json").write_text('{"best_epoch": 17}')
     assert main(["summary"]) == 0
     rows = dict(line.rsplit("  ", 1) for line in map(str.rstrip, capsys.readouterr().out.splitlines()))
     rows = {key.strip(): value.strip() for key, value in rows.items()}
     assert rows == {
-        "competition score (out-of-fold)": "0.312",  # 0.3125 rounds to even
+        "competition score (out-of-fold)": "0.312 (0.250 to 0.375)",  # 0.3125 rounds to even
         "COCO box AP": "0.500",
         "COCO box AP50": "-",
         "best epoch of the fine-tuning": "17",

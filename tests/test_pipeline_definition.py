@@ -25,7 +25,7 @@ GRAPH = ImportGraph(REPO / "src")
 FROM_TRAINING_ON = ("train_heads", "finetune", "predict", "evaluate", "submit")
 # What must run again when a key changes. Longest match counts.
 STALE_AFTER = {
-    "seed": ("split", *FROM_TRAINING_ON),
+    "seed": FROM_TRAINING_ON,
     "download": ("download", "decode", "split", *FROM_TRAINING_ON),
     "download.source": ("source", "download", "decode", "split", *FROM_TRAINING_ON),
     "download.folder": ("source", "download", "decode", "split", *FROM_TRAINING_ON),

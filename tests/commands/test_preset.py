@@ -80,7 +80,7 @@ def test_without_a_name_the_presets_are_listed(project: Path, capsys: pytest.Cap
         (["dgx"], "preset 'dgx': there is no such preset. Presets: folder, kaggle-dgx, sample"),
         (["folder"], "params.yaml: download.folder: expected a folder because download.source is 'folder', got null"),
         (["sample", "train.heads.epoch=3"], "no such key in params.yaml; did you mean train.heads.epochs?"),
-        (["sample", "folds=3"], "folds: no such key in params.yaml; did you mean evaluate.folds?"),
+        (["sample", "folds=3"], "folds: no such key in params.yaml; did you mean split.folds or evaluate.folds?"),
         (["sample", "train.heads=3"], "train.heads: expected a single value, but this is a section"),
         (["sample", "seed"], "'seed': expected key=value"),
         (["sample", "seed=[1"], "'seed=[1': the value is not readable as YAML"),

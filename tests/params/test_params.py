@@ -41,6 +41,7 @@ def test_a_rate_as_dvc_writes_it_is_a_number(project: Path) -> None:
         ("seed: 2019\n", "", "params.yaml: seed: missing"),
         ("seed: 2019\n", "seed: 2019\nsead: 1\n", "params.yaml: sead: unknown key"),
         ("  folds: 5 ", "  fold: 5 ", "evaluate.fold: unknown key"),
+        ("  folds: null ", "  folds: 1 ", "split.folds: input should be greater than or equal to 2, got 1"),
         ("seed: 2019\n", "seed: '2019'\n", "seed: input should be a valid integer, got '2019'"),
         ("seed: 2019\n", "seed: -1\n", "seed: input should be greater than or equal to 0, got -1"),
         (
@@ -84,6 +85,14 @@ def test_each_fault_is_one_line_that_names_the_key(project: Path, old: str, new:
         load_params()
     assert message in str(fault.value)
     assert "\n" not in str(fault.value)
+
+
+def test_a_fold_beyond_the_last_is_refused(project: Path) -> None:
+    change(project / "params.yaml", "  fold: 0 ", "  fold: 3 ")
+    assert load_params().split.fold == 3  # without folds it has no effect
+    change(project / "params.yaml", "  folds: null ", "  folds: 3 ")
+    with pytest.raises(UserError, match=r"split\.fold: expected 0 to 2 because split\.folds is 3, got 3"):
+        load_params()
 
 
 def test_all_faults_are_reported_at_once(project: Path) -> None:

@@ -24,8 +24,8 @@ def photos():
     return ids, dhashes, presence
 
 
-def divide(photos, fraction=0.2, bits=-1, seed=1):
-    return split_photos(*photos, validation_fraction=fraction, near_duplicate_bits=bits, seed=seed)
+def divide(photos, fraction=0.2, bits=-1, seed=1, **folds):
+    return split_photos(*photos, validation_fraction=fraction, near_duplicate_bits=bits, seed=seed, **folds)
 
 
 def test_every_photo_is_on_one_side(photos):
@@ -45,6 +45,52 @@ def test_every_category_has_its_share_on_both_sides(photos):
 def test_same_seed_same_split_and_another_seed_another(photos):
     assert divide(photos).validation == divide(photos).validation
     assert divide(photos).validation != divide(photos, seed=2).validation
+
+
+def test_every_photo_is_validated_on_in_exactly_one_fold(photos):
+    folds = [divide(photos, folds=5, fold=fold) for fold in range(5)]
+    assert sorted(name for split in folds for name in split.validation) == photos[0]
+    for split in folds:
+        assert sorted(split.train + split.validation) == photos[0]
+        assert 70 <= len(split.validation) <= 90
+
+
+def test_every_fold_has_its_share_of_every_category(photos):
+    ids, _, presence = photos
+    for fold in range(5):
+        validation = np.isin(ids, divide(photos, folds=5, fold=fold).validation)
+        shares = presence[validation].sum(axis=0) / presence.sum(axis=0)
+        np.testing.assert_allclose(shares, 0.2, atol=0.06)
+
+
+def test_folds_keep_near_duplicate_photos_together_and_depend_on_the_seed_only(photos):
+    ids, dhashes, presence = photos
+    copies = ([*ids, *(f"copy-{name}" for name in ids)], np.tile(dhashes, 2), np.tile(presence, (2, 1)))
+    validation = set(divide(copies, bits=4, folds=4, fold=2).validation)
+    assert 180 <= len(validation) <= 220
+    assert all((name in validation) == (f"copy-{name}" in validation) for name in ids)
+    assert validation == set(divide(copies, fraction=0.5, bits=4, folds=4, fold=2).validation)
+    assert validation != set(divide(copies, bits=4, folds=4, fold=2, seed=2).validation)
+
+
+def test_more_folds_than_photos_are_refused(photos):
+    few = tuple(part[:3] for part in photos)
+    with pytest.raises(UserError, match=r"^split\.folds: .* got 5 folds of 3 different photos"):
+        divide(few, folds=5)
+
+
+def test_the_split_of_the_committed_seed_is_pinned(photos):
+    """Typed in from the code before cross-validation existed: without folds no draw may move."""
+    assert divide(photos, seed=2019).validation[:8] == (
+        "0002.jpg",
+        "0005.jpg",
+        "0006.jpg",
+        "0008.jpg",
+        "0014.jpg",
+        "0024.jpg",
+        "0029.jpg",
+        "0031.jpg",
+    )
 
 
 def test_order_of_the_photos_does_not_matter(photos):

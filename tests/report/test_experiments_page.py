@@ -81,6 +81,16 @@ def test_the_page_shows_what_differs_and_needs_no_network(journals: Path, projec
     assert re.findall(r'(?:src|href)="(?!data:)|url\(|<script|https?:', page) == []
 
 
+def test_scores_are_shown_with_their_intervals(journals: Path, tmp_path: Path) -> None:
+    write_run(journals, "other", 0.1, 0.219, ())
+    bounds = {"competition_score_low": 0.1969, "competition_score_high": 0.2401}
+    Journal(journals / "other").append("metrics", stage="evaluate", step=0, values=bounds)
+    write_comparison(tmp_path / "page.html", read_runs(journals))
+    page = (tmp_path / "page.html").read_text()
+    assert '<td class="number">0.219 (0.197 to 0.240)</td>' in page
+    assert '<td class="number best">0.3500</td>' in page  # a run without an interval
+
+
 def test_names_are_escaped(journals: Path, tmp_path: Path) -> None:
     write_run(journals, "other", 0.1, 0.1, ("<hat>",))
     write_comparison(tmp_path / "page.html", read_runs(journals))

@@ -120,6 +120,11 @@ class TestPage:
         ):
             assert expected in page
 
+    def test_the_score_is_shown_with_its_interval(self, report: Report, tmp_path: Path):
+        metrics = {"competition_score": 0.2194, "competition_score_interval": [0.1969, 0.2401]}
+        page = page_of(dataclasses.replace(report, metrics=metrics), tmp_path)
+        assert "<b>0.219</b><span>competition score (0.197 to 0.240)</span>" in page
+
     def test_a_missing_figure_is_a_dash(self, report: Report, tmp_path: Path):
         metrics = {"competition_score": None}
         assert "<b>\N{EN DASH}</b>" in page_of(dataclasses.replace(report, metrics=metrics), tmp_path)

@@ -64,6 +64,16 @@ def test_metrics_contain_every_figure(reports):
         assert its["ap"] < its["ap50"]
 
 
+def test_scores_of_the_photos_have_the_score_as_their_mean_and_the_interval_around_it(reports, sample):
+    figures = json.loads((reports / "metrics.json").read_text())
+    rows = read_csv(reports / "photo_scores.csv")
+    assert [row["image_id"] for row in rows] == (sample / "data/splits/validation.txt").read_text().split()
+    scores = [float(row["competition_score"]) for row in rows]
+    assert sum(scores) / len(scores) == pytest.approx(figures["competition_score"], abs=1e-5)
+    low, high = figures["competition_score_interval"]
+    assert min(scores) <= low < figures["competition_score"] < high <= max(scores)
+
+
 def test_counts_are_those_of_the_validation_photos(reports, sample):
     figures = json.loads((reports / "metrics.json").read_text())
     assert figures["num_photos"] == len((sample / "data/splits/validation.txt").read_text().split())

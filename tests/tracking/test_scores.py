@@ -18,6 +18,12 @@ def test_read_scores_flattens_numbers_and_excludes_the_rest(tmp_path: Path) -> N
     assert read_scores(path) == {"competition_score": 0.25, "coco.ap_0.5": 1.0}
 
 
+def test_an_interval_is_two_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    path.write_text('{"competition_score_interval": [0.2, 0.25], "odd_interval": [1], "pair": [1, 2]}')
+    assert read_scores(path) == {"competition_score_low": 0.2, "competition_score_high": 0.25}
+
+
 @pytest.mark.parametrize("text", ["", "[1]", '{"competition_score": 0.2'])
 def test_malformed_metrics_are_a_one_line_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "metrics.json"

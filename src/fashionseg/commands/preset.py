@@ -9,18 +9,16 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import io
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, flatten, parse_params, read_yaml
+from fashionseg.params.changes import parse_change, round_trip_yaml, unknown_key
 from fashionseg.project import find_root
 from fashionseg.storage.atomic import atomic_write
 
@@ -45,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     has_preset = "=" not in arguments.name
     differences = _read_preset(root, arguments.name) if has_preset else {}
     for change in arguments.changes if has_preset else [arguments.name, *arguments.changes]:
-        key, value = _parse_change(change)
+        key, value = parse_change(change)
         if key == FOLDER and isinstance(value, str):  # relative to where the user is, not to params.yaml
             value = str(Path(value).expanduser().resolve())
         differences[key] = value
@@ -61,12 +59,12 @@ def merge(path: Path, differences: dict[str, Any]) -> list[str]:
     Raises:
         UserError: unknown key, wrong type or value; the file is then as before.
     """
-    yaml = _round_trip_yaml()
+    yaml = round_trip_yaml()
     values = yaml.load(path.read_text(encoding="utf-8")) if read_yaml(path) else CommentedMap()
     before = flatten(values)
     for key, value in differences.items():
         if key not in before:
-            raise UserError(_unknown_key(key, list(before), path))
+            raise UserError(unknown_key(key, list(before), path))
         _set(values, key.split("."), value)
     parse_params(values, Path(path.name))
     after = flatten(values)
@@ -81,39 +79,17 @@ def merge(path: Path, differences: dict[str, Any]) -> list[str]:
     return changed
 
 
-def _parse_change(change: str) -> tuple[str, Any]:
-    """`"train.heads.epochs=3"` -> `("train.heads.epochs", 3)`; the value is read as YAML."""
-    key, equals, text = change.partition("=")
-    if not equals or not key:
-        raise UserError(f"{change!r}: expected key=value, such as train.heads.epochs=3")
-    try:
-        return key, _round_trip_yaml().load(text)
-    except YAMLError:
-        raise UserError(f"{change!r}: the value is not readable as YAML") from None
-
-
 def _read_preset(root: Path, name: str) -> dict[str, Any]:
     path = root / PRESETS / f"{name}.yaml"
     if not path.is_file():
         raise UserError(f"preset {name!r}: there is no such preset. {_list_presets(root)}")
     read_yaml(path)  # for its clear errors
-    return flatten(_round_trip_yaml().load(path.read_text(encoding="utf-8")))
+    return flatten(round_trip_yaml().load(path.read_text(encoding="utf-8")))
 
 
 def _list_presets(root: Path) -> str:
     names = sorted(path.stem for path in (root / PRESETS).glob("*.yaml"))
     return f"Presets: {', '.join(names)}"
-
-
-def _unknown_key(key: str, known: list[str], path: Path) -> str:
-    inside = [other for other in known if other.startswith(f"{key}.")]
-    if inside:
-        return f"{key}: expected a single value, but this is a section; its keys: {', '.join(inside)}"
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.75) or [
-        other for other in known if other.endswith(f".{key.rpartition('.')[2]}")
-    ]
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"{key}: no such key in {path.name}{hint}"
 
 
 def _set(values: CommentedMap, keys: list[str], value: Any) -> None:
@@ -129,14 +105,3 @@ def _set(values: CommentedMap, keys: list[str], value: Any) -> None:
 
 def _show(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _round_trip_yaml() -> YAML:
-    yaml = YAML()  # keeps comments, order, flow style and how numbers are written
-    yaml.width = 4096
-    yaml.preserve_quotes = True
-    # `null` rather than ruamel's empty value.
-    yaml.representer.add_representer(
-        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
-    return yaml

@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from fashionseg.metrics.bootstrap import interval_text
 from fashionseg.params import flatten
 from fashionseg.project import find_root
 from fashionseg.storage.json_file import read_json
@@ -45,7 +46,10 @@ def run(arguments: argparse.Namespace) -> None:
     scores = flatten(read_json(root / METRICS, "run `dvc repro`"))
     for key, title in HEADLINES.items():
         if key in scores:  # null: a score that could not be computed
+            interval = scores.get(f"{key}_interval")
             value = "-" if scores[key] is None else f"{scores[key]:.3f}"
+            if interval:
+                value = interval_text(scores[key], interval)
             table.add_row(title, f"[bold]{value}[/bold]")
     training = root / TRAINING_SUMMARY
     if training.exists():

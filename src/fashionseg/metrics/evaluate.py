@@ -14,9 +14,16 @@ from numpy.typing import NDArray
 from fashionseg.detections.photos import Photo
 from fashionseg.errors import UserError
 from fashionseg.metrics import errors, tables
+from fashionseg.metrics.bootstrap import mean_interval
 from fashionseg.metrics.calibration import Calibration, assign_folds, calibrate
 from fashionseg.metrics.coco import AveragePrecision, average_precision, evaluate_coco
-from fashionseg.metrics.competition import Label, MatchTable, competition_scores, match_table
+from fashionseg.metrics.competition import (
+    Label,
+    MatchTable,
+    competition_scores,
+    match_table,
+    photo_scores,
+)
 from fashionseg.metrics.grid_levels import Grid
 from fashionseg.metrics.outcomes import Outcome, judge_photos
 from fashionseg.params import Evaluate
@@ -86,6 +93,7 @@ def metrics(evaluation: Evaluation, photos: Sequence[Photo], label: Label) -> di
     """metrics.json: the competition's score (out-of-fold unless the key says otherwise), COCO AP, counts.
 
     `competition_score` and the keys without a label are for `label`; `_category` and `_classid` are always there.
+    `competition_score_interval` is its 95 % bootstrap interval over photos.
     """
     by_label = {its: competition_scores(table) for its, table in evaluation.out_of_fold.items()}
     scores = {
@@ -99,6 +107,9 @@ def metrics(evaluation: Evaluation, photos: Sequence[Photo], label: Label) -> di
     return {
         "label": label,
         **{key: round(score, _DIGITS) for key, score in scores.items()},
+        "competition_score_interval": [
+            round(bound, _DIGITS) for bound in mean_interval(photo_scores(evaluation.out_of_fold[label]))
+        ],
         "coco": {
             kind: {
                 key: None if value is None else round(value, _DIGITS) for key, value in its.summary.items()
@@ -109,6 +120,13 @@ def metrics(evaluation: Evaluation, photos: Sequence[Photo], label: Label) -> di
         "num_truths": sum(len(truths) for _, truths in photos),
         "num_detections": sum(len(detections) for detections, _ in photos),
     }
+
+
+def score_table(evaluation: Evaluation, image_ids: Sequence[str], label: Label) -> pd.DataFrame:
+    """Columns image_id, competition_score: out of fold, for `label`; their mean is the score of metrics.json."""
+    return pd.DataFrame(
+        {"image_id": image_ids, "competition_score": photo_scores(evaluation.out_of_fold[label])}
+    )
 
 
 def evaluation_tables(

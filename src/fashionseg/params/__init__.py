@@ -166,5 +166,10 @@ def _check_between_keys(params: Params, path: Path) -> None:
     for key, pair in (("scale_range", augment.scale_range), ("jpeg_quality", augment.jpeg_quality)):
         if pair is not None and pair[0] > pair[1]:
             raise UserError(f"{path}: augment.{key}: expected [low, high], got [{pair[0]}, {pair[1]}]")
+    if params.split.folds is not None and params.split.fold >= params.split.folds:
+        raise UserError(
+            f"{path}: split.fold: expected 0 to {params.split.folds - 1} because split.folds is "
+            f"{params.split.folds}, got {params.split.fold}"
+        )
     if params.train.num_devices > 1 and params.train.deterministic and params.train.jit_compile:
         raise UserError(f"{path}: train.jit_compile: expected false because train.deterministic is true")

@@ -48,6 +48,7 @@ class Decode:
 @component
 class Split:
     validation_fraction: OpenFraction
+    seed: Seed
     near_duplicate_bits: Annotated[int, Field(ge=-1, le=64)]
     folds: Annotated[int, Field(ge=2)] | None
     fold: NonNegativeInt

@@ -28,6 +28,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse_yaml(data, path)
+
+
+def parse_yaml(data: bytes, path: Path) -> dict[str, Any]:
+    """The mapping in `data`; `path` names it in errors."""
     if len(data) > _MAX_BYTES:
         raise UserError(f"{path}: expected at most {_MAX_BYTES} bytes, got more")
     with warnings.catch_warnings():

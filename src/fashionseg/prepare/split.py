@@ -34,6 +34,8 @@ def split_photos(
     validation_fraction: float,
     near_duplicate_bits: int,
     seed: int,
+    folds: int | None = None,
+    fold: int = 0,
 ) -> PhotoSplit:
     """Splits N photos.
 
@@ -41,7 +43,10 @@ def split_photos(
         image_ids: [N], all different.
         dhashes: [N] difference hashes, see `near_duplicates.difference_hash`.
         presence: [N, K] whether a photo shows a category.
+        validation_fraction: of the photos; without effect with `folds`.
         near_duplicate_bits: photos whose hashes differ in at most this many bits stay together; -1: off.
+        folds: number of folds of a cross-validation, each photo being in exactly one; None: no cross-validation.
+        fold: the fold that is the validation side, from 0.
 
     Raises:
         UserError: one side would be empty.
@@ -58,12 +63,18 @@ def split_photos(
     np.maximum.at(group_presence, groups, presence.astype(np.int8))
     shuffled = np.random.default_rng(seed).permutation(num_groups)
     in_validation = np.zeros(num_groups, bool)
-    in_validation[shuffled[_stratified(group_presence[shuffled], validation_fraction, seed)]] = True
+    if folds is None:
+        key, share = "split.validation_fraction", f"{validation_fraction:g} of {len(ids)} photos"
+        rows = _stratified(group_presence[shuffled], validation_fraction, seed)
+    else:
+        key, share = "split.folds", f"{folds} folds of {num_groups} different photos"
+        if num_groups < folds:
+            raise UserError(f"{key}: expected at most as many folds as different photos, got {share}")
+        rows = _stratified_fold(group_presence[shuffled], folds, fold, seed)
+    in_validation[shuffled[rows]] = True
     validation = in_validation[groups]
     if validation.all() or not validation.any():
-        raise UserError(
-            f"split.validation_fraction: {validation_fraction:g} of {len(ids)} photos leaves one side empty"
-        )
+        raise UserError(f"{key}: {share} leaves one side empty")
     return PhotoSplit(tuple(ids[~validation].tolist()), tuple(ids[validation].tolist()), groups)
 
 
@@ -93,13 +104,25 @@ def _stratified(presence: NDArray[np.int8], fraction: float, seed: int) -> NDArr
     """Row numbers of the validation side (Sechidis et al. 2011, iterative stratification)."""
     from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
+    splitter = MultilabelStratifiedShuffleSplit(
+        n_splits=1, test_size=fraction, train_size=1 - fraction, random_state=seed % 2**32
+    )
+    key = f"split.validation_fraction: {fraction:g} of {len(presence)} photos"
+    return _validation_sides(splitter, presence, key)[0]
+
+
+def _stratified_fold(presence: NDArray[np.int8], folds: int, fold: int, seed: int) -> NDArray[np.int64]:
+    """Row numbers of one fold; all folds come from one assignment, so that they partition the rows."""
+    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+
+    splitter = MultilabelStratifiedKFold(n_splits=folds, shuffle=True, random_state=seed % 2**32)
+    key = f"split.folds: {folds} folds of {len(presence)} different photos"
+    return _validation_sides(splitter, presence, key)[fold]
+
+
+def _validation_sides(splitter: Any, presence: NDArray[np.int8], key: str) -> list[NDArray[np.int64]]:
     try:
-        splitter = MultilabelStratifiedShuffleSplit(
-            n_splits=1, test_size=fraction, train_size=1 - fraction, random_state=seed % 2**32
-        )
-        return next(splitter.split(np.zeros(len(presence)), presence))[1]
+        return [validation for _, validation in splitter.split(np.zeros(len(presence)), presence)]
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise UserError(
-            f"split.validation_fraction: {fraction:g} of {len(presence)} photos: {reason}"
-        ) from None
+        raise UserError(f"{key}: {reason}") from None

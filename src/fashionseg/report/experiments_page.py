@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fashionseg.history import VALIDATION
+from fashionseg.metrics.bootstrap import interval_text
 from fashionseg.report.experiments import Run, differing_params, shared_pictures
 from fashionseg.report.figures import Line, curve_figure
 from fashionseg.report.html import MISSING, data_uri, write_page
@@ -32,7 +33,7 @@ def write_comparison(path: Path, runs: list[Run]) -> None:
     write_page(
         path,
         "experiments.html",
-        {"score": _score_text, "param": _param_text, "thumbnail": _thumbnail},
+        {"score": _score_text, "headline": _headline_text, "param": _param_text, "thumbnail": _thumbnail},
         title="fashionseg runs",
         runs=runs,
         colours=[COLOURS[number % len(COLOURS)] for number in range(len(runs))],
@@ -71,6 +72,12 @@ def _score_text(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     return f"{value:.0f}" if value == int(value) and abs(value) > 1 else f"{value:.4f}"
+
+
+def _headline_text(run: Run, key: str) -> str:
+    """The score with its interval, where the run has one: runs of earlier versions have none."""
+    bounds = [run.scores[name] for name in (f"{key}_low", f"{key}_high") if name in run.scores]
+    return interval_text(run.scores[key], bounds) if len(bounds) == 2 else _score_text(run.scores.get(key))
 
 
 def _param_text(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 1. Read the detections and the truths of the validation photos.
 2. Search the thresholds, score out of fold, compute COCO AP and the error analysis.
-3. Write metrics.json, thresholds.json, plots/, pictures/ and report.html; log them.
+3. Write metrics.json, photo_scores.csv, thresholds.json, plots/, pictures/ and report.html; log them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from fashionseg.data.splits import read_groups
 from fashionseg.detections.photos import read_validation_photos
 from fashionseg.detections.thresholds import write_thresholds
 from fashionseg.history import HISTORY_FILE, join_histories
-from fashionseg.metrics.evaluate import ERROR_TABLES, evaluate_photos, evaluation_tables, metrics
+from fashionseg.metrics.evaluate import (
+    ERROR_TABLES,
+    evaluate_photos,
+    evaluation_tables,
+    metrics,
+    score_table,
+)
+from fashionseg.metrics.tables import write_table
 from fashionseg.params import PARAMS_FILE, load_params
 from fashionseg.report.figures import write_plots
 from fashionseg.report.page import Report, write_report
@@ -51,6 +58,7 @@ def main() -> None:
         thresholds = evaluation.calibration.final
         tables = evaluation_tables(evaluation, image_ids, taxonomy)
         write_json(reports / "metrics.json", figures)
+        write_table(score_table(evaluation, image_ids, params.evaluate.label), reports / "photo_scores.csv")
         write_thresholds(thresholds, reports / "thresholds.json")
         history = join_histories(arguments.heads, arguments.finetuned)
         write_plots(reports / "plots", tables, history, taxonomy)

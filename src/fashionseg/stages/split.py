@@ -1,7 +1,7 @@
 """Stage `split`: which photos train and which validate.
 
 1. Read the photo and instance tables.
-2. Group near-duplicate photos, stratify the groups over categories.
+2. Group near-duplicate photos, stratify the groups over categories: one split, or a fold of a cross-validation.
 3. Write train.txt, validation.txt (sorted ids), groups.json, and summary.json with the counts of both sides.
 """
 
@@ -44,7 +44,9 @@ def main() -> None:
         presence,
         params.split.validation_fraction,
         params.split.near_duplicate_bits,
-        params.seed,
+        params.split.seed,
+        params.split.folds,
+        params.split.fold,
     )
     summary = summarize(split, instances["image_id"].tolist(), categories)
     with atomic_directory(arguments.splits) as folder:

@@ -6,7 +6,6 @@ would have written them, and the tag `history.from_cache` marks that nothing was
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from fashionseg.console import say
 from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, flatten, load_params, to_dict
 from fashionseg.tracking.dvc_lock import LOCK, dvc_md5, locked_hashes, locked_stages
+from fashionseg.tracking.git_refs import Experiment, list_experiments
 from fashionseg.tracking.identity import journal_folder, tracked_params
 from fashionseg.tracking.journal import Journal, stored_journals
 from fashionseg.tracking.mirror import start_mirror
@@ -38,23 +38,11 @@ def log_cached_runs(root: Path) -> list[Journal]:
     tags = [journal.header().get("tags", {}) for journal in scored]
     logged = {(each.get("DVC_EXP_NAME"), each.get("git.commit")) for each in tags}
     written = [
-        _log_experiment(root, name, baseline, commit)
-        for name, baseline, commit in _experiments(root)
-        if (name, baseline) not in logged
+        _log_experiment(root, experiment)
+        for experiment in list_experiments(root)
+        if (experiment.name, experiment.baseline) not in logged
     ]
     return [journal for journal in (*written, _log_workspace(root)) if journal is not None]
-
-
-def _experiments(root: Path) -> list[tuple[str, str, str]]:
-    """Name, baseline commit and own commit of each DVC experiment, from Git's references; none without Git."""
-    # refs/exps/AB/CDEF.../NAME: baseline commit ABCDEF...
-    command = ["git", "for-each-ref", "--format=%(refname:lstrip=2)/%(objectname)", "refs/exps/??/*/*"]
-    try:
-        found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return []
-    parts = [line.split("/") for line in found.splitlines()]
-    return [(name, start + rest, commit) for start, rest, name, commit in parts]
 
 
 def _log_workspace(root: Path) -> Journal | None:
@@ -69,13 +57,14 @@ def _log_workspace(root: Path) -> Journal | None:
     return log_outputs(root, params)
 
 
-def _log_experiment(root: Path, name: str, baseline: str, commit: str) -> Journal | None:
+def _log_experiment(root: Path, experiment: Experiment) -> Journal | None:
     from dvc.api import DVCFileSystem
 
+    name = experiment.name
     with tempfile.TemporaryDirectory(prefix="fashionseg-") as temporary:
         folder = Path(temporary)
         try:
-            source = DVCFileSystem(str(root), rev=commit)
+            source = DVCFileSystem(str(root), rev=experiment.commit)
             for path in dict.fromkeys((*REQUIRED, *(Path("reports", name) for name in REPORTS))):
                 if path in REQUIRED or source.exists(path.as_posix()):
                     target = folder / path
@@ -86,7 +75,7 @@ def _log_experiment(root: Path, name: str, baseline: str, commit: str) -> Journa
             say(f"{name}: no stage ran, and the run cannot be logged from DVC's cache: {error}")
             return None
         say(f"{name}: no stage ran; the run is logged from DVC's cache")
-        return log_outputs(folder, params, name, baseline)
+        return log_outputs(folder, params, name, experiment.baseline)
 
 
 def _is_evaluated(root: Path) -> bool:

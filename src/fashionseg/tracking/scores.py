@@ -13,15 +13,25 @@ from fashionseg.tracking.identity import journal_folder
 from fashionseg.tracking.journal import Journal, metric_points, stored_journals
 
 SCORE = "competition_score"  # compared by the hyperparameter search and the registry
+_INTERVAL = "_interval"  # end of the name of a pair of bounds, [low, high]
 
 
 def read_scores(path: Path) -> dict[str, float]:
     """The numbers of a metrics.json by dotted name; null values are excluded.
 
+    An interval `X_interval` becomes the two numbers `X_low` and `X_high`: MLflow's metrics are single numbers.
+
     Raises:
         UserError: the file is missing or not a JSON mapping.
     """
-    return numeric_values(flatten(read_json(path, "run `dvc repro`")))
+    values: dict[str, Any] = {}
+    for name, value in flatten(read_json(path, "run `dvc repro`")).items():
+        if name.endswith(_INTERVAL) and isinstance(value, list) and len(value) == 2:
+            stem = name.removesuffix(_INTERVAL)
+            values |= {f"{stem}_low": value[0], f"{stem}_high": value[1]}
+        else:
+            values[name] = value
+    return numeric_values(values)
 
 
 def final_scores(journal: Journal) -> dict[str, float]:

@@ -17,7 +17,14 @@ from fashionseg.tracking.mirror import start_mirror
 from fashionseg.tracking.scores import numeric_values, read_scores
 
 HISTORIES = (Path("models/heads/history.csv"), Path("models/finetuned/history.csv"))
-REPORTS = ("metrics.json", "thresholds.json", "report.html", "plots", "pictures")  # in the folder reports
+REPORTS = (  # in the folder reports
+    "metrics.json",
+    "photo_scores.csv",
+    "thresholds.json",
+    "report.html",
+    "plots",
+    "pictures",
+)
 CACHE = "cache"  # stage name in the journal of a run restored from DVC's cache
 
 

@@ -1,0 +1,47 @@
+"""DVC experiments and files at a revision, read from Git."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Experiment(NamedTuple):
+    """A DVC experiment; `baseline`: the commit it was started from, `commit`: the commit with its results."""
+
+    name: str
+    baseline: str
+    commit: str
+
+
+def list_experiments(root: Path) -> list[Experiment]:
+    """All DVC experiments, from Git's references; none without Git."""
+    # refs/exps/AB/CDEF.../NAME: baseline commit ABCDEF...
+    found = _git(root, "for-each-ref", "--format=%(refname:lstrip=2)/%(objectname)", "refs/exps/??/*/*")
+    parts = [line.split("/") for line in (found or b"").decode().splitlines()]
+    return [Experiment(name, start + rest, commit) for start, rest, name, commit in parts]
+
+
+def commit_of(root: Path, revision: str) -> str | None:
+    """Full hash of the commit that a Git revision names; None if it names none."""
+    found = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    return found.decode().strip() if found else None
+
+
+def file_at(root: Path, commit: str, path: Path) -> bytes | None:
+    """The file `path`, relative to `root`, in a commit; None if it is not in Git there."""
+    return _git(root, "show", f"{commit}:./{path.as_posix()}")
+
+
+def has_same_files(root: Path, commit: str, *paths: str) -> bool:
+    """Whether the tracked files below `paths` in the folder `root` are those of the commit."""
+    return _git(root, "diff", "--quiet", commit, "--", *paths) is not None
+
+
+def _git(root: Path, *words: str) -> bytes | None:
+    """Standard output; None if Git fails or is not installed."""
+    try:
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
