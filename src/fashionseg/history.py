@@ -1,6 +1,7 @@
 """history.csv: one row per epoch of a training stage, with whatever losses the network reports.
 
 Columns: `epoch`, `stage`, then numbers; the column of a training loss is `X`, that of its validation `val_X`.
+`val_score` is there where the competition's score chooses the best epoch.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from fashionseg.errors import UserError
 HISTORY_FILE = "history.csv"
 SUMMARY_FILE = "summary.json"  # its `best_epoch` is the epoch whose weights the stage kept
 VALIDATION = "val_"
+VALIDATION_SCORE = "val_score"  # competition score on the validation photos; only where it chooses the epoch
 _TEXT_COLUMNS = ["stage"]
 
 
@@ -43,6 +45,11 @@ class History:
             for name in self.epochs.columns.astype(str)
             if not name.startswith(VALIDATION) and (name.endswith("loss") or VALIDATION + name in self.epochs)
         ]
+
+    @property
+    def charts(self) -> list[str]:
+        """Columns to draw: the losses, and the validation score if there is one."""
+        return [*self.losses, *(name for name in [VALIDATION_SCORE] if name in self.epochs)]
 
     def curve(self, column: str) -> dict[int, float]:
         """Value by epoch; NaN where the loss diverged or the stage lacks the column."""

@@ -204,6 +204,21 @@ class TestCharts:
         history = join_histories(report.heads, report.finetuned)
         assert [axes.get_title() for axes in losses_figure(history).axes] == ["loss"]
 
+    def test_the_validation_score_is_drawn_where_it_chose_the_epoch(self, report: Report):
+        """By the second stage only: the first is a gap."""
+        path = report.finetuned / "history.csv"
+        header, *rows = path.read_text().splitlines()
+        scored = [f"{row},{score}" for row, score in zip(rows, (0.1, 0.3, 0.2), strict=True)]
+        path.write_text("\n".join([f"{header},val_score", *scored]) + "\n")
+        history = join_histories(report.heads, report.finetuned)
+        assert history.losses == ["loss"]
+        assert [axes.get_title() for axes in losses_figure(history).axes[:2]] == ["loss", "val_score"]
+        (axes,) = history_figure(history, "val_score").axes
+        validation, _, best = axes.get_lines()
+        assert validation.get_label() == "validation"
+        np.testing.assert_array_equal(validation.get_ydata(), [np.nan, np.nan, 0.1, 0.3, 0.2])
+        assert best.get_xdata()[0] == 4
+
 
 class TestTables:
     @pytest.mark.parametrize(

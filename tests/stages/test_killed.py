@@ -78,13 +78,17 @@ def changed(params: Params, key: str) -> Params:
     place: dict[str, Any] = values
     for section in sections:
         place = place[section]
-    others = {
+    others: dict[str, Any] = {
         "pretrained": "coco",
         "architecture": "another",
         "name": "resnet14" if place[name] != "resnet14" else "resnet50",
         "optimizer": "sgd" if place[name] != "sgd" else "adamw",
         "schedule": "constant" if place[name] != "constant" else "cosine",
+        "best_epoch": "score" if place[name] != "score" else "val_loss",
+        "pixel_mean": [1.0, 2.0, 3.0],
     }
+    if key == "augment.jpeg_quality":
+        others["jpeg_quality"] = [50, 90]
     value = place[name]
     if name in others:
         place[name] = others[name]
@@ -95,5 +99,5 @@ def changed(params: Params, key: str) -> Params:
     elif name in ("image_size", "mini_mask_size"):
         place[name] = value * 2
     else:
-        place[name] = value * 0.5 if isinstance(value, float) else value + 1
+        place[name] = (value * 0.5 or 0.5) if isinstance(value, float) else value + 1
     return parse_params(values, PARAMS_FILE)

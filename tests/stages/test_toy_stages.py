@@ -150,6 +150,31 @@ def test_a_stage_resumes_to_the_bytes_of_an_undisturbed_one(
     assert trained_bytes("models/finetuned")["model.weights.h5"] != undisturbed["model.weights.h5"]
 
 
+def test_the_score_of_the_averaged_weights_chooses_the_epoch(
+    toy_project: Path, run: RunStage, sample: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """In history.csv, the summary and the terminal; a resumed stage ends with the same bytes."""
+    write_params({**CHANGES, "train.best_epoch": "score", "train.ema_decay": 0.9}, sample)
+    run("train_heads")
+    run("finetune")
+    undisturbed = trained_bytes("models/finetuned")
+    with Path("models/finetuned/history.csv").open(newline="") as file:
+        scores = [float(row["val_score"]) for row in csv.DictReader(file)]
+    assert all(0.0 <= score <= 1.0 for score in scores)
+    summary = json.loads(Path("models/finetuned/summary.json").read_text())
+    assert summary["val_score"] == pytest.approx(max(scores), rel=1e-5)
+    assert f"(validation score {summary['val_score']:.4f}, validation loss " in capsys.readouterr().out
+    shutil.rmtree("models/finetuned")
+    with killed_after(epoch=3):
+        run("finetune")
+    run("finetune")
+    assert "finetune: resuming after epoch 3/4" in capsys.readouterr().out
+    assert trained_bytes("models/finetuned") == undisturbed
+    run("predict")
+    run("evaluate")
+    assert "val_score" in Path("reports/report.html").read_text()
+
+
 def test_a_state_in_bfloat16_is_not_resumed_in_float32(
     toy_project: Path,
     run: RunStage,

@@ -74,6 +74,10 @@ class ToyNetwork(Network):
     def set_phase(self, phase: Phase) -> None:
         self.backbone.trainable = phase == "all"
 
+    @property
+    def backbone_variables(self) -> list[keras.Variable]:
+        return self.backbone.trainable_variables
+
     def _outputs(self, images: Tensor, seeds: Tensor | None) -> tuple[Tensor, Tensor]:
         """Class logits [B, K] and boxes_norm [B, 4]; with noise from `seeds`, as training has."""
         small = ops.average_pool(ops.cast(images, "float32") / 255.0, 8, strides=8)

@@ -1,5 +1,9 @@
-"""Program run by test_loop.py: a training that kill -9 ends after its first epoch; `argv[1]` is its state."""
+"""Program run by test_loop.py: a training that kill -9 ends after its first epoch.
 
+`argv[1]` is its state, `argv[2]` the settings that differ, as JSON.
+"""
+
+import json
 import os
 import signal
 import sys
@@ -23,4 +27,4 @@ class DeadlyBatches(FixedBatches):
 STATE = Path(sys.argv[1])
 
 if __name__ == "__main__":
-    run(fresh_network(), STATE, batches=DeadlyBatches)
+    run(fresh_network(), STATE, batches=DeadlyBatches, **json.loads(sys.argv[2]))

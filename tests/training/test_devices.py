@@ -34,6 +34,7 @@ def test_four_devices_give_what_one_gives(
     for row, expected in zip(history, history_of_one, strict=True):
         assert row.pop("stage") == expected.pop("stage")
         assert row == pytest.approx(expected, rel=1e-4)
+    assert ("val_score" in history[0]) is (architecture == "toy")
     shares_of_one, shares = (photos_per_run(str(result.pop("shares"))) for result in (one, four))
     assert set(one) == set(four)
     for name in one:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -57,6 +58,7 @@ def run(
     stage: Stage = STAGE,
     batches: type[FixedBatches] = FixedBatches,
     validation: list[Batch] | None = None,
+    score: Callable[[], float] | None = None,
     **changes: Any,
 ) -> TrainingResult:
     """Trains; `stop_after` is the number of the epoch after which `Stopped` is raised."""
@@ -73,6 +75,7 @@ def run(
         validation or [toy_batch(BATCH, 100)],
         TrainingState(folder),
         on_epoch,
+        score,
     )
 
 
@@ -120,14 +123,104 @@ def test_the_weights_of_the_best_epoch_are_left_in_the_network(tmp_path: Path) -
     assert losses[-1] > min(losses)
 
 
-def stop_after_an_epoch(folder: Path) -> None:
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_the_score_chooses_another_epoch_than_the_validation_loss(
+    tmp_path: Path, capsys: pytest.CaptureFixture, decay: float
+) -> None:
+    """The loss falls to the last epoch; the score is highest in the one before."""
+    scores = iter([0.1, 0.3, 0.2])
+    network = fresh_network()
+    seen: list[list[np.ndarray]] = []
+
+    def score() -> float:
+        seen.append(weights_of(network))
+        return next(scores)
+
+    by_loss = run(fresh_network(), tmp_path / "loss", ema_decay=decay)
+    result = run(network, tmp_path / "score", score=score, ema_decay=decay)
+    assert (by_loss.best_epoch, by_loss.best_score) == (4, None)
+    assert (result.best_epoch, result.best_score) == (3, 0.3)
+    assert result.best_loss == result.history[1]["val_loss"] == by_loss.history[1]["val_loss"]
+    assert [row["val_score"] for row in result.history] == [0.1, 0.3, 0.2]
+    assert not any("val_score" in row for row in by_loss.history)
+    # The weights that were scored are the ones that are kept.
+    assert all_equal(weights_of(network), seen[1])
+    assert not all_equal(seen[1], seen[2])
+    lines = [line for line in capsys.readouterr().out.splitlines() if "val score" in line]
+    assert re.search(r"  val loss \S+  val score 0\.3000 \(best\)  ", lines[1])
+    assert "(best)" not in lines[2]
+
+
+def test_of_epochs_of_the_same_score_the_one_with_the_lower_loss_is_the_best(tmp_path: Path) -> None:
+    result = run(fresh_network(), tmp_path / "state", score=lambda: 0.0)
+    losses = [row["val_loss"] for row in result.history]
+    assert result.best_epoch == 2 + int(np.argmin(losses)) == 4
+
+
+def test_averaged_weights_are_validated_and_kept_and_raw_ones_trained(tmp_path: Path) -> None:
+    """One step per epoch and a decay that is never reached: the average after each step is worked out from the raw
+    weights of the epochs before, with the decays 1/10, 2/11 and 3/12."""
+    raw_network, network = fresh_network(), fresh_network()
+    expected = weights_of(raw_network)
+    raw: list[list[np.ndarray]] = []
+    batches = partial(FixedBatches, partial(toy_batch, BATCH), 1)
+    validation = [toy_batch(BATCH, 100)]
+
+    def train_on(network: Network, name: str, score: Callable[[], float], decay: float) -> TrainingResult:
+        settings = make_settings(ema_decay=decay)
+        state = TrainingState(tmp_path / name)
+        return train(network, STAGE, settings, batches, validation, state, lambda row: None, score)
+
+    def keep_raw() -> float:
+        raw.append(weights_of(raw_network))
+        return float(len(raw))
+
+    averaged: list[list[np.ndarray]] = []
+
+    def keep_averaged() -> float:
+        averaged.append(weights_of(network))
+        return float(len(averaged))
+
+    plain = train_on(raw_network, "raw", keep_raw, 0.0)
+    result = train_on(network, "averaged", keep_averaged, 0.99)
+    for decay, weights, found in zip((1 / 10, 2 / 11, 3 / 12), raw, averaged, strict=True):
+        expected = [decay * old + (1 - decay) * new for old, new in zip(expected, weights, strict=True)]
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+    assert not all_equal(averaged[-1], raw[-1])
+    assert all_equal(weights_of(network), averaged[-1])
+    # The training itself is the same, to the bit; the validation is of the averaged weights.
+    for row, other in zip(result.history, plain.history, strict=True):
+        assert [row[name] for name in ("loss", "label_loss", "place_loss")] == [
+            other[name] for name in ("loss", "label_loss", "place_loss")
+        ]
+    assert evaluate(network, validation)["loss"] == pytest.approx(result.best_loss, rel=1e-6)
+    assert result.best_loss != plain.best_loss
+
+
+def test_a_factor_of_the_rate_of_the_backbone_changes_the_backbone_only_a_little(tmp_path: Path) -> None:
+    moved = {}
+    for factor in (1.0, 1e-3):
+        network = fresh_network()
+        before = weights_of(network.backbone), weights_of(network.head)
+        run(network, tmp_path / str(factor), backbone_rate=factor)
+        after = weights_of(network.backbone), weights_of(network.head)
+        moved[factor] = [
+            max(float(np.abs(new - old).max()) for old, new in zip(*parts, strict=True))
+            for parts in zip(before, after, strict=True)
+        ]
+    assert moved[1e-3][0] < 0.01 * moved[1.0][0]
+    assert moved[1e-3][1] > 0.5 * moved[1.0][1]
+
+
+def stop_after_an_epoch(folder: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(Stopped):
-        run(fresh_network(), folder, stop_after=3)
+        run(fresh_network(), folder, stop_after=3, **changes)
 
 
-def kill_in_an_epoch(folder: Path) -> None:
+def kill_in_an_epoch(folder: Path, changes: dict[str, Any]) -> None:
     program = subprocess.run(
-        [sys.executable, Path(__file__).with_name("killed_training.py"), folder],
+        [sys.executable, Path(__file__).with_name("killed_training.py"), folder, json.dumps(changes)],
         env=environment(),
         capture_output=True,
         text=True,
@@ -135,24 +228,28 @@ def kill_in_an_epoch(folder: Path) -> None:
     assert program.returncode == -signal.SIGKILL, program.stderr
 
 
+@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.9, "backbone_rate": 0.5}], ids=["plain", "averaged"])
 @pytest.mark.parametrize("interrupt", [stop_after_an_epoch, kill_in_an_epoch])
 def test_an_interrupted_training_ends_with_the_bytes_of_an_undisturbed_one(
-    tmp_path: Path, interrupt: Callable[[Path], None], capsys: pytest.CaptureFixture
+    tmp_path: Path,
+    interrupt: Callable[[Path, dict[str, Any]], None],
+    changes: dict[str, Any],
+    capsys: pytest.CaptureFixture,
 ) -> None:
     undisturbed = fresh_network()
-    expected = run(undisturbed, tmp_path / "undisturbed")
-    interrupt(tmp_path / "interrupted")
+    expected = run(undisturbed, tmp_path / "undisturbed", **changes)
+    interrupt(tmp_path / "interrupted", changes)
     done = TrainingState(tmp_path / "interrupted").epochs_done
     assert 0 < done < EPOCHS
     resumed = fresh_network()
-    result = run(resumed, tmp_path / "interrupted")
+    result = run(resumed, tmp_path / "interrupted", **changes)
 
     assert f"finetune: resuming after epoch {1 + done}/4\n" in capsys.readouterr().out
     assert result.history == expected.history
     assert all_equal(weights_of(resumed), weights_of(undisturbed))
     # The control: another seed ends with other weights.
     other = fresh_network(seed=2)
-    run(other, tmp_path / "other")
+    run(other, tmp_path / "other", **changes)
     assert not all_equal(weights_of(other), weights_of(undisturbed))
 
 

@@ -15,6 +15,7 @@ import pytest
 from fashionseg.backend import make_reproducible
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.model.networks import build_network
+from fashionseg.params import changed
 from fashionseg.training.loop import TrainingResult, model_inputs, train
 from fashionseg.training.network import TrainingNetwork
 from fashionseg.training.stage import Stage
@@ -55,9 +56,11 @@ def run(
     stage: Stage,
     folder: Path,
     on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
+    **changes: Any,
 ) -> TrainingResult:
     batches = partial(FixedBatches, make_batch, 1)
-    return train(network, stage, PARAMS.train, batches, [make_batch(100)], TrainingState(folder), on_epoch)
+    settings = changed(PARAMS.train, changes)
+    return train(network, stage, settings, batches, [make_batch(100)], TrainingState(folder), on_epoch)
 
 
 def weights_of(network: keras.Model) -> list[np.ndarray]:
@@ -77,8 +80,12 @@ def test_heads_leave_each_backbone_weight_as_it_was(tmp_path: Path) -> None:
     assert all(np.isfinite(result.history[0][f"val_{name}"]) for name in network.loss_names)
 
 
-def test_a_resumed_training_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Path) -> None:
-    """All layers, with batch norm's statistics and the optimizer's; test_loop.py has kill -9 with the toy network."""
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_a_resumed_training_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Path, decay: float) -> None:
+    """All layers, with batch norm's statistics and the optimizer's, and the averages of both.
+
+    test_loop.py has kill -9 with the toy network.
+    """
     stage = Stage("finetune", "all", 2, 1e-3)
 
     def keep_first(row: dict[str, Any]) -> None:
@@ -87,8 +94,8 @@ def test_a_resumed_training_ends_with_the_weights_of_an_undisturbed_one(tmp_path
 
     undisturbed, resumed = fresh_network(), fresh_network()
     initial = weights_of(undisturbed)
-    expected = run(undisturbed, stage, tmp_path / "undisturbed", keep_first)
-    assert run(resumed, stage, tmp_path / "after one epoch").history == expected.history
+    expected = run(undisturbed, stage, tmp_path / "undisturbed", keep_first, ema_decay=decay)
+    assert run(resumed, stage, tmp_path / "after one epoch", ema_decay=decay).history == expected.history
     assert all_equal(weights_of(resumed), weights_of(undisturbed))
     assert not all_equal(weights_of(resumed), initial)
 
@@ -105,3 +112,12 @@ def test_padding_photos_count_in_no_validation_loss() -> None:
     ]
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
     assert losses[0]["mask_loss"] > 0
+
+
+def test_the_backbone_of_the_factor_is_the_trained_part_of_the_backbone() -> None:
+    network = fresh_network()
+    network.set_phase("all")
+    names = {variable.path for variable in network.backbone_variables}
+    assert names == {variable.path for variable in network.backbone.trainable_variables} != set()
+    network.set_phase("heads")
+    assert network.backbone_variables == []

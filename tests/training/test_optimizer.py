@@ -70,6 +70,48 @@ def test_gradients_are_clipped_at_their_global_norm(settings: Train) -> None:
     np.testing.assert_allclose([a[0], b[0]], [-0.6, -0.8], rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_the_backbone_has_its_own_rate_and_weight_decay(settings: Train, name: str) -> None:
+    """One step on a gradient of 1: SGD moves a weight by the rate, AdamW too, and decays it before by rate * decay."""
+    plain = dataclasses.replace(
+        settings,
+        optimizer=name,
+        momentum=0.0,
+        weight_decay=0.5,
+        gradient_clip_norm=100.0,
+        schedule="constant",
+        warmup_steps=0,
+        backbone_rate=0.1,
+    )
+    backbone, head, bias = (keras.Variable([2.0], name=name) for name in ("kernel", "kernel", "bias"))
+    optimizer = make_optimizer(plain, learning_rate=0.1, total_steps=10, backbone=[backbone, bias])
+    optimizer.apply([np.ones(1, np.float32)] * 3, [backbone, head, bias])
+    decay = 0.5 if name == "adamw" else 0.0
+    expected = [2.0 * (1 - rate * share) - rate for rate, share in ((0.01, decay), (0.1, decay), (0.01, 0.0))]
+    np.testing.assert_allclose(np.concatenate([backbone, head, bias]), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_a_factor_of_one_and_no_average_are_keras_own_optimizer(settings: Train, name: str) -> None:
+    """The same bits, and no further variables."""
+    plain = dataclasses.replace(settings, optimizer=name, weight_decay=0.5, backbone_rate=1.0, ema_decay=0.0)
+    rate = learning_rate_schedule(plain, 0.1, 10)
+    keras_own = (
+        keras.optimizers.SGD(rate, momentum=plain.momentum, global_clipnorm=plain.gradient_clip_norm)
+        if name == "sgd"
+        else keras.optimizers.AdamW(rate, weight_decay=0.5, global_clipnorm=plain.gradient_clip_norm)
+    )
+    initial = np.random.default_rng(0).normal(size=(2, 50)).astype(np.float32)
+    ours, others = ([keras.Variable(values, name="kernel") for values in initial] for _ in range(2))
+    optimizer = make_optimizer(plain, learning_rate=0.1, total_steps=10, backbone=ours[:1])
+    for step in range(3):
+        gradients = list(np.random.default_rng(step).normal(size=(2, 50)).astype(np.float32))
+        optimizer.apply(gradients, ours)
+        keras_own.apply(gradients, others)
+    np.testing.assert_array_equal(np.stack(ours), np.stack(others))
+    assert len(optimizer.variables) == len(keras_own.variables)
+
+
 def test_matterports_decay_goes_with_sgd_only(settings: Train) -> None:
     assert uses_l2_loss(dataclasses.replace(settings, optimizer="sgd", weight_decay=1e-4))
     assert not uses_l2_loss(dataclasses.replace(settings, optimizer="adamw", weight_decay=1e-4))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fashionseg.backend import device_scope, start_backend
+from fashionseg.backend import Scope, device_scope, start_backend
 from fashionseg.console import track
 from fashionseg.data.letterbox import letterbox
 from fashionseg.data.loader import inference_batches
@@ -63,12 +64,26 @@ def load_detector(directory: Path, inference: Inference, num_devices: int = 1) -
     """
     start_backend()
     from fashionseg.model.folder import load_network
-    from fashionseg.ops.replicas import num_shares, share_batch
 
     scope = device_scope(num_devices)
     with scope():
         network, _, category_names = load_network(directory, inference)
-        num_devices = num_shares()
+    return make_detector(network, category_names, inference.mask_quality, scope)
+
+
+def make_detector(
+    network: Network,
+    category_names: tuple[str, ...],
+    quality_exponent: float = 0.0,
+    scope: Scope = nullcontext,
+) -> Detector:
+    """A detector of a network in memory; it runs with whatever weights the network has at the time.
+
+    Args:
+        quality_exponent: see `Detector`.
+        scope: of the devices, see `backend.device_scope`; the current one if it is not given.
+    """
+    from fashionseg.ops.replicas import num_shares, share_batch
 
     def run(batch: Batch) -> dict[str, np.ndarray]:
         with scope():
@@ -76,7 +91,8 @@ def load_detector(directory: Path, inference: Inference, num_devices: int = 1) -
                 share_batch({"images": batch["images"], "windows": batch["windows"]})
             )
 
-    return Detector(network, category_names, run, num_devices, inference.mask_quality)
+    with scope():
+        return Detector(network, category_names, run, num_shares(), quality_exponent)
 
 
 def predict_records(

@@ -76,6 +76,11 @@ class Network(keras.Model):
     def set_phase(self, phase: Phase) -> None:
         """Chooses the weights that training changes: `heads` keeps the pretrained part frozen, `all` nothing."""
 
+    @property
+    def backbone_variables(self) -> list[keras.Variable]:
+        """Weights whose learning rate has the factor `train.backbone_rate`; none unless a network names them."""
+        return []
+
     def load_pretrained(self, path: Path) -> str:
         """Takes what fits of a pretrained weight file; returns one line on what was loaded and what was not.
 

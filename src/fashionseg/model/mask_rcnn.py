@@ -149,6 +149,11 @@ class MaskRCNN(Network):
         """`heads` freezes the backbone, moving statistics included; the pyramid is trained."""
         self.backbone.trainable = {"heads": False, "all": True}[phase]
 
+    @property
+    def backbone_variables(self) -> list[keras.Variable]:
+        """The trained weights of the backbone; the pyramid is not part of it."""
+        return self.backbone.trainable_variables
+
     def load_pretrained(self, path: Path) -> str:
         """A weight file in Matterport's layout; class layers that do not fit stay at their initial values."""
         return load_matterport_for_categories(self, path).describe()

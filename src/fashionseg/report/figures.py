@@ -108,8 +108,8 @@ class Line:
 
 
 def losses_figure(history: History) -> Figure:
-    """Training and validation losses over the epochs of all stages, one axes for each loss."""
-    names = history.losses
+    """Losses, and the validation score if there is one, over the epochs of all stages; one axes for each."""
+    names = history.charts
     columns = max(min(len(names), 3), 1)
     rows = max(-(-len(names) // columns), 1)
     figure = Figure(figsize=(4.0 * columns, 2.8 * rows), layout="constrained")
@@ -125,7 +125,7 @@ def losses_figure(history: History) -> Figure:
 
 
 def history_figure(history: History, column: str) -> Figure:
-    """One column of the history, training and validation, as a small chart."""
+    """One column of the history, a loss with its validation, as a small chart."""
     figure, axes = _chart(*_SMALL)
     _draw_history(axes, history, column)
     return figure
@@ -139,8 +139,8 @@ def curve_figure(lines: Sequence[Line]) -> Figure:
 
 
 def _draw_history(axes: Axes, history: History, column: str) -> None:
-    validation = VALIDATION + column
-    lines = [Line("training", history.curve(column), TRAINING_COLOUR)]
+    validation = column if column.startswith(VALIDATION) else VALIDATION + column
+    lines = [] if column == validation else [Line("training", history.curve(column), TRAINING_COLOUR)]
     if validation in history.epochs:
         lines.append(Line("validation", history.curve(validation), VALIDATION_COLOUR))
     _draw_lines(axes, lines)

@@ -65,7 +65,7 @@ def write_report(path: Path, report: Report) -> None:
         UserError: a history.csv is missing.
     """
     history = join_histories(report.heads, report.finetuned)
-    columns = [*history.losses, *history.epochs.columns.intersection(["learning_rate"])]
+    columns = [*history.charts, *history.epochs.columns.intersection(["learning_rate"])]
     faults = report.decode_report.get("faults", [])
     write_page(
         path,

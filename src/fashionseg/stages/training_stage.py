@@ -18,6 +18,7 @@ from fashionseg.model.api import Network
 from fashionseg.model.folder import save_network
 from fashionseg.model.networks import build_network
 from fashionseg.params import Params, changed, to_dict
+from fashionseg.stages.validation_score import scoring_inference, validation_score
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.storage.fingerprint import fingerprint, resume_folder
 from fashionseg.taxonomy import competition_taxonomy
@@ -27,7 +28,7 @@ from fashionseg.training.network import set_compute_type
 from fashionseg.training.stage import Stage
 from fashionseg.training.state import TrainingState
 
-CODE = ("data", "model", "ops", "training")  # a state of other code is not resumed
+CODE = ("data", "detections", "metrics", "model", "ops", "training")  # a state of other code is not resumed
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def run_training(
         network = build_network(
             params.model,
             taxonomy.num_categories,
-            params.inference,
+            scoring_inference(params.sampling),
             params.sampling,
             taxonomy.category_groups,
         )
@@ -79,12 +80,14 @@ def run_training(
         "best_epoch": result.best_epoch,
         "val_loss": result.best_loss,
     }
+    shown = f"validation loss {result.best_loss:.4f}"
+    if result.best_score is not None:
+        summary["val_score"] = result.best_score
+        shown = f"validation score {result.best_score:.4f}, {shown}"
     with atomic_write(folders.out / SUMMARY_FILE) as temporary:
         temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     state.delete()
-    say(
-        f"{stage.name}: best epoch {result.best_epoch} (validation loss {result.best_loss:.4f}) -> {folders.out}"
-    )
+    say(f"{stage.name}: best epoch {result.best_epoch} ({shown}) -> {folders.out}")
 
 
 def _train(
@@ -107,6 +110,9 @@ def _train(
             start_epoch=start_epoch,
         )
 
+    score = None
+    if params.train.best_epoch == "score":
+        score = validation_score(network, decoded, validation_ids, batch_size)
     with tracking.stage_run(stage.name, params) as run:
         return train(
             network,
@@ -116,6 +122,7 @@ def _train(
             validation_batches(decoded, validation_ids, side, params.sampling, batch_size),
             state,
             lambda row: run.log_metrics(row, step=row["epoch"]),
+            score,
         )
 
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from fashionseg.console import say
+from fashionseg.history import VALIDATION_SCORE
 from fashionseg.model.api import BATCH_KEYS, Network
 from fashionseg.params import Train
 from fashionseg.storage.atomic import atomic_write
@@ -43,11 +44,19 @@ class AllBatches(Protocol):
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """`history`: a row per epoch; `best_epoch`: number of the one with the lowest validation loss."""
+    """The history and the epoch whose weights are kept.
+
+    Attributes:
+        history: a row per epoch.
+        best_epoch: its number.
+        best_loss: its validation loss.
+        best_score: its validation score; None without a score.
+    """
 
     history: list[dict[str, Any]]
     best_epoch: int
     best_loss: float
+    best_score: float | None
 
 
 def train(
@@ -58,8 +67,11 @@ def train(
     validation: AllBatches,
     state: TrainingState,
     on_epoch: Callable[[dict[str, Any]], None],
+    score: Callable[[], float] | None = None,
 ) -> TrainingResult:
     """Trains the weights of `stage.phase` in place and leaves those of the best epoch in `network`.
+
+    With `train.ema_decay` the averaged weights are validated, scored and kept, and the raw ones are trained.
 
     Args:
         settings: the `train` section of params.yaml, without `auto`.
@@ -67,6 +79,8 @@ def train(
         validation: batches of as many photos as those of the training; photo index -1 is padding.
         state: of an interrupted training, resumed from its last completed epoch.
         on_epoch: called with the row of each epoch, those before a resume included.
+        score: called after each epoch; the score of the network on the validation photos, which then chooses the best
+            epoch instead of the validation loss.
 
     Raises:
         UserError: the loss is no longer finite, with the photos of the batch; the state of the last completed epoch
@@ -74,11 +88,16 @@ def train(
     """
     network.set_phase(stage.phase)
     training = TrainingNetwork(
-        network, settings.loss_weights, settings.weight_decay if uses_l2_loss(settings) else 0.0
+        network,
+        settings.loss_weights,
+        settings.weight_decay if uses_l2_loss(settings) else 0.0,
+        settings.ema_decay,
     )
     batches = make_batches(state.epochs_done)
     steps = batches.steps_per_epoch
-    optimizer = make_optimizer(settings, stage.learning_rate, stage.epochs * steps)
+    optimizer = make_optimizer(
+        settings, stage.learning_rate, stage.epochs * steps, network.backbone_variables
+    )
     training.compile(optimizer=optimizer, jit_compile=settings.jit_compile)
     optimizer.build(training.trainable_variables)
     if state.epochs_done:
@@ -99,14 +118,17 @@ def train(
     failures: list[Exception] = []
 
     def end_epoch(epoch: int, logs: dict[str, float]) -> None:
-        losses = training.evaluate(
-            _inputs(validation, deque(), failures), steps=len(validation), return_dict=True, verbose=0
-        )
         row = {"epoch": epoch + 1, "stage": stage.name, "learning_rate": float(optimizer.learning_rate)}
         row |= {name: float(logs[name]) for name in ("loss", *network.loss_names)}
-        row |= {f"val_{name}": float(losses[name]) for name in ("loss", *network.loss_names)}
-        progress.check_validation(row)
-        state.add_epoch(row, training, network)
+        with training.averaged():
+            losses = training.evaluate(
+                _inputs(validation, deque(), failures), steps=len(validation), return_dict=True, verbose=0
+            )
+            row |= {f"val_{name}": float(losses[name]) for name in ("loss", *network.loss_names)}
+            progress.check_validation(row)
+            if score is not None:
+                row[VALIDATION_SCORE] = score()
+        state.add_epoch(row, training)
         progress.report(row, state.best_epoch == row["epoch"])
         on_epoch(row)
 
@@ -129,7 +151,10 @@ def train(
         progress.on_train_end()
         batches.close()
     state.load_best(network)
-    return TrainingResult(state.history, state.best_epoch, state.best_loss)
+    assert state.best is not None
+    return TrainingResult(
+        state.history, state.best_epoch, state.best["val_loss"], state.best.get(VALIDATION_SCORE)
+    )
 
 
 def model_inputs(batch: Batch) -> Batch:

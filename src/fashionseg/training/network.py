@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from fashionseg.errors import UserError
 from fashionseg.model.api import LossTerm, Network
 from fashionseg.ops.boxes import Tensor
 from fashionseg.ops.replicas import global_mean, num_replicas
+from fashionseg.training.average import AverageStatistics, averages_in_place
 from fashionseg.training.optimizer import l2_loss
 
 
@@ -41,12 +43,15 @@ class TrainingNetwork(keras.Model):
         network: trained in place.
         loss_weights: factor of a loss in the sum, by name; 1 where a loss is not named.
         l2_decay: Matterport's weight decay, a loss term (see `optimizer.l2_loss`); 0 for none.
+        ema_decay: of the average of the weights, the same as the optimizer's; 0 for none.
 
     Raises:
         UserError: a weight names no loss of the network.
     """
 
-    def __init__(self, network: Network, loss_weights: dict[str, float], l2_decay: float) -> None:
+    def __init__(
+        self, network: Network, loss_weights: dict[str, float], l2_decay: float, ema_decay: float = 0.0
+    ) -> None:
         # float32: a mixed policy would round the ground-truth boxes to bfloat16, whole pixels from 256 on.
         super().__init__(name="training", dtype="float32")
         self.network = network
@@ -58,11 +63,24 @@ class TrainingNetwork(keras.Model):
         self.loss_weights = {name: loss_weights.get(name, 1.0) for name in network.loss_names}
         self.l2_decay = l2_decay
         self.term_means = [TermMean(name) for name in network.loss_names]
+        self.statistics = AverageStatistics(network.non_trainable_weights, ema_decay) if ema_decay else None
         self.built = True
 
     def call(self, batch: dict[str, Tensor], training: bool = False) -> dict[str, LossTerm]:
         """A batch (see `Network.loss_terms`) -> the losses over this device's photos, unweighted."""
-        return self.network.loss_terms(batch, training)
+        terms = self.network.loss_terms(batch, training)
+        if training and self.statistics is not None:
+            self.statistics.update(self.network.non_trainable_weights)
+        return terms
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Context in which the network has its averaged weights, if they are averaged."""
+        if self.statistics is None:
+            return nullcontext()
+        return averages_in_place(
+            [*self.network.trainable_weights, *self.network.non_trainable_weights],
+            [*self.optimizer.averages, *self.statistics.averages],
+        )
 
     # Not `add_loss`: the devices of a MirroredStrategy share its list, and each would add those of the ones before it.
     def compute_loss(

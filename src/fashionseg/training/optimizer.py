@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from keras import ops
 from fashionseg.ops.boxes import Tensor
 from fashionseg.ops.replicas import equal_shares, num_replicas
 from fashionseg.params import Train
+from fashionseg.training.average import AverageWeights
 
 
 class ClipSummedGradients(keras.optimizers.Optimizer):
@@ -23,15 +25,44 @@ class ClipSummedGradients(keras.optimizers.Optimizer):
         return super().apply(equal_shares(grads), trainable_variables)
 
 
-class SGD(ClipSummedGradients, keras.optimizers.SGD):
+class BackboneRate(keras.optimizers.Optimizer):
+    """Mixin for Keras's optimizers: another learning rate, and decoupled weight decay, for the backbone.
+
+    Args:
+        backbone: its weights.
+        backbone_rate: factor of the learning rate for them.
+    """
+
+    def __init__(
+        self, *args: Any, backbone: Sequence[keras.Variable] = (), backbone_rate: float = 1.0, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.backbone_rate = backbone_rate
+        # With the factor 1 nothing is multiplied: the same operations as without a backbone.
+        self._slowed = {self._var_key(variable) for variable in backbone if backbone_rate != 1.0}
+
+    def update_step(self, gradient: Tensor, variable: Any, learning_rate: Tensor) -> None:
+        if self._var_key(variable) in self._slowed:
+            learning_rate = learning_rate * self.backbone_rate
+            if self.weight_decay is not None and self._use_weight_decay(variable):
+                self.assign_sub(variable, variable * self.weight_decay * learning_rate)
+        super().update_step(gradient, variable, learning_rate)
+
+    def _apply_weight_decay(self, variables: list[keras.Variable]) -> None:
+        super()._apply_weight_decay([v for v in variables if self._var_key(v) not in self._slowed])
+
+
+class SGD(AverageWeights, BackboneRate, ClipSummedGradients, keras.optimizers.SGD):
     pass
 
 
-class AdamW(ClipSummedGradients, keras.optimizers.AdamW):
+class AdamW(AverageWeights, BackboneRate, ClipSummedGradients, keras.optimizers.AdamW):
     pass
 
 
-def make_optimizer(train: Train, learning_rate: float, total_steps: int) -> keras.optimizers.Optimizer:
+def make_optimizer(
+    train: Train, learning_rate: float, total_steps: int, backbone: Sequence[keras.Variable] = ()
+) -> keras.optimizers.Optimizer:
     """SGD with momentum or AdamW, gradients clipped at their global norm.
 
     With `sgd` the weight decay is a loss term as in Matterport's code (`uses_l2_loss`), with `adamw` it is
@@ -41,12 +72,19 @@ def make_optimizer(train: Train, learning_rate: float, total_steps: int) -> kera
         train: the `train` section of params.yaml.
         learning_rate: after warm-up.
         total_steps: steps of the stage, warm-up included.
+        backbone: the weights whose learning rate has the factor `train.backbone_rate`.
     """
     rate = learning_rate_schedule(train, learning_rate, total_steps)
     clip_norm = train.gradient_clip_norm / num_replicas()
+    shared: dict[str, Any] = {
+        "global_clipnorm": clip_norm,
+        "backbone": backbone,
+        "backbone_rate": train.backbone_rate,
+        "ema_decay": train.ema_decay,
+    }
     if train.optimizer == "sgd":
-        return SGD(rate, momentum=train.momentum, global_clipnorm=clip_norm)
-    optimizer = AdamW(rate, weight_decay=train.weight_decay, global_clipnorm=clip_norm)
+        return SGD(rate, momentum=train.momentum, **shared)
+    optimizer = AdamW(rate, weight_decay=train.weight_decay, **shared)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 

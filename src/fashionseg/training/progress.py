@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from fashionseg.console import progress_bar, say
 from fashionseg.errors import UserError
+from fashionseg.history import VALIDATION_SCORE
 from fashionseg.training.stage import Stage
 
 
@@ -93,8 +94,10 @@ class EpochProgress(keras.callbacks.Callback):
         """Prints the line that stays of an epoch."""
         rate = self.steps * self.batch_size / self._seconds
         left = (self.stage.last_epoch - self._epoch) * self._seconds
+        score = f"  val score {row[VALIDATION_SCORE]:.4f}" if VALIDATION_SCORE in row else ""
         say(
-            f"{self._title()}  {self._shown(row)}  val loss {row['val_loss']:.3f}{' (best)' if is_best else ''}  "
+            f"{self._title()}  {self._shown(row)}  val loss {row['val_loss']:.3f}{score}"
+            f"{' (best)' if is_best else ''}  "
             f"{rate:.1f} photos/s  {left / 60:.0f} min left"
         )
 
