@@ -101,6 +101,7 @@ def code_deps(graph: ImportGraph, module: str) -> list[str]:
             deps.add(folder)
         elif path.stem != "__init__" or _statements_in(path):
             deps.add(path)
+    deps = {path for path in deps if not deps & set(path.parents)}  # a package includes those below it
     root = graph.source.parent
     return [path.relative_to(root).as_posix() for path in [own, *sorted(deps)]]
 

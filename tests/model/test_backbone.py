@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from fashionseg.model.backbone import BLOCKS_PER_STAGE, build_backbone
+
 from fashionseg.model.layers import BatchNorm
 
 

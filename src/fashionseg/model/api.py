@@ -73,8 +73,12 @@ class Network(keras.Model):
         """
 
     @abstractmethod
-    def set_phase(self, phase: Phase) -> None:
-        """Chooses the weights that training changes: `heads` keeps the pretrained part frozen, `all` nothing."""
+    def set_phase(self, phase: Phase, frozen_stages: int = 0) -> None:
+        """Chooses the weights that training changes: `heads` keeps the pretrained part frozen, `all` its first stages.
+
+        Args:
+            frozen_stages: of the pretrained part, from the input on; 0 for none.
+        """
 
     @property
     def backbone_variables(self) -> list[keras.Variable]:

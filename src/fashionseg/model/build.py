@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fashionseg.model.backbone import PIXEL_MEAN, build_backbone
+from fashionseg.model.backbones import build_backbone
 from fashionseg.model.box_head import BoxHead
 from fashionseg.model.fpn import build_fpn
 from fashionseg.model.label_smoothing import smoothed_targets
@@ -38,7 +38,7 @@ def build_mask_rcnn(
     box, mask, anchors = model.box_head, model.mask_head, model.anchors
     return MaskRCNN(
         backbone=backbone,
-        fpn=build_fpn([feature.shape[1:] for feature in backbone.outputs], channels),
+        fpn=build_fpn([feature.shape[1:] for feature in backbone.network.outputs], channels),
         rpn_head=RPNHead(channels, model.rpn.channels, len(anchors.aspect_ratios), anchors.stride),
         box_head=BoxHead(box.pool_size, channels, box.channels, num_classes, batch_norm),
         mask_head=MaskHead(
@@ -56,7 +56,7 @@ def build_mask_rcnn(
         ),
         anchors=pyramid_anchors((size, size), anchors.sizes, anchors.aspect_ratios, anchors.stride),
         image_size=size,
-        pixel_mean=model.pixel_mean or PIXEL_MEAN,
+        pixel_mean=model.pixel_mean or backbone.pixel_mean,
         rpn_box_std=model.rpn.box_std,
         num_proposals=inference.post_nms_top_k,
         sampling=sampling,

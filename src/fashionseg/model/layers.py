@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ class ConvNorm(layers.Layer):
         momentum: of the moving statistics.
         gamma_initializer: of the batch norm.
         folds: False normalises after the convolution always, which rounds as Matterport's code does.
+        bias: whether the convolution has one.
         dtype: policy of the computation; None: Keras's global policy.
     """
 
@@ -48,6 +50,7 @@ class ConvNorm(layers.Layer):
         padding: str = "same",
         gamma_initializer: str = "ones",
         folds: bool = True,
+        bias: bool = True,
         dtype: Any = None,
         **options: Any,
     ) -> None:
@@ -56,21 +59,25 @@ class ConvNorm(layers.Layer):
         self.filters, self.size, self.strides, self.padding = filters, size, strides, padding
         self.conv_name, self.norm_name = conv_name, norm_name
         self.uses_batch, self.momentum, self.gamma_initializer = uses_batch, momentum, gamma_initializer
-        self.folds = folds
-        self.conv = layers.Conv2D(
-            filters,
-            size,
-            strides=strides,
-            padding=padding,
-            kernel_initializer="he_normal",
-            name=conv_name,
-            dtype=dtype,
-        )
+        self.folds, self.bias = folds, bias
+        self.conv = self._make_conv(dtype)
         self.norm = _RowsBatchNormalization(
             epsilon=BATCH_NORM_EPSILON,
             momentum=momentum,
             gamma_initializer=gamma_initializer,
             name=norm_name,
+            dtype=dtype,
+        )
+
+    def _make_conv(self, dtype: Any) -> layers.Layer:
+        return layers.Conv2D(
+            self.filters,
+            self.size,
+            strides=self.strides,
+            padding=self.padding,
+            use_bias=self.bias,
+            kernel_initializer="he_normal",
+            name=self.conv_name,
             dtype=dtype,
         )
 
@@ -86,20 +93,28 @@ class ConvNorm(layers.Layer):
         inputs = ops.cast(inputs, self.conv.compute_dtype)
         uses_batch = bool(training) and self.uses_batch and self.norm.trainable
         if uses_batch or not self.folds:
-            outputs = self._convolve(inputs, self.conv.kernel, self.conv.bias)
+            outputs = self._convolve(inputs, self.conv.kernel, self.conv.bias if self.bias else None)
             return self.norm(outputs, training=uses_batch, mask=mask)
         scale = self.norm.gamma * ops.rsqrt(self.norm.moving_variance + BATCH_NORM_EPSILON)
-        shift = (self.conv.bias - self.norm.moving_mean) * scale + self.norm.beta
-        return self._convolve(inputs, self.conv.kernel * scale, shift)
+        mean = self.norm.moving_mean
+        shift = ((self.conv.bias - mean) if self.bias else -mean) * scale + self.norm.beta
+        return self._convolve(inputs, self._scaled_kernel(scale), shift)
 
-    def _convolve(self, inputs: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-        kernel, bias = ops.cast(kernel, inputs.dtype), ops.cast(bias, inputs.dtype)
+    def _scaled_kernel(self, scale: Tensor) -> Tensor:
+        """The kernel with a factor [filters] on each output channel."""
+        return self.conv.kernel * scale
+
+    def _convolve(self, inputs: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+        outputs = self._convolve_unbiased(inputs, ops.cast(kernel, inputs.dtype))
+        return outputs if bias is None else ops.add(outputs, ops.cast(bias, inputs.dtype))
+
+    def _convolve_unbiased(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         if tuple(inputs.shape[1:3]) == self.conv.kernel_size and self.padding == "valid":
             # One output cell: as a matrix product 1.5 times as fast as a convolution (7 x 7, 400 RoIs, two cores).
             rows = ops.reshape(inputs, (-1, kernel.shape[0] * kernel.shape[1] * kernel.shape[2]))
             product = ops.matmul(rows, ops.reshape(kernel, (-1, self.filters)))
-            return ops.reshape(ops.add(product, bias), (-1, 1, 1, self.filters))
-        return ops.add(ops.conv(inputs, kernel, strides=self.strides, padding=self.padding), bias)
+            return ops.reshape(product, (-1, 1, 1, self.filters))
+        return ops.conv(inputs, kernel, strides=self.strides, padding=self.padding)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return self.conv.compute_output_shape(input_shape)
@@ -121,8 +136,30 @@ class ConvNorm(layers.Layer):
             "padding": self.padding,
             "gamma_initializer": self.gamma_initializer,
             "folds": self.folds,
+            "bias": self.bias,
             "dtype": keras.dtype_policies.serialize(self.conv.dtype_policy),
         }
+
+
+class DepthwiseConvNorm(ConvNorm):
+    """A depthwise 'same' convolution without bias followed by batch norm, folded as `ConvNorm` is."""
+
+    def _make_conv(self, dtype: Any) -> layers.Layer:
+        return layers.DepthwiseConv2D(
+            self.size,
+            strides=self.strides,
+            padding=self.padding,
+            use_bias=False,
+            depthwise_initializer="he_normal",
+            name=self.conv_name,
+            dtype=dtype,
+        )
+
+    def _scaled_kernel(self, scale: Tensor) -> Tensor:
+        return self.conv.kernel * scale[:, None]
+
+    def _convolve_unbiased(self, inputs: Tensor, kernel: Tensor) -> Tensor:
+        return ops.depthwise_conv(inputs, kernel, strides=self.strides, padding=self.padding)
 
 
 @dataclass(frozen=True)
@@ -146,12 +183,29 @@ class BatchNorm:
         padding: str = "same",
         mask: Tensor | None = None,
         gamma: str = "ones",
+        bias: bool = True,
     ) -> Tensor:
         """A convolution with batch norm; bool `mask` [N, 1, 1] marks the rows that batch statistics cover."""
         layer = ConvNorm(
-            channels, size, name, norm_name, self.is_trained, self.momentum, strides, padding, gamma
+            channels,
+            size,
+            name,
+            norm_name,
+            self.is_trained,
+            self.momentum,
+            strides,
+            padding,
+            gamma,
+            bias=bias,
         )
         return layer(x, mask=mask) if mask is not None else layer(x)
+
+    def depthwise(self, x: Tensor, size: int, name: str, norm_name: str, strides: int = 1) -> Tensor:
+        """A depthwise convolution with batch norm."""
+        channels = x.shape[-1]
+        return DepthwiseConvNorm(
+            channels, size, name, norm_name, self.is_trained, self.momentum, strides, bias=False
+        )(x)
 
 
 def conv(
@@ -174,14 +228,28 @@ def relu(x: Tensor, name: str) -> Tensor:
     return layers.Activation("relu", name=name)(x)
 
 
+def relu6(x: Tensor, name: str) -> Tensor:
+    """min(ReLU, 6), see `relu`."""
+    return layers.Activation("relu6", name=name)(x)
+
+
 def find_layer(part: keras.Model, name: str) -> layers.Layer:
     """The layer of that name, also inside a `ConvNorm`.
 
     Raises:
         ValueError: there is none.
     """
-    for layer in part.layers:
-        for candidate in (layer.conv, layer.norm) if isinstance(layer, ConvNorm) else (layer,):
-            if candidate.name == name:
-                return candidate
+    for layer in _unpacked_layers(part):
+        if layer.name == name:
+            return layer
     raise ValueError(f"{part.name}: no layer is named {name}")
+
+
+def weight_layers(part: keras.Model) -> dict[str, layers.Layer]:
+    """Name -> layer with variables, those inside a `ConvNorm` included."""
+    return {layer.name: layer for layer in _unpacked_layers(part) if layer.variables}
+
+
+def _unpacked_layers(part: keras.Model) -> Iterator[layers.Layer]:
+    for layer in part.layers:
+        yield from (layer.conv, layer.norm) if isinstance(layer, ConvNorm) else (layer,)

@@ -15,6 +15,8 @@ from keras import ops
 
 from fashionseg.model import losses
 from fashionseg.model.api import LossTerm, Network, Phase
+from fashionseg.model.backbones import Backbone
+from fashionseg.model.backbones.load import load_backbone_weights
 from fashionseg.model.box_head import BoxHead, run_head
 from fashionseg.model.mask_head import MaskHead
 from fashionseg.model.proposals import Proposals
@@ -29,6 +31,7 @@ from fashionseg.ops.gather import take_rows
 from fashionseg.ops.noise import uniform_noise
 from fashionseg.ops.roi_align import multilevel_roi_align
 from fashionseg.params import Sampling
+from fashionseg.storage.backbone_weights import has_backbone_weights
 
 ANCHOR_NOISE, ROI_NOISE = 0, 1  # streams
 _MASK_ROWS = (8, 16, 24, 40, 64)
@@ -42,7 +45,7 @@ class MaskRCNN(Network):
         proposals, select_detections: the steps between them.
         anchors: [A, 4] in pixels.
         image_size: S, side of the square input in pixels.
-        pixel_mean: RGB, subtracted from the images.
+        pixel_mean: RGB, subtracted from the images before the backbone's scaling.
         rpn_box_std: divisor of the RPN's target deltas.
         num_proposals: P, proposals per image at inference.
         sampling: what the losses look at; None for inference alone.
@@ -55,7 +58,7 @@ class MaskRCNN(Network):
     def __init__(
         self,
         *,
-        backbone: keras.Model,
+        backbone: Backbone,
         fpn: keras.Model,
         rpn_head: RPNHead,
         box_head: BoxHead,
@@ -72,7 +75,8 @@ class MaskRCNN(Network):
         class_targets: np.ndarray | None = None,
     ) -> None:
         super().__init__(name="mask_rcnn")
-        self.backbone, self.fpn = backbone, fpn
+        self.backbone, self.fpn = backbone.network, fpn
+        self._layers_of_first_stages, self.pixel_scale = backbone.layers_of_first, backbone.pixel_scale
         self.rpn_head, self.box_head, self.mask_head = rpn_head, box_head, mask_head
         self.proposals, self.select_detections = proposals, select_detections
         self.image_size = image_size
@@ -145,9 +149,11 @@ class MaskRCNN(Network):
             "masks": self.masks(pyramid, boxes_norm, classes, training),
         }
 
-    def set_phase(self, phase: Phase) -> None:
+    def set_phase(self, phase: Phase, frozen_stages: int = 0) -> None:
         """`heads` freezes the backbone, moving statistics included; the pyramid is trained."""
         self.backbone.trainable = {"heads": False, "all": True}[phase]
+        for layer in self._layers_of_first_stages(frozen_stages):
+            layer.trainable = False
 
     @property
     def backbone_variables(self) -> list[keras.Variable]:
@@ -155,7 +161,12 @@ class MaskRCNN(Network):
         return self.backbone.trainable_variables
 
     def load_pretrained(self, path: Path) -> str:
-        """A weight file in Matterport's layout; class layers that do not fit stay at their initial values."""
+        """ImageNet weights of the backbone, or a file in Matterport's layout.
+
+        The class layers stay as they are where the file's categories differ.
+        """
+        if has_backbone_weights(path):
+            return load_backbone_weights(self.backbone, path)
         return load_matterport_for_categories(self, path).describe()
 
     def masks(
@@ -183,7 +194,7 @@ class MaskRCNN(Network):
     def pyramid(self, images: Tensor, training: bool = False) -> list[Tensor]:
         """Images uint8 [B, S, S, 3] -> P2 to P6."""
         centred = ops.cast(images, "float32") - self.pixel_mean
-        return self.fpn(self.backbone(centred, training=training), training=training)
+        return self.fpn(self.backbone(centred * self.pixel_scale, training=training), training=training)
 
     def rpn(self, pyramid: list[Tensor], training: bool = False) -> tuple[Tensor, Tensor]:
         """P2 to P6 -> class logits [B, A, 2], deltas [B, A, 4]."""

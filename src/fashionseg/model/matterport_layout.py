@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from fashionseg.model.backbone import BLOCKS_PER_STAGE, FIRST_STAGE
+from fashionseg.model.backbones.resnet import BLOCKS_PER_STAGE, FIRST_STAGE
 
 CONV = ("kernel", "bias")
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")

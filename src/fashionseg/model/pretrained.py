@@ -1,4 +1,4 @@
-"""The pretrained weights that stage `download` left in its folder, put into a network."""
+"""The pretrained weights that stage `pretrained` left in its folder, put into a network."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ def load_pretrained(network: Network, folder: Path) -> None:
     """Loads what fits and reports it in one line; leaves the network at its initial values for source `none`.
 
     Raises:
-        UserError: the folder is not one of stage `download`, or the weights do not fit the network.
+        UserError: the folder is not one of stage `pretrained`, or the weights do not fit the network.
     """
     path = folder / SOURCE
     try:
         source = json.loads(path.read_text(encoding="utf-8"))["source"]
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run the stage download") from None
+        raise UserError(f"{path}: no such file; run the stage pretrained") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{path}: expected {{"source": "none", "coco" or "file"}}: {error}') from None
+        raise UserError(
+            f'{path}: expected {{"source": "none", "imagenet", "coco" or "file"}}: {error}'
+        ) from None
     if source == "none":
         say("weights: random initialisation")
     else:

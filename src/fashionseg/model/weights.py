@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from fashionseg.errors import UserError
-from fashionseg.model.backbone import BLOCKS_PER_STAGE
+from fashionseg.model.backbones.resnet import BLOCKS_PER_STAGE
 from fashionseg.model.layers import find_layer
 from fashionseg.model.matterport_layout import CLASS_LAYERS, MASK_LAYER, NamePair, layer_names, name_pairs
 from fashionseg.storage.atomic import atomic_write

@@ -1,4 +1,4 @@
-"""Pretrained weights: Matterport's COCO weights from the public release, or any weight file.
+"""Pretrained weights: ImageNet's for a backbone, Matterport's COCO weights from the public release, or any weight file.
 
 The download is our own because no locked package resumes one: requests and urllib3 retry a request, not its body, and
 fsspec starts again.
@@ -17,12 +17,26 @@ from pathlib import Path
 from fashionseg.console import progress_bar
 from fashionseg.errors import UserError
 from fashionseg.project import state_folder
+from fashionseg.sources.imagenet import (
+    CHECKPOINTS,
+    efficientnet_checkpoint,
+    efficientnet_weights,
+    resnet_weights,
+)
+from fashionseg.storage.backbone_weights import LayerWeights, write_backbone_weights
 from fashionseg.storage.disk import full_disk_names, require_space
 
-# The release of 2018-03-19, weights of the ResNet-101 trained on COCO; the address and the size never changed.
+# The release of 2018-03-19, the ResNet-101 trained on COCO. Address and size never changed; no hash is stated.
 COCO_WEIGHTS_URL = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5"
 COCO_WEIGHTS_BYTES = 257_557_808
-COCO_WEIGHTS_SHA256: str | None = None  # the release states none
+
+# ResNet-50 without its classifier, in Matterport's layer names; size and MD5 as Keras's own loader states them.
+RESNET50_URL = (
+    "https://github.com/fchollet/deep-learning-models/releases/download/v0.2/"
+    "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+)
+RESNET50_BYTES = 94_653_016
+RESNET50_MD5 = "a268eb855778b3df3c7506639542a6af"
 
 WEIGHTS, SOURCE = "weights.h5", "source.json"
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -31,42 +45,59 @@ TIMEOUT_SECONDS = 60
 ATTEMPTS = 5
 
 
-def write_pretrained(
-    folder: Path, pretrained: str, url: str = COCO_WEIGHTS_URL, size: int = COCO_WEIGHTS_BYTES
-) -> str:
+def write_pretrained(folder: Path, pretrained: str, backbone: str) -> str:
     """Fills the empty `folder` for `model.pretrained`: `source.json`, and `weights.h5` unless it is `none`.
 
+    Args:
+        backbone: `model.backbone.name`.
+
     Returns:
-        `none`, `coco` or `file`.
+        `none`, `imagenet`, `coco` or `file`.
 
     Raises:
-        UserError: the file is missing or not HDF5, or the download failed.
+        UserError: there are no such weights for this backbone, the file is missing or not HDF5, or the download failed.
     """
-    source = pretrained if pretrained in ("none", "coco") else "file"
-    if source == "coco":
-        weights = download(url, state_folder("downloads") / Path(url).name, size, COCO_WEIGHTS_SHA256)
-        _copy_weights(weights, folder)
+    source = pretrained if pretrained in ("none", "imagenet", "coco") else "file"
+    if source == "imagenet":
+        write_backbone_weights(folder / WEIGHTS, backbone, _imagenet_weights(backbone))
+    elif source == "coco":
+        if not backbone.startswith("resnet"):
+            raise UserError(f"model.pretrained: coco is a ResNet-101, got {backbone}; imagenet fits it")
+        _copy_weights(_download(COCO_WEIGHTS_URL, COCO_WEIGHTS_BYTES), folder)
     elif source == "file":
         _copy_weights(Path(pretrained).expanduser(), folder)
     (folder / SOURCE).write_text(json.dumps({"source": source}) + "\n", encoding="utf-8")
     return source
 
 
-def download(url: str, path: Path, size: int, sha256: str | None = None) -> Path:
+def _imagenet_weights(backbone: str) -> LayerWeights:
+    if backbone in CHECKPOINTS:
+        return efficientnet_weights(efficientnet_checkpoint(backbone))
+    if backbone == "resnet50":
+        return resnet_weights(_download(RESNET50_URL, RESNET50_BYTES, RESNET50_MD5))
+    known = ", ".join([*CHECKPOINTS, "resnet50"])
+    raise UserError(f"model.pretrained: imagenet has weights for {known}, got {backbone}")
+
+
+def _download(url: str, size: int, md5: str | None = None) -> Path:
+    return download(url, state_folder("downloads") / Path(url).name, size, md5)
+
+
+def download(url: str, path: Path, size: int, md5: str | None = None) -> Path:
     """Fetches `url` to `path`, resuming a partial download; a complete file is kept.
 
     Raises:
         UserError: no connection, no such file, another size or hash than stated, or a full disk.
     """
     if path.is_file() and path.stat().st_size == size:
-        _check_hash(path, sha256)
+        _check_hash(path, md5)
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     require_space(path.parent, max(size - _size(part), 0), f"downloading {path.name}")
     with full_disk_names(path.parent):
         _download_with_retries(url, part, size)
-    _check_hash(part, sha256)
+    _check_hash(part, md5)
     part.replace(path)
     return path
 
@@ -119,21 +150,21 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _check_hash(path: Path, sha256: str | None) -> None:
-    if sha256 is None:
+def _check_hash(path: Path, md5: str | None) -> None:
+    if md5 is None:
         return
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found != md5:
         path.unlink()
-        raise UserError(f"{path}: expected SHA-256 {sha256}, got {found}; it was deleted, run again")
+        raise UserError(f"{path}: expected MD5 {md5}, got {found}; it was deleted, run again")
 
 
 def _copy_weights(weights: Path, folder: Path) -> None:
     """Copies a weight file whose signature is HDF5's."""
     if not weights.is_file():
         raise UserError(
-            f"model.pretrained: expected none, coco or a weight file, got {weights}: no such file"
+            f"model.pretrained: expected none, imagenet, coco or a weight file, got {weights}: no such file"
         )
     with weights.open("rb") as file:
         if file.read(len(HDF5_SIGNATURE)) != HDF5_SIGNATURE:

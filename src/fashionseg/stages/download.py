@@ -17,23 +17,18 @@ from fashionseg.params import PARAMS_FILE, Download, load_params
 from fashionseg.sample.layout import write_sample
 from fashionseg.sources.folder import copy_folder, source_folder
 from fashionseg.sources.kaggle import fetch_competition
-from fashionseg.sources.pretrained import write_pretrained
 from fashionseg.storage.atomic import atomic_directory
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m fashionseg.stages.download", description=__doc__)
     parser.add_argument("--raw", type=Path, required=True, help="folder for the data in Kaggle's layout")
-    parser.add_argument("--pretrained", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--params", type=Path, default=PARAMS_FILE)
     arguments = parser.parse_args(argv)
     params = load_params(arguments.params)
     fetch_raw(params.download, arguments.raw)
-    with atomic_directory(arguments.pretrained) as folder:
-        weights = write_pretrained(folder, params.model.pretrained)
     train, test = (len([*(arguments.raw / name).iterdir()]) for name in ("train", "test"))
-    photos = f"{train} train photos, {test} test photos from {params.download.source}"
-    say(f"download: {photos}; pretrained weights: {weights}")
+    say(f"download: {train} train photos, {test} test photos from {params.download.source}")
 
 
 def fetch_raw(download: Download, raw: Path) -> None:

@@ -86,7 +86,7 @@ def train(
         UserError: the loss is no longer finite, with the photos of the batch; the state of the last completed epoch
             stays.
     """
-    network.set_phase(stage.phase)
+    network.set_phase(stage.phase, settings.frozen_stages)
     training = TrainingNetwork(
         network,
         settings.loss_weights,

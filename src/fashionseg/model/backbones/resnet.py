@@ -8,6 +8,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from fashionseg.model.backbones.backbone import Backbone
 from fashionseg.model.layers import BatchNorm, relu
 from fashionseg.ops.boxes import Tensor
 
@@ -21,28 +22,22 @@ FIRST_STAGE = 2
 PIXEL_MEAN = (123.7, 116.8, 103.9)  # RGB, which Matterport's weights expect subtracted
 
 
-def build_backbone(backbone: str, image_side: int, width: int, batch_norm: BatchNorm) -> keras.Model:
-    """Image minus the mean pixel [B, S, S, 3] -> maps C2 to C5, [B, S / stride, S / stride, channels].
-
-    Args:
-        backbone: a key of `BLOCKS_PER_STAGE`.
-        image_side: S in pixels, a multiple of 32.
-        width: channels of the stem (64 in the paper); C2 has 4 x, C5 32 x as many.
-        batch_norm: makes the normalised convolutions.
-    """
-    images = keras.Input((image_side, image_side, 3), name="input_image")
+def build(name: str, image_size: int, width: int, batch_norm: BatchNorm) -> Backbone:
+    """The backbone; C2 has 4 times `width` channels, C5 32 times. Arguments as of `build_backbone`."""
+    images = keras.Input((image_size, image_size, 3), name="input_image")
     x = layers.ZeroPadding2D(3, name="conv1_pad")(images)
     x = batch_norm.conv(x, width, 7, "conv1", "bn_conv1", strides=2, padding="valid")
-    x = relu(x, "conv1_relu")
+    stem = x = relu(x, "conv1_relu")
     x = layers.MaxPooling2D(3, strides=2, padding="same", name="conv1_pool")(x)
     maps = []
-    for stage, num_blocks in enumerate(BLOCKS_PER_STAGE[backbone], start=FIRST_STAGE):
+    for stage, num_blocks in enumerate(BLOCKS_PER_STAGE[name], start=FIRST_STAGE):
         channels = width * 2 ** (stage - FIRST_STAGE)
         for block in range(num_blocks):
             strides = 2 if block == 0 and stage > FIRST_STAGE else 1
             x = _bottleneck(x, f"{stage}{chr(ord('a') + block)}", channels, strides, block == 0, batch_norm)
         maps.append(x)
-    return keras.Model(images, maps, name="backbone")
+    network = keras.Model(images, maps, name="backbone")
+    return Backbone(network, stem, PIXEL_MEAN, pixel_scale=1.0)
 
 
 def _bottleneck(
