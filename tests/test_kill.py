@@ -27,6 +27,7 @@ CHANGES = TINY | {"train.finetune.epochs": "3", "loader.workers": "1", "decode.w
 # Relative number of kills per stage: a training lasts longer than a stage of seconds.
 WEIGHTS = {
     "download": 2,
+    "pretrained": 1,
     "decode": 3,
     "split": 2,
     "train_heads": 4,

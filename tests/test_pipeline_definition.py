@@ -32,7 +32,8 @@ STALE_AFTER = {
     "decode": ("decode", "split", *FROM_TRAINING_ON),
     "split": ("split", *FROM_TRAINING_ON),
     "model": FROM_TRAINING_ON,
-    "model.pretrained": ("download", "decode", "split", *FROM_TRAINING_ON),  # it also downloads the weights
+    "model.pretrained": ("pretrained", *FROM_TRAINING_ON),
+    "model.backbone.name": ("pretrained", *FROM_TRAINING_ON),  # ImageNet has weights for each
     "sampling": FROM_TRAINING_ON,
     "inference": ("predict", "evaluate", "submit"),
     "augment": FROM_TRAINING_ON,
@@ -126,7 +127,7 @@ def test_no_dependency_is_needless(stage: Stage) -> None:
         assert len(used.intersection(files)) >= MOST * len(files), dependency
 
 
-@pytest.mark.parametrize("name", ["source", "download", "decode", "split"])
+@pytest.mark.parametrize("name", ["source", "download", "pretrained", "decode", "split"])
 def test_modules_that_are_really_imported_are_dependencies(name: str) -> None:
     """The control of the reading of imports; of the stages that need no TensorFlow."""
     code = (
@@ -356,6 +357,7 @@ def test_dvc_runs_just_the_stale_stages() -> None:
     assert stages_run_by_repro() == []
     for change in (
         "evaluate.folds=4",
+        "model.backbone.name=efficientnet_lite0",
         "train.finetune.epochs=3",
         "train.heads.epochs=7",
         "tracking.experiment=other",

@@ -228,7 +228,8 @@ def test_a_small_run_leaves_no_secret_in_outputs_journals_and_mlflow(
 ) -> None:
     assert main(["preset", "sample", "download.sample.train_photos=10", "decode.long_side=64"]) == 0
     flags = {
-        "download": ["--raw", "data/raw", "--pretrained", "models/pretrained"],
+        "download": ["--raw", "data/raw"],
+        "pretrained": ["--pretrained", "models/pretrained"],
         "decode": ["--raw", "data/raw", "--decoded", "data/decoded"],
         "split": ["--decoded", "data/decoded", "--splits", "data/splits"],
     }

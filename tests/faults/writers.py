@@ -80,7 +80,7 @@ def writers(inputs: Path) -> dict[str, Callable[[Path], Any]]:
 
     def pretrained(path: Path) -> None:
         with atomic_directory(path) as folder:
-            write_pretrained(folder, str(inputs / "weights.h5"))
+            write_pretrained(folder, str(inputs / "weights.h5"), "resnet50")
 
     def plots(path: Path) -> None:
         figure = Figure()

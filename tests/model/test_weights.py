@@ -274,7 +274,7 @@ def test_without_pretrained_weights_nothing_is_loaded(network, tmp_path):
 
 
 def test_pretrained_folder_without_source_is_refused(other, tmp_path):
-    with pytest.raises(UserError, match=r"source\.json: no such file; run the stage download"):
+    with pytest.raises(UserError, match=r"source\.json: no such file; run the stage pretrained"):
         load_pretrained(other, tmp_path)
 
 

@@ -59,7 +59,7 @@ def detect_truth(decoded: Path, photos: list[str], seed: int) -> Detections:
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory) -> Path:
     """A project folder: params.yaml, data (raw, decoded, splits, predictions/validation) and the models' histories."""
-    from fashionseg.stages import decode, download, split
+    from fashionseg.stages import decode, download, pretrained, split
 
     root = tmp_path_factory.mktemp("project")
     values = read_yaml(Path(__file__).parents[2] / PARAMS_FILE)
@@ -70,7 +70,8 @@ def sample(tmp_path_factory) -> Path:
     data = root / "data"
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(root)
-        call_stage(download.main, monkeypatch, raw=data / "raw", pretrained=root / "models/pretrained")
+        call_stage(download.main, monkeypatch, raw=data / "raw")
+        call_stage(pretrained.main, monkeypatch, pretrained=root / "models/pretrained")
         call_stage(decode.main, monkeypatch, raw=data / "raw", decoded=data / "decoded")
         call_stage(split.main, monkeypatch, decoded=data / "decoded", splits=data / "splits")
     _, validation = read_split(data / "splits")

@@ -1,6 +1,5 @@
 """The stage: each source ends in the same layout, and a failure leaves the old data alone."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -29,14 +28,13 @@ def change(params: Path, old: str, new: str) -> None:
 
 
 def run() -> None:
-    main(["--raw", "data/raw", "--pretrained", "models/pretrained"])
+    main(["--raw", "data/raw"])
 
 
-def test_the_sample_and_no_weights(params: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sample_is_drawn(params: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run()
     assert sorted(path.name for path in Path("data/raw").iterdir()) == PARTS
-    assert json.loads(Path("models/pretrained/source.json").read_text()) == {"source": "none"}
-    assert "10 train photos, 1 test photos from sample; pretrained weights: none" in capsys.readouterr().out
+    assert "download: 10 train photos, 1 test photos from sample\n" in capsys.readouterr().out
 
 
 def test_the_sample_as_a_folder_is_the_same_data(params: Path) -> None:
@@ -87,10 +85,3 @@ def test_kaggle_is_asked_for_the_competition_of_the_parameters(
     change(params, "source: sample", "source: kaggle")
     run()
     assert asked == ["imaterialist-fashion-2019-FGVC6"]
-
-
-def test_a_weight_file_comes_along(params: Path) -> None:
-    Path("mine.h5").write_bytes(b"\x89HDF\r\n\x1a\n rest")
-    change(params, "pretrained: none", "pretrained: mine.h5")
-    run()
-    assert Path("models/pretrained/weights.h5").read_bytes() == Path("mine.h5").read_bytes()

@@ -71,8 +71,9 @@ class ToyNetwork(Network):
             "masks": ops.where(is_kept[..., None, None], ops.ones((1, 1, _MASK, _MASK)), 0.0),
         }
 
-    def set_phase(self, phase: Phase) -> None:
-        self.backbone.trainable = phase == "all"
+    def set_phase(self, phase: Phase, frozen_stages: int = 0) -> None:
+        """The backbone is one stage."""
+        self.backbone.trainable = phase == "all" and frozen_stages == 0
 
     @property
     def backbone_variables(self) -> list[keras.Variable]:

@@ -151,6 +151,7 @@ class MaskRCNN(Network):
 
     def set_phase(self, phase: Phase, frozen_stages: int = 0) -> None:
         """`heads` freezes the backbone, moving statistics included; the pyramid is trained."""
+        self.backbone.trainable = False  # Keras reaches the layers only when the value changes
         self.backbone.trainable = {"heads": False, "all": True}[phase]
         for layer in self._layers_of_first_stages(frozen_stages):
             layer.trainable = False

@@ -150,10 +150,19 @@ def num_classes_in(path: Path) -> int | None:
 
 
 def backbone_of(network: keras.Model) -> str:
-    """A key of `BLOCKS_PER_STAGE`."""
+    """A key of `BLOCKS_PER_STAGE`.
+
+    Raises:
+        UserError: not a ResNet, and the layout has no other backbone.
+    """
     names = {layer.name for layer in network.backbone.layers}
     stage4 = sum(f"res4{chr(ord('a') + block)}_out" in names for block in range(26))
-    return next(name for name, blocks in BLOCKS_PER_STAGE.items() if blocks[2] == stage4)
+    for name, blocks in BLOCKS_PER_STAGE.items():
+        if blocks[2] == stage4:
+            return name
+    raise UserError(
+        f"model.backbone.name: Matterport's layout has {', '.join(BLOCKS_PER_STAGE)} only, got another backbone"
+    )
 
 
 def variable_of(network: keras.Model, pair: NamePair) -> keras.Variable:

@@ -48,6 +48,7 @@ _BLOCK_LAYERS = {
     "_bn2": "project_bn",
 }
 _STEM_LAYERS = {"_conv_stem": "stem_conv", "_bn0": "stem_bn"}
+_AFTER_BACKBONE = (["_conv_head"], ["_bn1"], ["_fc"])
 
 
 def efficientnet_checkpoint(backbone: str) -> Path:
@@ -76,22 +77,34 @@ def efficientnet_weights(checkpoint: Path) -> LayerWeights:
     """
     weights: LayerWeights = {}
     for name, array in read_tensors(checkpoint).items():
-        *place, layer, variable = name.split(".")
-        if variable == "num_batches_tracked":
+        *place, variable = name.split(".")
+        if variable == "num_batches_tracked" or place[:1] in _AFTER_BACKBONE:
             continue
-        if place:
-            target = f"block{place[1]}_{_BLOCK_LAYERS[layer]}"
-        elif layer in _STEM_LAYERS:
-            target = _STEM_LAYERS[layer]
-        else:
-            continue
-        is_conv = target.endswith("conv")
-        if target.endswith("depthwise_conv"):
-            array = array.transpose(2, 3, 0, 1)  # [C, 1, h, w] -> [h, w, C, 1]
-        elif is_conv:
-            array = array.transpose(2, 3, 1, 0)  # [out, in, h, w] -> [h, w, in, out]
-        weights.setdefault(target, {})[(_CONV if is_conv else _NORM)[variable]] = array
+        try:
+            layer = _layer_of(place)
+            is_conv = layer.endswith("conv")
+            if is_conv:  # [C, 1, h, w] -> [h, w, C, 1] or [out, in, h, w] -> [h, w, in, out]
+                array = array.transpose((2, 3, 0, 1) if layer.endswith("depthwise_conv") else (2, 3, 1, 0))
+            weights.setdefault(layer, {})[(_CONV if is_conv else _NORM)[variable]] = array
+        except (KeyError, ValueError):
+            raise UserError(
+                f"{checkpoint}: not an EfficientNet-Lite: {name[:100]!r} of shape {array.shape}"
+            ) from None
     return weights
+
+
+def _layer_of(place: list[str]) -> str:
+    """Our name of a layer of the checkpoint.
+
+    Raises:
+        KeyError, ValueError: there is none.
+    """
+    if len(place) == 1:
+        return _STEM_LAYERS[place[0]]
+    blocks, number, layer = place
+    if blocks != "_blocks":
+        raise KeyError(blocks)
+    return f"block{number}_{_BLOCK_LAYERS[layer]}"
 
 
 def resnet_weights(path: Path) -> LayerWeights:

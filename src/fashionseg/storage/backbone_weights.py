@@ -38,9 +38,12 @@ def read_backbone_weights(path: Path) -> tuple[str, LayerWeights]:
     Raises:
         UserError: missing, damaged, or not of this layout.
     """
-    with open_checked(path) as file:
+    with open_checked(path) as file, np.errstate(over="ignore"):  # beyond float32 is infinite
         weights = {
-            layer: {variable: dataset[()] for variable, dataset in group.items()}
+            layer: {variable: dataset[()].astype(np.float32) for variable, dataset in group.items()}
             for layer, group in file.items()
         }
-        return str(file.attrs[_BACKBONE]), weights
+        name = file.attrs[_BACKBONE]
+        if not isinstance(name, str) or not name.isprintable():
+            raise ValueError(f"expected the name of a backbone, got {name!a}")
+        return name, weights

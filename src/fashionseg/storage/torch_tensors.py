@@ -26,7 +26,8 @@ _DTYPES: dict[str, np.dtype] = {
     "torch LongStorage": np.dtype("<i8"),
 }
 _MAP, _TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
-_MAX_OPCODES = 1_000_000
+# A few opcodes can describe structures that take for ever to print, to compare or to copy (tests/hostile).
+_MAX_OPCODES, _MAX_DIMENSIONS = 1_000_000, 8
 _MARK = object()
 
 
@@ -65,19 +66,18 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     except UserError:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise UserError(
-            f"{path}: not a whole checkpoint of tensors: {error or type(error).__name__}"
-        ) from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: not a whole checkpoint of tensors: {reason[:300]}") from None
 
 
 def _arrays(
     file: BinaryIO, file_size: int, tensors: dict[str, Any], keys: list[str]
 ) -> dict[str, np.ndarray]:
     for name, tensor in tensors.items():
-        if not isinstance(name, str) or not isinstance(tensor, _Tensor):
-            raise ValueError(f"expected a tensor by name, got {name!r}")
+        if not isinstance(tensor, _Tensor):
+            raise ValueError(f"expected a tensor, got something else as {name!r}")
     storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-    if sorted(storages) != sorted(keys):
+    if not all(isinstance(key, str) for key in keys) or sorted(storages) != sorted(keys):
         raise ValueError("the storages are not those of the tensors")
     numbers = {}
     for key in keys:
@@ -87,14 +87,15 @@ def _arrays(
         if count != storage.length or num_bytes > file_size:
             raise ValueError(f"storage {key}: expected {storage.length} numbers, got {count}")
         numbers[key] = np.frombuffer(file.read(num_bytes), storage.dtype, count)
+    if sum(math.prod(tensor.shape) for tensor in tensors.values()) > sum(map(len, numbers.values())):
+        raise ValueError("the tensors have more numbers than the storages")
     return {name: _array(numbers[tensor.storage.key], tensor) for name, tensor in tensors.items()}
 
 
 def _array(numbers: np.ndarray, tensor: _Tensor) -> np.ndarray:
     shape, strides, offset = tensor.shape, tensor.strides, tensor.offset
     last = offset + sum((count - 1) * stride for count, stride in zip(shape, strides, strict=True))
-    is_inside = min((*shape, 1)) > 0 and min((*strides, offset, 0)) == 0 and last < len(numbers)
-    if not is_inside or math.prod(shape) > len(numbers):
+    if min((*shape, 1)) < 1 or min((*strides, offset, 0)) < 0 or last >= len(numbers):
         raise ValueError(f"a tensor of shape {shape} that is not inside its storage")
     in_bytes = [stride * numbers.itemsize for stride in strides]
     return np.lib.stride_tricks.as_strided(numbers[offset:], shape, in_bytes, writeable=False).copy()
@@ -141,10 +142,10 @@ def _evaluate(file: BinaryIO) -> Any:
                 stack[-1].extend(values)
             case "SETITEM":
                 value, key = stack.pop(), stack.pop()
-                stack[-1][key] = value
+                _set_items(stack[-1], [key, value])
             case "SETITEMS":
                 values = _since_mark(stack)
-                stack[-1].update(zip(values[::2], values[1::2], strict=True))
+                _set_items(stack[-1], values)
             case "GLOBAL":
                 if argument not in (*_DTYPES, _MAP, _TENSOR):
                     raise ValueError(f"expected tensors only, got {argument!r}")
@@ -179,11 +180,18 @@ def _since_mark(stack: list[Any]) -> list[Any]:
     return values
 
 
+def _set_items(mapping: Any, items: list[Any]) -> None:
+    """Adds alternating names and values."""
+    if not all(isinstance(name, str) for name in items[::2]):
+        raise ValueError("expected names as the keys of a map")
+    mapping.update(zip(items[::2], items[1::2], strict=True))
+
+
 def _storage(identity: Any) -> _Storage:
     kind, storage_type, key, _, count = identity[:5]
-    if kind != "storage" or storage_type.name not in _DTYPES:
-        raise ValueError(f"expected a storage of numbers, got {identity!r}")
-    return _Storage(str(key), _DTYPES[storage_type.name], int(count))
+    if kind != "storage" or not isinstance(key, str) or storage_type.name not in _DTYPES:
+        raise ValueError("expected a storage of numbers, got another object")
+    return _Storage(key, _DTYPES[storage_type.name], int(count))
 
 
 def _call(function: Any, arguments: tuple[Any, ...]) -> Any:
@@ -192,5 +200,7 @@ def _call(function: Any, arguments: tuple[Any, ...]) -> Any:
     if function == _Global(_TENSOR):
         storage, offset, shape, strides = arguments[:4]
         if isinstance(storage, _Storage):
+            if len(shape) > _MAX_DIMENSIONS:
+                raise ValueError(f"expected at most {_MAX_DIMENSIONS} dimensions, got {len(shape)}")
             return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
-    raise ValueError(f"expected tensors only, got a call of {function!r}")
+    raise ValueError("expected tensors only, got another call")

@@ -31,6 +31,8 @@ def load_backbone_weights(network: keras.Model, path: Path) -> str:
         )
     assignments: list[tuple[keras.Variable, np.ndarray]] = []
     for layer, arrays in stored.items():
+        if unknown := arrays.keys() - {variable.name for variable in layers[layer].variables}:
+            raise UserError(f"{path}: {layer}: unknown array {min(unknown)!a}")
         for variable in layers[layer].variables:
             array = arrays.get(variable.name, np.zeros(variable.shape, np.float32))
             if variable.name not in arrays and variable.name != "bias":
