@@ -9,7 +9,15 @@ import pytest
 from fashionseg.cli import main
 from fashionseg.params import Params, flatten, load_params, read_yaml
 
-PRESETS = ("sample", "folder", "kaggle-dgx")
+SOURCES = {
+    "sample": "sample",
+    "folder": "folder",
+    "folder-long": "folder",
+    "folder-gpu": "folder",
+    "kaggle": "kaggle",
+    "kaggle-dgx": "kaggle",
+}
+PRESETS = tuple(SOURCES)
 
 
 def values_of(repo: Path, name: str) -> dict:
@@ -17,7 +25,7 @@ def values_of(repo: Path, name: str) -> dict:
 
 
 def apply(name: str) -> Params:
-    assert main(["preset", name, *(["download.folder=../photos"] if name == "folder" else [])]) == 0
+    assert main(["preset", name, *(["download.folder=../photos"] if SOURCES[name] == "folder" else [])]) == 0
     return load_params()
 
 
@@ -27,12 +35,12 @@ def test_these_are_the_presets(repo: Path) -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_each_preset_is_valid(project: Path, name: str) -> None:
-    assert apply(name).download.source == name.removesuffix("-dgx")
+    assert apply(name).download.source == SOURCES[name]
 
 
-def test_all_presets_state_the_same_keys_in_the_same_order(repo: Path) -> None:
-    assert list(values_of(repo, "folder")) == list(values_of(repo, "sample"))
-    assert list(values_of(repo, "kaggle-dgx")) == list(values_of(repo, "sample"))
+@pytest.mark.parametrize("name", PRESETS)
+def test_all_presets_state_the_same_keys_in_the_same_order(repo: Path, name: str) -> None:
+    assert list(values_of(repo, name)) == list(values_of(repo, "sample"))
 
 
 def test_every_key_of_the_presets_differs_somewhere(repo: Path) -> None:
@@ -53,7 +61,7 @@ def test_the_sample_preset_is_what_is_committed(project: Path) -> None:
     assert (project / "params.yaml").read_bytes() == committed
 
 
-@pytest.mark.parametrize("name", ["folder", "kaggle-dgx"])
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != "sample"])
 def test_going_there_and_back_restores_every_byte(project: Path, name: str) -> None:
     committed = (project / "params.yaml").read_bytes()
     apply(name)
