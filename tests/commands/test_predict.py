@@ -180,6 +180,17 @@ def test_turned_and_grey_photos_are_upright_rgb(project: Path, batches: list):
     ]
 
 
+@pytest.mark.fault(
+    table="instances", case="a predicted photo without objects", outcome="counted on the console"
+)
+def test_photos_without_objects_are_counted(project: Path, batches: list, capsys: pytest.CaptureFixture):
+    (project / "high.json").write_text(THRESHOLDS.replace('"score": 0.5', '"score": 0.95'))
+    for name in ("a.png", "b.png"):
+        save_photo(project / name)
+    assert main(["predict", "a.png", "b.png", "--thresholds", "high.json"]) == 0
+    assert "2 of 2 photos outlined, 2 of them without objects" in capsys.readouterr().out
+
+
 def test_photos_are_read_a_batch_at_a_time(project: Path, batches: list):
     """predict.batch_size of params.yaml is 8."""
     for number in range(10):

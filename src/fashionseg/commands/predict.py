@@ -77,7 +77,11 @@ def run(arguments: argparse.Namespace) -> int:
     }
     with atomic_write(arguments.out / PREDICTIONS) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    say(f"{len(entries)} of {len(entries) + len(faults)} photos outlined: {arguments.out}/, {PREDICTIONS}")
+    num_empty = sum(not entry["instances"] for entry in entries)
+    without = f", {num_empty} of them without objects" if num_empty else ""
+    say(
+        f"{len(entries)} of {len(entries) + len(faults)} photos outlined{without}: {arguments.out}/, {PREDICTIONS}"
+    )
     return EXIT_FAULT if faults else 0
 
 

@@ -29,8 +29,8 @@ def main() -> None:
     counts = decode_folder(arguments.raw, arguments.decoded, load_params(arguments.params).decode)
     say(
         f"decode: {counts['train_photos']} train photos with {counts['instances']} instances, "
-        f"{counts['test_photos']} test photos; {counts.get('dropped', 0)} dropped and "
-        f"{counts.get('repaired', 0)} repaired, see {arguments.decoded / 'report.json'}"
+        f"{counts['test_photos']} test photos; {counts.get('dropped', 0)} dropped, {counts.get('repaired', 0)} "
+        f"repaired and {counts.get('scoring_only', 0)} kept for scoring only, see {arguments.decoded / 'report.json'}"
     )
 
 
