@@ -15,11 +15,9 @@ from fashionseg.prepare.csv_index import Layout, Span, read_rows
 from fashionseg.prepare.faults import Fault
 from fashionseg.prepare.instances import HW, match_frame, read_photo_instances
 from fashionseg.prepare.near_duplicates import difference_hash
-from fashionseg.prepare.photo_header import Header, read_file, read_header
-from fashionseg.prepare.photos import decode_photo
+from fashionseg.prepare.photo_header import read_file, read_header
+from fashionseg.prepare.photos import decode_with_changes
 from fashionseg.taxonomy import Taxonomy
-
-_CONVERTED_MODES = {"L": "grayscale", "CMYK": "CMYK", "I;16": "16-bit", "I;16B": "16-bit"}
 
 
 @dataclass(frozen=True)
@@ -64,11 +62,11 @@ class PhotoDecoder:
             if frame is None:
                 assert oddity is not None
                 raise PhotoError(oddity)
-            pixels = decode_photo(data, header, self.decode.long_side, frame.upright)
+            pixels, changes = decode_with_changes(data, header, self.decode.long_side, frame.upright)
         except PhotoError as error:
             reason = f"{error} ({count_rows(len(rows))})"
             return DecodedPhoto((Fault(file, reason, "dropped", task.image_id),))
-        faults = _conversions(header, file, task.image_id)
+        faults = [Fault(file, change, "repaired", task.image_id) for change in changes]
         if oddity is not None:
             faults.append(Fault(self.layout.path.name, oddity, "repaired", task.image_id, rows[0].line))
         instances, row_faults = read_photo_instances(
@@ -87,12 +85,14 @@ class PhotoDecoder:
         try:
             data = read_file(self.raw / file)
             header = read_header(data, self.decode.max_megapixels)
-            faults = _conversions(header, file, task.image_id)
             try:
-                pixels = decode_photo(data, header, self.decode.long_side)
+                pixels, changes = decode_with_changes(data, header, self.decode.long_side)
             except PhotoError as error:
-                pixels = decode_photo(data, header, self.decode.long_side, allow_truncated=True)
+                pixels, changes = decode_with_changes(
+                    data, header, self.decode.long_side, allow_truncated=True
+                )
                 faults.append(Fault(file, f"{error}; what is missing is grey", "repaired", task.image_id))
+            faults = [Fault(file, change, "repaired", task.image_id) for change in changes] + faults
             hw = header.upright_hw
         except PhotoError as error:
             hw = (self.decode.long_side, self.decode.long_side)
@@ -113,15 +113,6 @@ class PhotoDecoder:
             runs=tuple(runs for _, runs in trained),
         )
         return DecodedPhoto(tuple(faults), record, hw, difference_hash(pixels), tuple(instances))
-
-
-def _conversions(header: Header, file: str, image_id: str) -> list[Fault]:
-    reasons = []
-    if (mode := _CONVERTED_MODES.get(header.mode)) is not None:
-        reasons.append(f"{mode} made RGB")
-    if header.frames > 1:
-        reasons.append(f"the first of {header.frames} frames used")
-    return [Fault(file, reason, "repaired", image_id) for reason in reasons]
 
 
 def count_rows(count: int) -> str:

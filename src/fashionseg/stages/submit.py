@@ -38,7 +38,8 @@ def main() -> None:
     assert not faults, f"{arguments.submission}: {faults[0]}"
     missing = len(test_photos) - len(detections.photos)
     say(
-        f"submit: {num_objects} objects on {len(test_photos)} test photos ({num_empty} without objects), valid -> {arguments.submission}"
+        f"submit: {num_objects} objects on {len(test_photos)} test photos ({num_empty} without objects), "
+        f"valid -> {arguments.submission}"
         + (f" ({missing} photos not decoded, see the report of the stage decode)" if missing else "")
     )
 
