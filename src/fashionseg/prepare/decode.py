@@ -19,6 +19,7 @@ from fashionseg.data.tables import InstanceTable, write_photos
 from fashionseg.errors import UserError
 from fashionseg.parallel import available_cores, ordered_map
 from fashionseg.prepare.csv_index import CsvIndex, index_annotations, is_plain_text, read_rows
+from fashionseg.prepare.encoding import check_encoding
 from fashionseg.prepare.faults import Fault, shorten
 from fashionseg.prepare.photo_decoder import DecodedPhoto, PhotoDecoder, Task, count_rows
 from fashionseg.storage.atomic import atomic_directory
@@ -34,7 +35,8 @@ def decode_folder(raw: Path, decoded: Path, decode: params.Decode) -> dict[str, 
     """Decodes Kaggle's folder `raw` into the folder `decoded`, completely or not at all; returns the report's counts.
 
     Raises:
-        UserError: part of the layout is missing, train.csv is unreadable, labels differ, or no train photo is usable.
+        UserError: part of the layout is missing, train.csv is unreadable, labels differ, train.csv as a whole is
+            plainly in another encoding, or no train photo is usable.
     """
     taxonomy = load_taxonomy(raw / LABEL_DESCRIPTIONS)
     nameless: list[Fault] = []
@@ -42,6 +44,9 @@ def decode_folder(raw: Path, decoded: Path, decode: params.Decode) -> dict[str, 
     index = index_annotations(raw / TRAIN_CSV)
     tasks, faults = _match_files(index, train_files)
     faults += nameless
+    if decode.encoding is None:
+        photos = [(raw / "train" / task.image_id, task.spans) for task in tasks]
+        check_encoding(index.layout, photos, decode.max_megapixels)
     tasks += [Task("test", name) for name in test_files]
     workers = max(1, min(decode.workers or available_cores(), len(tasks) // _PHOTOS_PER_WORKER))
     decoder = PhotoDecoder(raw, index.layout, taxonomy, decode)

@@ -12,6 +12,7 @@ from fashionseg.data.jpeg import PhotoError, Pixels, encode_jpeg
 from fashionseg.data.records import PhotoRecord
 from fashionseg.data.tables import Instance
 from fashionseg.prepare.csv_index import Layout, Span, read_rows
+from fashionseg.prepare.encoding import KAGGLE, restate
 from fashionseg.prepare.faults import Fault
 from fashionseg.prepare.instances import HW, match_frame, read_photo_instances
 from fashionseg.prepare.near_duplicates import difference_hash
@@ -54,7 +55,8 @@ class PhotoDecoder:
 
     def train_photo(self, task: Task) -> DecodedPhoto:
         file = f"train/{task.image_id}"
-        rows = list(read_rows(self.layout, task.spans))
+        reading = self.decode.encoding or KAGGLE
+        rows = [restate(row, reading) for row in read_rows(self.layout, task.spans)]
         try:
             data = read_file(self.raw / file)
             header = read_header(data, self.decode.max_megapixels)
@@ -70,7 +72,13 @@ class PhotoDecoder:
         if oddity is not None:
             faults.append(Fault(self.layout.path.name, oddity, "repaired", task.image_id, rows[0].line))
         instances, row_faults = read_photo_instances(
-            rows, frame, pixels.shape[:2], self.decode.min_area, self.taxonomy, self.layout.path.name
+            rows,
+            frame,
+            pixels.shape[:2],
+            self.decode.min_area,
+            self.taxonomy,
+            self.layout.path.name,
+            reading,
         )
         faults += row_faults
         if not instances:  # it may show clothes, so it is no negative example
