@@ -114,8 +114,8 @@ def check_encoding(
         as_given, as_read = _Evidence.of(masks, KAGGLE), _Evidence.of(masks, reading)
         raise UserError(
             f"{layout.path}: expected Kaggle's encoding, got {describe(reading)}: so read, {as_read.text}; as "
-            f"Kaggle's, {as_given.text}; state it with decode.encoding=[{','.join(reading)}], or that it is Kaggle's with "
-            "decode.encoding=[]"
+            f"Kaggle's, {as_given.text}; state it with decode.encoding=[{','.join(reading)}], or "
+            "decode.encoding=[] if it is Kaggle's"
         )
 
 
@@ -131,15 +131,18 @@ class Mask:
 def plainly_better(masks: Sequence[Mask]) -> Reading:
     """The reading that explains the masks plainly better than Kaggle's; Kaggle's where there is none."""
     given = _Evidence.of(masks, KAGGLE)
-    better = []
-    for numbers, rows, sizes in itertools.product(
-        ("", "start_end", "coco_counts"), ("", "rows"), ("", "exchanged_sizes")
-    ):
-        reading = tuple(name for name in (rows, numbers, sizes) if name)
-        if reading and (other := _Evidence.of(masks, reading)).explains_better_than(given):
-            better.append((other.roughness, len(reading), reading))
-    best = min(better)[2] if better else KAGGLE
-    if "coco_counts" not in best:
+    best = KAGGLE
+    for first in ((), ("from_0",)):  # from 0 only where nothing from 1 explains the file
+        better = []
+        for numbers, rows, sizes in itertools.product(
+            ((), ("start_end",), ("coco_counts",)), ((), ("rows",)), ((), ("exchanged_sizes",))
+        ):
+            reading: Reading = (*rows, *numbers, *sizes, *first)
+            if (other := _Evidence.of(masks, reading)).explains_better_than(given):
+                better.append((other.roughness, len(reading), reading))
+        if better and best == KAGGLE:
+            best = min(better)[2]
+    if not {"from_0", "coco_counts"} & {*best}:
         from_0 = (*best, "from_0")
         if _Evidence.of(masks, from_0).strays_less_than(_Evidence.of(masks, best)):
             return from_0
