@@ -16,6 +16,7 @@ from pathlib import Path
 from fashionseg.errors import UserError
 
 LABEL_DESCRIPTIONS = "label_descriptions.json"
+UNKNOWN_CATEGORY = "ClassId: expected a category below"  # begins the message about one
 _GARMENT_GROUPS = ("upperbody", "lowerbody", "wholebody")  # supercategories of whole garments
 
 
@@ -87,7 +88,7 @@ def parse_class_id(class_id: str, taxonomy: Taxonomy) -> tuple[int, tuple[int, .
         raise ValueError(f"ClassId: expected numbers joined by '_', got {class_id!r}")
     category, *attributes = (int(part) for part in parts)
     if category >= taxonomy.num_categories:
-        raise ValueError(f"ClassId: expected a category below {taxonomy.num_categories}, got {class_id!r}")
+        raise ValueError(f"{UNKNOWN_CATEGORY} {taxonomy.num_categories}, got {class_id!r}")
     if any(attribute >= taxonomy.num_attributes for attribute in attributes):
         raise ValueError(f"ClassId: expected attributes below {taxonomy.num_attributes}, got {class_id!r}")
     if attributes != sorted(set(attributes)):

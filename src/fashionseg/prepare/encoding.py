@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from fashionseg.prepare.annotations import parse_size
 from fashionseg.prepare.csv_index import Layout, Row, Span, read_rows
 from fashionseg.prepare.photo_header import read_file, read_header
 
+T = TypeVar("T")
 Reading = tuple[str, ...]
 HW = tuple[int, int]
 
@@ -35,7 +37,8 @@ WORDS = {
     "exchanged_sizes": "Height and Width exchanged",
 }
 
-SAMPLE = 64  # photos that are checked, evenly spread over the file
+# Photos that are checked, evenly spread over the file; few masks reach the edge, where the first number shows.
+SAMPLE, EDGE_SAMPLE = 64, 1024
 _MIN_MASKS = 3
 # A mask of fewer runs or pixels says little about the order of its pixels: thin ones are rough either way.
 _MIN_RUNS, _MIN_AREA = 8, 64
@@ -105,11 +108,14 @@ def check_encoding(
     Raises:
         UserError: another reading explains the file plainly better.
     """
-    step = max(1, len(photos) // SAMPLE)
-    masks = list(_sample(layout, photos[::step][:SAMPLE], max_megapixels))
+    masks = list(_sample(layout, _spread(photos, SAMPLE), max_megapixels))
     if not masks:
         return
     reading = plainly_better(masks)
+    if not {"from_0", "coco_counts"} & {*reading}:
+        edges = list(_sample(layout, _spread(photos, EDGE_SAMPLE), max_megapixels))
+        if _begins_at_0(edges, reading):
+            reading, masks = (*reading, "from_0"), edges
     if reading != KAGGLE:
         as_given, as_read = _Evidence.of(masks, KAGGLE), _Evidence.of(masks, reading)
         raise UserError(
@@ -142,11 +148,12 @@ def plainly_better(masks: Sequence[Mask]) -> Reading:
                 better.append((other.roughness, len(reading), reading))
         if better and best == KAGGLE:
             best = min(better)[2]
-    if not {"from_0", "coco_counts"} & {*best}:
-        from_0 = (*best, "from_0")
-        if _Evidence.of(masks, from_0).strays_less_than(_Evidence.of(masks, best)):
-            return from_0
-    return best
+    is_off = not {"from_0", "coco_counts"} & {*best} and _begins_at_0(masks, best)
+    return (*best, "from_0") if is_off else best
+
+
+def _begins_at_0(masks: Sequence[Mask], reading: Reading) -> bool:
+    return _Evidence.of(masks, (*reading, "from_0")).strays_less_than(_Evidence.of(masks, reading))
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,6 +225,10 @@ class _Evidence:
             and other.strays >= max(_MIN_STRAYS, _STRAYS_PER_TOP * max(other.tops, self.strays))
             and self.tops >= _MIN_STRAYS
         )
+
+
+def _spread(photos: Sequence[T], count: int) -> Sequence[T]:
+    return photos[:: -(-len(photos) // count) or 1]
 
 
 def _sample(

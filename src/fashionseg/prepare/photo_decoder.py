@@ -15,6 +15,7 @@ from fashionseg.prepare.csv_index import Layout, Span, read_rows
 from fashionseg.prepare.encoding import KAGGLE, restate
 from fashionseg.prepare.faults import Fault
 from fashionseg.prepare.instances import HW, match_frame, read_photo_instances
+from fashionseg.prepare.look import find_twins
 from fashionseg.prepare.near_duplicates import difference_hash
 from fashionseg.prepare.photo_header import read_file, read_header
 from fashionseg.prepare.photos import decode_with_changes
@@ -32,13 +33,17 @@ class Task:
 
 @dataclass(frozen=True)
 class DecodedPhoto:
-    """Result of a task; without a record the photo was dropped. `hw` is the photo's original size."""
+    """Result of a task; without a record the photo was dropped.
+
+    `hw` is the photo's original size; `twins` are pairs of instances that seem to be one object.
+    """
 
     faults: tuple[Fault, ...]
     record: PhotoRecord | None = None
     hw: HW = (0, 0)
     dhash: int = 0
     instances: tuple[Instance, ...] = ()
+    twins: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,8 @@ class PhotoDecoder:
             categories=np.array([category for category, _ in trained], np.int16),
             runs=tuple(runs for _, runs in trained),
         )
-        return DecodedPhoto(tuple(faults), record, hw, difference_hash(pixels), tuple(instances))
+        twins = tuple(find_twins(instances))
+        return DecodedPhoto(tuple(faults), record, hw, difference_hash(pixels), tuple(instances), twins)
 
 
 def count_rows(count: int) -> str:
