@@ -202,8 +202,8 @@ class _Evidence:
     @property
     def text(self) -> str:
         return (
-            f"{self.fits.sum()} of {len(self.fits)} masks fit their photos, {100 * (1 - self.roughness):.0f} % of their "
-            f"pixels continue in the next line, {self.strays} runs begin a pixel before it"
+            f"{self.fits.sum()} of {len(self.fits)} masks fit their photos, {100 * (1 - self.roughness):.0f} % of "
+            f"their pixels continue in the next line, {self.strays} runs begin a pixel before it"
         )
 
     def explains_better_than(self, other: _Evidence) -> bool:
