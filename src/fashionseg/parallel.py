@@ -5,13 +5,16 @@ Our own because joblib's ordered generator dispatches every item at once, howeve
 
 from __future__ import annotations
 
+import ast
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, TypeVar
 
 import cv2
@@ -50,8 +53,10 @@ def ordered_map(
     `to_save_memory` tells the user how to run fewer worker processes.
 
     Raises:
-        UserError: a worker process was killed from outside, or memory ran out.
+        UserError: the script that calls has no main guard, a worker process was killed from outside, or memory ran out.
     """
+    if workers > 1:
+        require_main_guard()
     try:
         yield from _ordered_map(function, items, workers)
     except BrokenProcessPool:
@@ -60,6 +65,47 @@ def ordered_map(
         if not lacks_memory(error):
             raise
         raise UserError(f"out of memory; {to_save_memory}") from None
+
+
+def require_main_guard() -> None:
+    """Checks that a new process, which imports the main script first, would not run this very call again.
+
+    Raises:
+        UserError: the call comes from the top level of a script, outside `if __name__ == "__main__":`, or the script
+            from standard input.
+    """
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if file is None:  # a notebook, a prompt, `python -c`: nothing is imported again
+        return
+    if main.__spec__ is None and not Path(file).exists():
+        raise UserError(
+            f"{file}: worker processes cannot read the script again; save it as a file and run that"
+        )
+    frame = sys._getframe()
+    while frame.f_back is not None and not _is_top_level(frame.f_code.co_name, frame.f_globals, main):
+        frame = frame.f_back
+    if not _is_top_level(frame.f_code.co_name, frame.f_globals, main):  # another thread than the main one
+        return
+    script, line = Path(frame.f_code.co_filename), frame.f_lineno
+    try:
+        source = ast.parse(script.read_bytes())
+    except (OSError, SyntaxError, ValueError):  # not a plain script
+        return
+    conditions = [
+        ast.dump(node.test)
+        for node in ast.walk(source)
+        if isinstance(node, ast.If) and node.lineno <= line <= (node.end_lineno or line)
+    ]
+    if not any("__name__" in condition or "process" in condition for condition in conditions):
+        raise UserError(
+            f"{script}: line {line}: expected the call that starts worker processes inside "
+            '`if __name__ == "__main__":`, got it at the top level of the script, which every worker process runs again'
+        )
+
+
+def _is_top_level(name: str, variables: dict[str, Any], main: Any) -> bool:
+    return name == "<module>" and variables is vars(main)
 
 
 def _ordered_map(function: Callable[[A], B], items: Iterable[A], workers: int) -> Iterator[B]:

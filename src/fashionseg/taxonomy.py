@@ -6,6 +6,7 @@ Names and ids come from the competition's own `label_descriptions.json`, shipped
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ from pathlib import Path
 from fashionseg.errors import UserError
 
 LABEL_DESCRIPTIONS = "label_descriptions.json"
+UNKNOWN_CATEGORY = "ClassId: expected a category below"  # begins the message about one
 _GARMENT_GROUPS = ("upperbody", "lowerbody", "wholebody")  # supercategories of whole garments
 
 
@@ -66,8 +68,12 @@ def load_taxonomy(path: Path) -> Taxonomy:
         raise UserError(f"{path}: not a label description: {type(error).__name__}: {error}") from None
     ours = competition_taxonomy()
     for kind in ("category_names", "category_groups", "attribute_names"):
-        if getattr(taxonomy, kind) != getattr(ours, kind):
-            raise UserError(f"{path}: {kind.replace('_', ' ')} differ from the 2019 competition's list")
+        expected, found = getattr(ours, kind), getattr(taxonomy, kind)
+        if found != expected:
+            raise UserError(
+                f"{path}: {kind.replace('_', ' ')} differ from the 2019 competition's list, the only one that works: "
+                f"{_first_difference(expected, found)}"
+            )
     return taxonomy
 
 
@@ -82,7 +88,7 @@ def parse_class_id(class_id: str, taxonomy: Taxonomy) -> tuple[int, tuple[int, .
         raise ValueError(f"ClassId: expected numbers joined by '_', got {class_id!r}")
     category, *attributes = (int(part) for part in parts)
     if category >= taxonomy.num_categories:
-        raise ValueError(f"ClassId: expected a category below {taxonomy.num_categories}, got {class_id!r}")
+        raise ValueError(f"{UNKNOWN_CATEGORY} {taxonomy.num_categories}, got {class_id!r}")
     if any(attribute >= taxonomy.num_attributes for attribute in attributes):
         raise ValueError(f"ClassId: expected attributes below {taxonomy.num_attributes}, got {class_id!r}")
     if attributes != sorted(set(attributes)):
@@ -93,6 +99,15 @@ def parse_class_id(class_id: str, taxonomy: Taxonomy) -> tuple[int, tuple[int, .
 def format_class_id(category: int, attributes: tuple[int, ...] = ()) -> str:
     """`(10, (20, 3))` -> `"10_3_20"`."""
     return "_".join(str(number) for number in (category, *sorted(attributes)))
+
+
+def _first_difference(expected: tuple[str, ...], found: tuple[str, ...]) -> str:
+    pairs = itertools.zip_longest(expected, found, fillvalue="nothing")
+    place, (ours, theirs) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
+    theirs = theirs if len(theirs) <= 40 else theirs[:40] + "..."
+    return (
+        f"expected {len(expected)}, id {place} being {ours!r}, got {len(found)}, id {place} being {theirs!r}"
+    )
 
 
 def _parse(descriptions: dict) -> Taxonomy:

@@ -180,6 +180,51 @@ def test_turned_and_grey_photos_are_upright_rgb(project: Path, batches: list):
     ]
 
 
+@pytest.mark.fault(
+    table="photos",
+    case="HEIC, JPEG XL or camera raw in a folder to predict",
+    outcome="read where a package reads it, otherwise a line each and exit status 1",
+)
+def test_photos_of_a_folder_that_cannot_be_read_are_reported(
+    project: Path, batches: list, capsys: pytest.CaptureFixture
+):
+    save_photo(project / "photos" / "a.jpg")
+    save_photo(project / "photos" / "b.avif")
+    save_photo(project / "photos" / "c.jp2")
+    save_photo(project / "photos" / "no_suffix", format="JPEG")
+    (project / "photos" / "d.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    (project / "photos" / "e.jxl").write_bytes(b"\xff\x0a" + bytes(99))
+    (project / "photos" / "f.tif.bak").write_bytes(b"II*\0" + bytes(99))
+    (project / "photos" / "notes.txt").write_text("no photo")
+    assert main(["predict", "photos"]) == 1
+    output = capsys.readouterr()
+    assert "4 of 7 photos outlined" in output.out
+    assert "no photos, skipped: photos/notes.txt\n" in output.out
+    assert [line.split(":")[1] for line in output.err.splitlines()] == [
+        " photos/d.HEIC",
+        " photos/e.jxl",
+        " photos/f.tif.bak",
+    ]
+
+
+def test_a_transparent_photo_is_reported_as_repaired(project: Path, batches: list):
+    Image.new("RGBA", (20, 40)).save(project / "a.png")
+    assert main(["predict", "a.png"]) == 0
+    (photo,) = predictions(project / "predictions")["photos"]
+    assert photo["repaired"] == ["transparent parts made white"]
+
+
+@pytest.mark.fault(
+    table="instances", case="a predicted photo without objects", outcome="counted on the console"
+)
+def test_photos_without_objects_are_counted(project: Path, batches: list, capsys: pytest.CaptureFixture):
+    (project / "high.json").write_text(THRESHOLDS.replace('"score": 0.5', '"score": 0.95'))
+    for name in ("a.png", "b.png"):
+        save_photo(project / name)
+    assert main(["predict", "a.png", "b.png", "--thresholds", "high.json"]) == 0
+    assert "2 of 2 photos outlined, 2 of them without objects" in capsys.readouterr().out
+
+
 def test_photos_are_read_a_batch_at_a_time(project: Path, batches: list):
     """predict.batch_size of params.yaml is 8."""
     for number in range(10):

@@ -329,14 +329,21 @@ def test_outputs_are_the_same_bytes_whatever_the_number_of_workers(folder, tmp_p
     assert filecmp.cmpfiles(alone, folder.decoded, names, shallow=False) == (names, [], [])
 
 
+@pytest.mark.fault(
+    table="instances",
+    case="an instance below `decode.min_area` at the stored size",
+    outcome="scored but not trained on, counted on the console",
+)
 def test_stage_writes_its_folder_and_reports_dropped_rows(folder, monkeypatch, capsys):
     folder.photo("a.jpg")
+    folder.row("good.jpg", "1 3", class_id="34")  # below decode.min_area
     folder.decode()
     arguments = ["--raw", str(folder.raw), "--decoded", str(folder.decoded)]
     monkeypatch.setattr("sys.argv", ["decode", *arguments])
     assert exit_code(stage.main) == 0
     assert (
-        "1 train photos with 1 instances, 0 test photos; 1 dropped and 0 repaired" in capsys.readouterr().out
+        "1 train photos with 2 instances, 0 test photos; 1 dropped, 0 repaired and 1 kept for scoring only"
+        in capsys.readouterr().out
     )
     (folder.raw / "train.csv").write_text("ImageId,Height\n")
     assert exit_code(stage.main) == 2

@@ -1,17 +1,20 @@
 """Photo files of every kind to upright RGB pixels, and those that are refused."""
 
 import io
+import sys
+import types
 import zlib
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from fashionseg.data.jpeg import PhotoError, decode_jpeg, encode_jpeg
+from fashionseg.prepare import photo_header
 from fashionseg.prepare.near_duplicates import difference_hash
 from fashionseg.prepare.photo_header import read_file, read_header
-from fashionseg.prepare.photos import decode_photo, read_photo, shrunk_hw, turn_upright
+from fashionseg.prepare.photos import decode_photo, decode_with_changes, read_photo, shrunk_hw, turn_upright
 
 RED, GREEN, BLUE, WHITE = (200, 20, 20), (20, 180, 20), (20, 20, 200), (240, 240, 240)
 
@@ -103,6 +106,139 @@ def test_animation_gives_its_first_frame():
     data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert read_header(data, 1).frames == 2
     np.testing.assert_allclose(decoded(data), 50, atol=2)
+
+
+def tiff(values: np.ndarray) -> bytes:
+    return cv2.imencode(".tiff", values)[1].tobytes()
+
+
+def palette() -> Image.Image:
+    """Left half of colour 0, right half of colour 1, 8 x 8."""
+    image = Image.fromarray(np.array([[0, 1]], np.uint8).repeat(8, axis=0).repeat(4, axis=1)).convert("P")
+    image.putpalette([10, 20, 30, 200, 0, 0])
+    return image
+
+
+def hidden(mode: str) -> Image.Image:
+    """Left half black and opaque, right half black and transparent."""
+    image = Image.new("RGBA", (8, 8), (0, 0, 0, 255))
+    image.paste((0, 0, 0, 0), (4, 0, 8, 8))
+    return image.convert(mode)
+
+
+HALF = np.full((8, 8), 0.5, np.float32)
+WHITENED = "transparent parts made white"
+# File, expected RGB of its left and right half as a viewer shows them, and the last change reported.
+KINDS = {
+    "RGBA": (saved(hidden("RGBA"), "PNG"), 0, 255, WHITENED),
+    "RGBA WebP": (saved(hidden("RGBA"), "WEBP", lossless=True), 0, 255, WHITENED),
+    "RGBA TIFF": (saved(hidden("RGBA"), "TIFF"), 0, 255, WHITENED),
+    "grey and alpha": (saved(hidden("LA"), "PNG"), 0, 255, WHITENED),
+    "palette": (saved(palette(), "PNG", transparency=1), (10, 20, 30), 255, WHITENED),
+    "GIF": (saved(palette(), "GIF", transparency=1), (10, 20, 30), 255, WHITENED),
+    "half transparent": (saved(Image.new("RGBA", (8, 8), (0, 0, 0, 128)), "PNG"), 127, 127, WHITENED),
+    "CMYK": (
+        saved(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "TIFF"),
+        (255, 0, 0),
+        (255, 0, 0),
+        "CMYK made RGB",
+    ),
+    "Lab": (saved(Image.new("LAB", (8, 8), (255, 128, 128)), "TIFF"), 255, 255, "Lab made RGB"),
+    "black and white": (saved(Image.new("1", (8, 8), 1), "PNG"), 255, 255, "black and white made RGB"),
+    "float of 0 to 1": (tiff(HALF), 128, 128, "float made RGB"),
+    "float of 0 to 255": (tiff(HALF * 200), 100, 100, "float made RGB"),
+    "float RGB": (
+        tiff(np.stack([HALF * 0, HALF, HALF * 2], axis=2)),
+        (255, 128, 0),
+        (255, 128, 0),
+        "samples made 8-bit RGB",
+    ),
+    "16-bit RGB": (tiff(np.full((8, 8, 3), 0x80FF, np.uint16)), 0x80, 0x80, None),
+    "32-bit": (
+        saved(Image.fromarray(np.full((8, 8), 0x80FF, np.int32)), "TIFF"),
+        0x80,
+        0x80,
+        "32-bit made RGB",
+    ),
+    "16-bit": (
+        saved(Image.fromarray(np.full((8, 8), 0x80FF, np.uint16)), "TIFF"),
+        0x80,
+        0x80,
+        "16-bit made RGB",
+    ),
+    "JPEG 2000": (saved(Image.new("RGB", (8, 8), (9, 8, 7)), "JPEG2000"), (9, 8, 7), (9, 8, 7), None),
+    "AVIF": (saved(Image.new("RGB", (8, 8), (90, 90, 90)), "AVIF", quality=100), 90, 90, None),
+}
+
+
+@pytest.mark.parametrize(("data", "left", "right", "change"), KINDS.values(), ids=KINDS)
+@pytest.mark.fault(
+    table="photos",
+    case="transparent parts; 16-bit, 32-bit, float, Lab",
+    outcome="as a viewer shows it, on white; repaired; the same in training, prediction and serving",
+)
+def test_a_photo_looks_as_a_viewer_shows_it(data, left, right, change):
+    pixels, changes = decode_with_changes(data, read_header(data, 1))
+    assert pixels.shape == (8, 8, 3)
+    for half, expected in ((pixels[:, :3], left), (pixels[:, -3:], right)):
+        np.testing.assert_allclose(half, np.broadcast_to(expected, half.shape), atol=2)
+    assert changes[-1:] == ([] if change is None else [change])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_every_format_is_turned_upright_once(kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = saved(Image.fromarray(quarters()), kind, exif=exif)
+    header = read_header(data, 1)
+    pixels = decode_photo(data, header)
+    assert pixels.shape[:2] == header.upright_hw == (96, 64)
+    assert corners(pixels) == ["blue", "red", "white", "green"]
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (b"\0\0\0\x18ftypheic", "HEIC photo, .* install the package pillow-heif, or convert it to JPEG"),
+        (b"\0\0\0\x18ftypcrx ", "camera raw photo, .* convert it to JPEG"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL photo, .* convert it to JPEG"),
+    ],
+)
+def test_known_kinds_that_cannot_be_read_are_named(monkeypatch, start, message):
+    monkeypatch.setattr(photo_header, "_FORMATS", ("JPEG", "PNG"))
+    with pytest.raises(PhotoError, match=message):
+        read_header(start + bytes(100), 1)
+
+
+def test_heic_is_read_where_its_package_is_installed(monkeypatch):
+    """The package registers its reader with Pillow; a stand-in does so here."""
+    start = b"\0\0\0\x18ftypheic"
+
+    class Reader(ImageFile.ImageFile):
+        format = "HEIF"
+
+        def _open(self) -> None:
+            self._size, self._mode, self.tile = (4, 3), "RGB", []
+
+        def load(self):
+            self.im = Image.new("RGB", (4, 3), RED).im
+            return super().load()
+
+    monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    package = types.SimpleNamespace(
+        register_heif_opener=lambda: Image.register_open("HEIF", Reader, lambda data: data[4:12] == start[4:])
+    )
+    monkeypatch.setitem(sys.modules, "pillow_heif", package)
+    monkeypatch.setattr(photo_header, "_FORMATS", photo_header.supported_formats())
+    np.testing.assert_array_equal(decoded(start + bytes(9)), np.full((3, 4, 3), RED))
+
+
+def test_a_tiff_that_begins_with_a_thumbnail_is_refused():
+    """Of a camera's raw file Pillow reads the small preview."""
+    data = saved(Image.new("RGB", (8, 8)), "TIFF", tiffinfo={254: 1})
+    with pytest.raises(PhotoError, match="camera raw"):
+        read_header(data, 1)
 
 
 def test_transparent_photo():

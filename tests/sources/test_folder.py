@@ -1,12 +1,18 @@
 """A folder in Kaggle's layout as the source."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+import fashionseg
 from fashionseg.errors import UserError
+from fashionseg.params import Download, Sample
 from fashionseg.sources.folder import check_layout, copy_folder
+from fashionseg.stages.source import describe_source
+
+LABELS = Path(fashionseg.__file__).with_name("label_descriptions.json")
 
 
 @pytest.fixture
@@ -18,7 +24,7 @@ def source(tmp_path: Path) -> Path:
         ("train/deeper/b.jpg", b"not Kaggle's layout"),
         ("test/c.jpg", b"photo c"),
         ("train.csv", b"ImageId,EncodedPixels,Height,Width,ClassId\n"),
-        ("label_descriptions.json", json.dumps({}).encode()),
+        ("label_descriptions.json", LABELS.read_bytes()),
         ("sample_submission.csv", b"ImageId,EncodedPixels,ClassId\n"),
         ("notes.txt", b"mine"),
     ):
@@ -72,3 +78,40 @@ def test_an_empty_photo_folder_is_named(source: Path) -> None:
 def test_a_missing_folder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no such folder"):
         check_layout(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda labels: labels.update(categories=[{"id": 0, "name": "cat", "supercategory": "pets"}]),
+            "expected 46, id 0 being 'shirt, blouse', got 1, id 0 being 'cat'",
+        ),
+        (
+            lambda labels: labels["categories"].append({"id": 46, "name": "cape", "supercategory": "x"}),
+            "expected 46, id 46 being 'nothing', got 47, id 46 being 'cape'",
+        ),
+    ],
+)
+@pytest.mark.fault(
+    table="labels-and-archives",
+    case="own categories in `label_descriptions.json`",
+    outcome="refused before a photo is copied, with what was expected and what was found",
+)
+def test_own_categories_are_refused_before_photos_are_copied(tmp_path: Path, source: Path, change, message):
+    labels = json.loads(LABELS.read_text(encoding="utf-8"))
+    change(labels)
+    (source / "label_descriptions.json").write_text(json.dumps(labels))
+    target = tmp_path / "raw"
+    target.mkdir()
+    with pytest.raises(UserError, match=re.escape(message)):
+        copy_folder(source, target)
+    assert list(target.iterdir()) == []
+    download = Download(
+        source="folder",
+        folder=str(source),
+        competition="c",
+        sample=Sample(train_photos=10, test_photos=1, seed=0),
+    )
+    with pytest.raises(UserError, match=re.escape(message)):  # the stage before the copy
+        describe_source(download, tmp_path / "source.json")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import fashionseg
 from fashionseg.errors import UserError
 from fashionseg.params import flatten, read_yaml
 from fashionseg.sources.folder import FILES
@@ -23,6 +24,8 @@ def write_folder(folder: Path) -> Path:
     for name in ("train/a.jpg", "train/b.jpg", "test/c.jpg", *FILES):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
+    labels = Path(fashionseg.__file__).with_name("label_descriptions.json")
+    (folder / "label_descriptions.json").write_bytes(labels.read_bytes())
     return folder
 
 

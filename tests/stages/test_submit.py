@@ -68,9 +68,14 @@ def test_rows_follow_the_thresholds_and_share_no_pixel(run, sample, tmp_path):
     assert check_submission(tmp_path / "submission.csv", test_photos) == []
 
 
-def test_a_higher_score_threshold_leaves_one_row_per_photo(run, sample, tmp_path):
+def test_a_higher_score_threshold_leaves_one_row_per_photo(run, sample, tmp_path, capsys):
     write_thresholds(Thresholds(score=0.85, nms=0.9, mask=0.5, min_area=0), tmp_path / "higher.json")
     run(thresholds=tmp_path / "higher.json")
+    assert "(0 without objects)" in capsys.readouterr().out
+    write_thresholds(Thresholds(score=0.95, nms=0.9, mask=0.5, min_area=0), tmp_path / "higher.json")
+    run(thresholds=tmp_path / "higher.json")
+    count = len(list((sample / "data/raw/test").iterdir()))
+    assert f"0 objects on {count} test photos ({count} without objects)" in capsys.readouterr().out
     assert len(read(tmp_path / "submission.csv")) == len(list((sample / "data/raw/test").iterdir()))
 
 

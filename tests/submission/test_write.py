@@ -39,7 +39,8 @@ def read(path):
 def test_every_test_photo_has_a_row_and_without_objects_the_placeholder(photos, tmp_path):
     path = tmp_path / "submission.csv"
     names = [f"{number}.jpg" for number in range(len(photos))] + ["broken.jpg"]
-    num_objects = write_submission(stored(photos), THRESHOLDS, names, path)
+    num_objects, num_empty = write_submission(stored(photos), THRESHOLDS, names, path)
+    assert num_empty == 2
     rows = read(path)
     assert rows[0] == ["ImageId", "EncodedPixels", "ClassId"]
     assert list(dict.fromkeys(row[0] for row in rows[1:])) == sorted(names)

@@ -18,7 +18,13 @@ from fashionseg.taxonomy import LABEL_DESCRIPTIONS
 
 HEIGHT, WIDTH = 40, 30
 SETTINGS = params.Decode(
-    long_side=64, jpeg_quality=95, min_area=4, max_megapixels=1.0, photos_per_shard=2, workers=1
+    long_side=64,
+    jpeg_quality=95,
+    min_area=4,
+    encoding=None,
+    max_megapixels=1.0,
+    photos_per_shard=2,
+    workers=1,
 )
 
 

@@ -93,7 +93,7 @@ def measure_submission(bench: Bench) -> list[Row]:
     _, detections = make_photos_to_score(num_photos, seed=1)
     path = bench.work / "submission.csv"
     start = time.perf_counter()
-    count = write_submission(detections, Thresholds(0.0, 0.9, 0.5, 1), detections.photos, path)
+    count, _ = write_submission(detections, Thresholds(0.0, 0.9, 0.5, 1), detections.photos, path)
     written = time.perf_counter() - start
     assert check_submission(path, detections.photos) == []
     seconds = time.perf_counter() - start

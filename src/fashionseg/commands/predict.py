@@ -65,10 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
     size = params.predict.batch_size
     decoded = _read(jobs, params.decode.max_megapixels, faults)
     while batch := list(itertools.islice(decoded, size)):
-        photos = [(f"{place:08d}", photo) for place, (_, photo) in enumerate(batch)]
+        photos = [(f"{place:08d}", photo) for place, (_, photo, _) in enumerate(batch)]
         found = photo_objects(predict_photos(detector, photos, size), photos, thresholds)
-        for (job, photo), objects in zip(batch, found, strict=True):
-            entries.append(_write_photo(arguments.out, job, photo, objects, names))
+        for (job, photo, changes), objects in zip(batch, found, strict=True):
+            entry = _write_photo(arguments.out, job, photo, objects, names)
+            entries.append(entry | {"repaired": changes} if changes else entry)
     content = {
         "weights": _text(weights),
         "thresholds": asdict(thresholds),
@@ -77,7 +78,11 @@ def run(arguments: argparse.Namespace) -> int:
     }
     with atomic_write(arguments.out / PREDICTIONS) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    say(f"{len(entries)} of {len(entries) + len(faults)} photos outlined: {arguments.out}/, {PREDICTIONS}")
+    num_empty = sum(not entry["instances"] for entry in entries)
+    without = f", {num_empty} of them without objects" if num_empty else ""
+    say(
+        f"{len(entries)} of {len(entries) + len(faults)} photos outlined{without}: {arguments.out}/, {PREDICTIONS}"
+    )
     return EXIT_FAULT if faults else 0
 
 
@@ -88,12 +93,15 @@ def report_fault(faults: Faults, photo: Path, reason: str) -> None:
 
 def list_photos(paths: list[Path], faults: Faults) -> list[Path]:
     """The photos in the order given; a folder stands for the photos directly in it, sorted by name."""
-    from fashionseg.prepare.photo_header import SUFFIXES
+    from fashionseg.prepare.photo_header import is_photo
 
     photos: list[Path] = []
+    others: list[str] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            visible = sorted(file for file in path.iterdir() if not file.name.startswith("."))
+            inside = [file for file in visible if not file.is_dir() and is_photo(file)]
+            others += [_text(file) for file in visible if file not in inside]
             photos += inside
             if not inside:
                 report_fault(faults, path, "no photo in this folder")
@@ -101,6 +109,9 @@ def list_photos(paths: list[Path], faults: Faults) -> list[Path]:
             photos.append(path)
         else:
             report_fault(faults, path, "no such file or folder")
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        say(f"no photos, skipped: {', '.join(others[:3])}{more}")
     return list(dict.fromkeys(photos))
 
 
@@ -140,13 +151,16 @@ def choose_thresholds(path: Path | None, calibrated: Path) -> Thresholds:
     return read_thresholds(calibrated if path is None else path)
 
 
-def _read(jobs: list[Job], max_megapixels: float, faults: Faults) -> Iterator[tuple[Job, np.ndarray]]:
+def _read(
+    jobs: list[Job], max_megapixels: float, faults: Faults
+) -> Iterator[tuple[Job, np.ndarray, list[str]]]:
+    """Each photo, and how its pixels were changed."""
     from fashionseg.data.jpeg import PhotoError
-    from fashionseg.prepare.photos import read_photo
+    from fashionseg.prepare.photos import read_photo_with_changes
 
     for job in track(jobs, "predict"):
         try:
-            yield job, read_photo(job[0], max_megapixels)
+            yield job, *read_photo_with_changes(job[0], max_megapixels)
         except PhotoError as error:
             report_fault(faults, job[0], str(error))
 

@@ -37,7 +37,7 @@ from fashionseg.data.letterbox import fit, letterbox, pad
 from fashionseg.data.records import PhotoRecord, PhotoSource
 from fashionseg.data.tables import record_indices
 from fashionseg.errors import UserError
-from fashionseg.parallel import lacks_memory
+from fashionseg.parallel import lacks_memory, require_main_guard
 
 Batch = dict[str, NDArray[Any]]
 
@@ -72,7 +72,7 @@ class TrainingBatches:
     ) -> None:
         """
         Raises:
-            UserError: fewer photos than a batch holds, or one that was not decoded.
+            UserError: fewer photos than a batch holds, one that was not decoded, or a script without a main guard.
         """
         self.image_ids = image_ids
         self.steps_per_epoch = len(image_ids) // batch_size
@@ -311,6 +311,7 @@ def _iterate(dataset: grain.MapDataset, workers: int, prefetch_batches: int) -> 
     )
     batches = dataset.to_iter_dataset(reading)
     if workers:
+        require_main_guard()
         if not flags.FLAGS.is_parsed():  # Grain reads its defaults from absl's flags
             flags.FLAGS.mark_as_parsed()
         # When a worker is stopped, Grain may lose a batch in transit. Python's tracker process frees its memory in the

@@ -35,11 +35,16 @@ class Download:
     sample: Sample
 
 
+# How a train.csv may differ from Kaggle's encoding.
+Deviation = Literal["rows", "from_0", "start_end", "coco_counts", "exchanged_sizes"]
+
+
 @component
 class Decode:
     long_side: Annotated[int, Field(ge=32, le=8192)]
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]
     min_area: Count
+    encoding: tuple[Deviation, ...] | None
     max_megapixels: Annotated[float, Field(gt=0.0, le=2000.0)]  # pixel numbers have 32 bits
     photos_per_shard: Count
     workers: NonNegativeInt

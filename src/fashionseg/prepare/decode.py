@@ -19,10 +19,12 @@ from fashionseg.data.tables import InstanceTable, write_photos
 from fashionseg.errors import UserError
 from fashionseg.parallel import available_cores, ordered_map
 from fashionseg.prepare.csv_index import CsvIndex, index_annotations, is_plain_text, read_rows
+from fashionseg.prepare.encoding import check_encoding
 from fashionseg.prepare.faults import Fault, shorten
+from fashionseg.prepare.look import Look
 from fashionseg.prepare.photo_decoder import DecodedPhoto, PhotoDecoder, Task, count_rows
 from fashionseg.storage.atomic import atomic_directory
-from fashionseg.taxonomy import LABEL_DESCRIPTIONS, load_taxonomy
+from fashionseg.taxonomy import LABEL_DESCRIPTIONS, UNKNOWN_CATEGORY, load_taxonomy
 
 TRAIN_CSV = "train.csv"
 REPORT = "report.json"
@@ -30,11 +32,16 @@ REPORT = "report.json"
 _PHOTOS_PER_WORKER = 32
 
 
-def decode_folder(raw: Path, decoded: Path, decode: params.Decode) -> dict[str, int]:
+def decode_folder(
+    raw: Path, decoded: Path, decode: params.Decode, max_instances: int | None = None
+) -> dict[str, int]:
     """Decodes Kaggle's folder `raw` into the folder `decoded`, completely or not at all; returns the report's counts.
 
+    `max_instances`: of a photo that training uses; photos with more are reported, where it is given.
+
     Raises:
-        UserError: part of the layout is missing, train.csv is unreadable, labels differ, or no train photo is usable.
+        UserError: part of the layout is missing, train.csv is unreadable, labels differ, train.csv as a whole is
+            plainly in another encoding, or no train photo is usable.
     """
     taxonomy = load_taxonomy(raw / LABEL_DESCRIPTIONS)
     nameless: list[Fault] = []
@@ -42,22 +49,30 @@ def decode_folder(raw: Path, decoded: Path, decode: params.Decode) -> dict[str, 
     index = index_annotations(raw / TRAIN_CSV)
     tasks, faults = _match_files(index, train_files)
     faults += nameless
+    if decode.encoding is None:
+        photos = [(raw / "train" / task.image_id, task.spans) for task in tasks]
+        check_encoding(index.layout, photos, decode.max_megapixels)
     tasks += [Task("test", name) for name in test_files]
     workers = max(1, min(decode.workers or available_cores(), len(tasks) // _PHOTOS_PER_WORKER))
     decoder = PhotoDecoder(raw, index.layout, taxonomy, decode)
     with atomic_directory(decoded) as folder:
         output = _Output(folder, decode.photos_per_shard)
+        look = Look(taxonomy, max_instances)
         results = ordered_map(decoder, tasks, workers, "set decode.workers lower")
         for task, result in zip(tasks, console.track(results, "photos", len(tasks)), strict=True):
             faults += result.faults
             output.add(task.subset, result)
+            if task.subset == "train" and result.record is not None:
+                look.add(task.image_id, result.instances, result.twins)
         counts = {"rows": index.num_rows, **output.close()}
         if counts["train_photos"] == 0:
             first = f"; first: {faults[0].file}: {faults[0].reason}" if faults else ""
             raise UserError(f"{raw}: expected photos with usable rows in {TRAIN_CSV}, found none{first}")
         by_outcome = Counter(fault.outcome for fault in faults)
         counts |= {outcome.replace(" ", "_"): by_outcome[outcome] for outcome in sorted(by_outcome)}
-        report = {"counts": counts, "faults": [_given_fields(fault) for fault in faults]}
+        num_unknown = sum(UNKNOWN_CATEGORY in fault.reason for fault in faults)
+        look_at = look.describe(num_unknown)
+        report = {"counts": counts, "look": look_at, "faults": [_given_fields(fault) for fault in faults]}
         (folder / REPORT).write_text(
             json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )

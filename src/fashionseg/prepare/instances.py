@@ -26,6 +26,7 @@ from fashionseg.data.rle import (
 from fashionseg.data.tables import Instance
 from fashionseg.prepare.annotations import parse_size, repair_class_id
 from fashionseg.prepare.csv_index import Row
+from fashionseg.prepare.encoding import KAGGLE, Reading, to_kaggle
 from fashionseg.prepare.faults import Fault, Outcome
 from fashionseg.prepare.photo_header import Header
 from fashionseg.taxonomy import Taxonomy, format_class_id
@@ -74,7 +75,13 @@ def match_frame(rows: Sequence[Row], header: Header) -> tuple[Frame | None, str 
 
 
 def read_photo_instances(
-    rows: Sequence[Row], frame: Frame, stored_hw: HW, min_area: int, taxonomy: Taxonomy, file: str
+    rows: Sequence[Row],
+    frame: Frame,
+    stored_hw: HW,
+    min_area: int,
+    taxonomy: Taxonomy,
+    file: str,
+    reading: Reading = KAGGLE,
 ) -> tuple[list[Instance], list[Fault]]:
     """The instances of one photo in the order of its rows, and a fault for every row that was dropped or repaired."""
     instances: list[Instance] = []
@@ -89,10 +96,11 @@ def read_photo_instances(
             if (size := parse_size(row)) != frame.csv_hw:
                 raise ValueError(f"Height, Width: expected {_text(frame.csv_hw)}, got {_text(size)}")
             category, attributes, repairs = repair_class_id(row.class_id, taxonomy)
+            text = to_kaggle(row.encoded_pixels, frame.mask_hw, reading)
             try:
-                runs = parse_rle(row.encoded_pixels, *frame.mask_hw)
+                runs = parse_rle(text, *frame.mask_hw)
             except ValueError as error:
-                runs = repair_rle(row.encoded_pixels, *frame.mask_hw)
+                runs = repair_rle(text, *frame.mask_hw)
                 repairs.append(str(error))
         except ValueError as error:
             report(str(error), "dropped")

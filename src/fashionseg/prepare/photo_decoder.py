@@ -12,14 +12,14 @@ from fashionseg.data.jpeg import PhotoError, Pixels, encode_jpeg
 from fashionseg.data.records import PhotoRecord
 from fashionseg.data.tables import Instance
 from fashionseg.prepare.csv_index import Layout, Span, read_rows
+from fashionseg.prepare.encoding import KAGGLE, restate
 from fashionseg.prepare.faults import Fault
 from fashionseg.prepare.instances import HW, match_frame, read_photo_instances
+from fashionseg.prepare.look import find_twins
 from fashionseg.prepare.near_duplicates import difference_hash
-from fashionseg.prepare.photo_header import Header, read_file, read_header
-from fashionseg.prepare.photos import decode_photo
+from fashionseg.prepare.photo_header import read_file, read_header
+from fashionseg.prepare.photos import decode_with_changes
 from fashionseg.taxonomy import Taxonomy
-
-_CONVERTED_MODES = {"L": "grayscale", "CMYK": "CMYK", "I;16": "16-bit", "I;16B": "16-bit"}
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,17 @@ class Task:
 
 @dataclass(frozen=True)
 class DecodedPhoto:
-    """Result of a task; without a record the photo was dropped. `hw` is the photo's original size."""
+    """Result of a task; without a record the photo was dropped.
+
+    `hw` is the photo's original size; `twins` are pairs of instances that seem to be one object.
+    """
 
     faults: tuple[Fault, ...]
     record: PhotoRecord | None = None
     hw: HW = (0, 0)
     dhash: int = 0
     instances: tuple[Instance, ...] = ()
+    twins: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class PhotoDecoder:
 
     def train_photo(self, task: Task) -> DecodedPhoto:
         file = f"train/{task.image_id}"
-        rows = list(read_rows(self.layout, task.spans))
+        reading = self.decode.encoding or KAGGLE
+        rows = [restate(row, reading) for row in read_rows(self.layout, task.spans)]
         try:
             data = read_file(self.raw / file)
             header = read_header(data, self.decode.max_megapixels)
@@ -64,15 +69,21 @@ class PhotoDecoder:
             if frame is None:
                 assert oddity is not None
                 raise PhotoError(oddity)
-            pixels = decode_photo(data, header, self.decode.long_side, frame.upright)
+            pixels, changes = decode_with_changes(data, header, self.decode.long_side, frame.upright)
         except PhotoError as error:
             reason = f"{error} ({count_rows(len(rows))})"
             return DecodedPhoto((Fault(file, reason, "dropped", task.image_id),))
-        faults = _conversions(header, file, task.image_id)
+        faults = [Fault(file, change, "repaired", task.image_id) for change in changes]
         if oddity is not None:
             faults.append(Fault(self.layout.path.name, oddity, "repaired", task.image_id, rows[0].line))
         instances, row_faults = read_photo_instances(
-            rows, frame, pixels.shape[:2], self.decode.min_area, self.taxonomy, self.layout.path.name
+            rows,
+            frame,
+            pixels.shape[:2],
+            self.decode.min_area,
+            self.taxonomy,
+            self.layout.path.name,
+            reading,
         )
         faults += row_faults
         if not instances:  # it may show clothes, so it is no negative example
@@ -87,12 +98,14 @@ class PhotoDecoder:
         try:
             data = read_file(self.raw / file)
             header = read_header(data, self.decode.max_megapixels)
-            faults = _conversions(header, file, task.image_id)
             try:
-                pixels = decode_photo(data, header, self.decode.long_side)
+                pixels, changes = decode_with_changes(data, header, self.decode.long_side)
             except PhotoError as error:
-                pixels = decode_photo(data, header, self.decode.long_side, allow_truncated=True)
+                pixels, changes = decode_with_changes(
+                    data, header, self.decode.long_side, allow_truncated=True
+                )
                 faults.append(Fault(file, f"{error}; what is missing is grey", "repaired", task.image_id))
+            faults = [Fault(file, change, "repaired", task.image_id) for change in changes] + faults
             hw = header.upright_hw
         except PhotoError as error:
             hw = (self.decode.long_side, self.decode.long_side)
@@ -112,16 +125,8 @@ class PhotoDecoder:
             categories=np.array([category for category, _ in trained], np.int16),
             runs=tuple(runs for _, runs in trained),
         )
-        return DecodedPhoto(tuple(faults), record, hw, difference_hash(pixels), tuple(instances))
-
-
-def _conversions(header: Header, file: str, image_id: str) -> list[Fault]:
-    reasons = []
-    if (mode := _CONVERTED_MODES.get(header.mode)) is not None:
-        reasons.append(f"{mode} made RGB")
-    if header.frames > 1:
-        reasons.append(f"the first of {header.frames} frames used")
-    return [Fault(file, reason, "repaired", image_id) for reason in reasons]
+        twins = tuple(find_twins(instances))
+        return DecodedPhoto(tuple(faults), record, hw, difference_hash(pixels), tuple(instances), twins)
 
 
 def count_rows(count: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import io
 import os
 import warnings
@@ -10,20 +12,69 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from fashionseg.data.jpeg import PhotoError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+# Of photos, those included that cannot be read: these are reported, not skipped.
+SUFFIXES = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".bmp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pnm",
+    }
+    | {".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpx", ".jxl"}
+    | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"}  # camera raw
+)
+OPENCV_TIFF = "TIFF of OpenCV"  # format of a TIFF whose samples Pillow does not know, such as RGB of floats
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+_MAGIC_BYTES = 12  # at the beginning of a file; they identify its format
+_BRANDS = {  # of ISO media files, bytes 8 to 12
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"), "HEIC"),
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    b"crx ": "camera raw",
+}
+_TIFF_MAGIC = (b"II*\0", b"MM\0*")
+_MAGIC = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF8": "GIF",
+    **dict.fromkeys(_TIFF_MAGIC, "TIFF"),
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
+    b"FUJIFILMCCD-": "camera raw",
+}
 _MAX_FILE_BYTES = 2**30
+_NEW_SUBFILE_TYPE = 254  # tag of a TIFF page; bit 0: a smaller version of another page
 _MAX_PAGES = 1000  # counted; only the first one is used
 
 # `read_header` compares every photo with the caller's own limit before a pixel is decoded; Pillow's would warn about
 # photos that the competition has (73 megapixels).
 Image.MAX_IMAGE_PIXELS = None
-Image.init()  # registers all of _FORMATS; Pillow does not load them when asked by name
+
+
+def supported_formats() -> tuple[str, ...]:
+    """Pillow's names of the formats that are read: HEIF with the package pillow-heif, the others with Pillow."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
+    Image.init()  # Pillow does not load its formats when asked by name
+    names = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "HEIF")
+    return tuple(name for name in names if name in Image.OPEN)
+
+
+_FORMATS = supported_formats()
 
 
 @dataclass(frozen=True)
@@ -66,12 +117,24 @@ def read_header(data: bytes, max_megapixels: float) -> Header:
     Raises:
         PhotoError: not an image of a known format, or above `max_megapixels`.
     """
-    with open_image(data) as image:
+    try:
+        opened = open_image(data)
+    except PhotoError:
+        if not data.startswith(_TIFF_MAGIC):
+            raise
+        header = _tiff_header(data)
+        _check_size(header.height, header.width, max_megapixels)
+        return header
+    with opened as image:
         width, height = image.size
-        if width * height > max_megapixels * 1e6:
-            raise PhotoError(
-                f"expected at most {max_megapixels:g} megapixels, got {width} x {height} (decode.max_megapixels)"
-            )
+        _check_size(height, width, max_megapixels)
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            if _begins_with_thumbnail(image):
+                raise PhotoError(
+                    "camera raw photo, or a TIFF that begins with a thumbnail; convert it to JPEG"
+                )
+            # Pillow turns a TIFF upright by itself.
+            return Header("TIFF", image.mode, height, width, 1, _frames(image))
         return Header(image.format or "", image.mode, height, width, _orientation(image), _frames(image))
 
 
@@ -81,8 +144,60 @@ def open_image(data: bytes) -> Image.Image:
     Raises:
         PhotoError: not an image of a known format.
     """
-    with pillow_errors("expected a photo, got something else or a damaged file"):
+    kind = sniff(data[:_MAGIC_BYTES])
+    message = "expected a photo, got something else or a damaged file"
+    if kind == "HEIC":
+        message = (
+            "HEIC photo, damaged or not readable here; install the package pillow-heif, or convert it to JPEG"
+        )
+    elif kind in ("AVIF", "JPEG 2000", "JPEG XL", "camera raw"):
+        message = f"{kind} photo, damaged or not readable here; convert it to JPEG"
+    with pillow_errors(message):
         return Image.open(io.BytesIO(data), formats=_FORMATS)
+
+
+def sniff(start: bytes) -> str | None:
+    """The kind of photo that begins with the bytes `start` (12), by its magic number; None: no photo."""
+    if start[4:8] == b"ftyp":
+        return _BRANDS.get(start[8:12])
+    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+        return "WebP"
+    return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None)
+
+
+def is_photo(path: Path) -> bool:
+    """Whether a file is a photo by its suffix or its first bytes, readable here or not."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            return sniff(file.read(_MAGIC_BYTES)) is not None
+    except OSError:
+        return False
+
+
+def _check_size(height: int, width: int, max_megapixels: float) -> None:
+    if width * height > max_megapixels * 1e6:
+        raise PhotoError(
+            f"expected at most {max_megapixels:g} megapixels, got {width} x {height} (decode.max_megapixels)"
+        )
+
+
+def _begins_with_thumbnail(image: TiffImagePlugin.TiffImageFile) -> bool:
+    with pillow_errors("expected a photo, got a damaged file"):
+        return bool(image.tag_v2.get(_NEW_SUBFILE_TYPE, 0) & 1)
+
+
+def _tiff_header(data: bytes) -> Header:
+    """Header of a TIFF that Pillow does not open."""
+    with pillow_errors("expected a photo, got something else or a damaged file"):
+        directory = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
+        file = io.BytesIO(data)
+        file.seek(directory.next)
+        directory.load(file)
+        height, width = int(directory[257]), int(directory[256])
+        orientation = directory.get(ExifTags.Base.Orientation, 1)
+    return Header(OPENCV_TIFF, "", height, width, orientation if orientation in range(1, 9) else 1, 1)
 
 
 @contextmanager

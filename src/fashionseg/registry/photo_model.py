@@ -3,6 +3,7 @@
 Input: a column `photo` with the bytes of JPEG, PNG, WebP, ... files. Output: one JSON text per photo,
 `{"height", "width", "instances": [{"category_id", "category", "score", "box", "area", "rle"}]}`, with sizes and
 masks in the frame of the original photo; boxes [y1, x1, y2, x2] in pixels, half-open; RLE as Kaggle's.
+`repaired` lists how the photo was changed, if it was.
 """
 
 from __future__ import annotations
@@ -50,14 +51,15 @@ class PhotoModel(PythonModel):
         from fashionseg.detections.inference import predict_photos
         from fashionseg.detections.objects import describe, photo_objects
         from fashionseg.prepare.photo_header import read_header
-        from fashionseg.prepare.photos import decode_photo
+        from fashionseg.prepare.photos import decode_with_changes
 
-        photo = decode_photo(data, read_header(data, self.max_megapixels))
+        photo, changes = decode_with_changes(data, read_header(data, self.max_megapixels))
         photos = [("photo", photo)]
         (objects,) = photo_objects(predict_photos(self.detector, photos, 1), photos, self.thresholds)
         height, width = photo.shape[:2]
         instances = describe(objects, self.detector.category_names)
-        return {"height": height, "width": width, "instances": instances}
+        answer: dict[str, Any] = {"height": height, "width": width, "instances": instances}
+        return answer | {"repaired": changes} if changes else answer
 
 
 set_model(PhotoModel())

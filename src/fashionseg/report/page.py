@@ -78,6 +78,7 @@ def write_report(path: Path, report: Report) -> None:
         charts={name: history_figure(history, name) for name in columns},
         plots=[path for path in report.figures if path.stem not in _SHOWN_ELSEWHERE],
         counts=report.decode_report.get("counts", {}),
+        notes=report.decode_report.get("look", {}).get("notes", []),
         faults=pd.DataFrame(faults[:_MAX_FAULTS], columns=_FAULT_COLUMNS, dtype=object).fillna(""),
         more_faults=len(faults) - _MAX_FAULTS,
     )

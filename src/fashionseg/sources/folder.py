@@ -12,7 +12,7 @@ from fashionseg.console import track
 from fashionseg.errors import UserError
 from fashionseg.project import checkout_root
 from fashionseg.storage.disk import full_disk_names, require_space
-from fashionseg.taxonomy import LABEL_DESCRIPTIONS
+from fashionseg.taxonomy import LABEL_DESCRIPTIONS, load_taxonomy
 
 TRAIN_CSV, SAMPLE_SUBMISSION = "train.csv", "sample_submission.csv"
 FILES = (TRAIN_CSV, LABEL_DESCRIPTIONS, SAMPLE_SUBMISSION)
@@ -42,6 +42,16 @@ def check_layout(folder: Path) -> None:
             raise UserError(f"{folder / name}: expected photos, the folder is empty")
 
 
+def check_folder(folder: Path) -> None:
+    """Checks the layout, and the labels, so that other categories are refused before photos are copied.
+
+    Raises:
+        UserError: see `check_layout` and `load_taxonomy`.
+    """
+    check_layout(folder)
+    load_taxonomy(folder / LABEL_DESCRIPTIONS)
+
+
 def listing_digest(folder: Path) -> str:
     """32 hexadecimal digits of the names, sizes and modification times of all that `copy_folder` copies."""
     files = [(name, (folder / name).stat()) for name in FILES] + sorted(_photos(folder))
@@ -56,9 +66,9 @@ def copy_folder(source: Path, target: Path) -> int:
         The number of photos.
 
     Raises:
-        UserError: something is missing, or there is not enough space.
+        UserError: something is missing, the labels are not the competition's, or there is not enough space.
     """
-    check_layout(source)
+    check_folder(source)
     photos = sorted(_photos(source))
     require_space(target, sum(stat.st_size for _, stat in photos), f"copying {source}")
     with full_disk_names(target):

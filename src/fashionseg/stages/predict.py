@@ -42,7 +42,8 @@ def main() -> None:
         if ids:
             detections = predict_records(detector, arguments.decoded, subset, ids, params.predict.batch_size)
         write_detections(detections, arguments.predictions / name)
-        counts.append(f"{len(detections)} on {len(ids)} {name} photos")
+        num_empty = sum(not len(of_photo) for of_photo in detections.of_photos())
+        counts.append(f"{len(detections)} on {len(ids)} {name} photos ({num_empty} without objects)")
     say(f"predict: detections: {', '.join(counts)} -> {arguments.predictions}")
 
 

@@ -1,6 +1,6 @@
 """Stage `source`: the state of the raw data's source, looked at in every run, so that `download` notices a change.
 
-1. `download.source` is `folder`: check its layout, then write a digest of the names, sizes and times of its files.
+1. `download.source` is `folder`: check layout and labels, then write a digest of names, sizes and times of its files.
 2. The drawn sample and Kaggle's archive do not change: only the name of the source is written.
 
 Where the folder is missing (the GPU host, an unplugged disk) but was looked at before, the earlier digest stays, and
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fashionseg.console import exit_code, say
 from fashionseg.params import PARAMS_FILE, Download, load_params
-from fashionseg.sources.folder import check_layout, listing_digest, source_folder
+from fashionseg.sources.folder import check_folder, listing_digest, source_folder
 from fashionseg.storage.atomic import atomic_write
 
 
@@ -40,7 +40,7 @@ def describe_source(download: Download, earlier: Path) -> dict[str, str]:
     """Name of the source and, for a folder, its path and digest; `earlier` is the file written by the last run.
 
     Raises:
-        UserError: the folder is missing and was never looked at, or not in Kaggle's layout.
+        UserError: the folder is missing and was never looked at, not in Kaggle's layout, or of other categories.
     """
     if download.source != "folder" or download.folder is None:
         return {"source": download.source}
@@ -49,7 +49,7 @@ def describe_source(download: Download, earlier: Path) -> dict[str, str]:
     if not folder.exists() and (known := _read(earlier)).items() >= state.items():
         say(f"source: {folder} is not there; data/raw stays as it was copied from it")
         return known
-    check_layout(folder)
+    check_folder(folder)
     return state | {"digest": listing_digest(folder)}
 
 

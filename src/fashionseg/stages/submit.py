@@ -32,13 +32,14 @@ def main() -> None:
     thresholds = read_thresholds(arguments.thresholds)
     test_photos = list_test_photos(arguments.test)
     detections = read_detections(arguments.predictions)
-    num_objects = write_submission(detections, thresholds, test_photos, arguments.submission)
+    num_objects, num_empty = write_submission(detections, thresholds, test_photos, arguments.submission)
     faults = check_submission(arguments.submission, test_photos)
     # This project wrote the file, so a fault is a bug and not a user's mistake.
     assert not faults, f"{arguments.submission}: {faults[0]}"
     missing = len(test_photos) - len(detections.photos)
     say(
-        f"submit: {num_objects} objects on {len(test_photos)} test photos, valid -> {arguments.submission}"
+        f"submit: {num_objects} objects on {len(test_photos)} test photos ({num_empty} without objects), "
+        f"valid -> {arguments.submission}"
         + (f" ({missing} photos not decoded, see the report of the stage decode)" if missing else "")
     )
 

@@ -26,8 +26,11 @@ PLACEHOLDER = ("1 1", "23")
 
 def write_submission(
     detections: Detections, thresholds: Thresholds, test_photos: Sequence[str], path: Path
-) -> int:
-    """Writes the rows of all `test_photos`, by id and falling score; returns the number of objects.
+) -> tuple[int, int]:
+    """Writes the rows of all `test_photos`, by id and falling score.
+
+    Returns:
+        The number of objects, and of photos predicted on without an object.
 
     Photos without instances and photos missing from the detections (not decoded) get the placeholder.
 
@@ -45,7 +48,7 @@ def write_submission(
         writer.writerow(HEADER)
         for photo in sorted(test_photos):
             writer.writerows((photo, *row) for row in rows.get(photo) or [PLACEHOLDER])
-    return sum(len(of_photo) for of_photo in found)
+    return sum(map(len, found)), sum(not of_photo for of_photo in found)
 
 
 def _photo_rows(detections: PhotoDetections, thresholds: Thresholds) -> list[tuple[str, str]]:
