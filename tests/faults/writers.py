@@ -134,11 +134,12 @@ def _weights() -> dict[str, Callable[[Path], Any]]:
         return keras.Sequential([keras.layers.Input((200,)), keras.layers.Dense(200)])
 
     network, training = dense(), dense()
+    training.network, training.averaged = network, contextlib.nullcontext
     training.compile("adam")
     training.optimizer.build(training.trainable_variables)
 
     def state(path: Path) -> None:
-        TrainingState(path).add_epoch({"epoch": 1, "val_loss": 1.0}, training, network)
+        TrainingState(path).add_epoch({"epoch": 1, "val_loss": 1.0}, training)
 
     return {
         "models/finetuned": lambda path: save_network(network, model, ("a",), path),

@@ -167,12 +167,20 @@ def test_resume_state_of_a_pruned_trial_is_deleted_and_no_other(project: Path) -
     from fashionseg.tune.trial import delete_states
 
     def keep(name: str, *losses: float) -> Path:
-        path = project / ".fashionseg/resume" / name / "state.json"
+        path = project / ".fashionseg/resume" / name / f"epoch-{len(losses):05d}" / "state.json"
         path.parent.mkdir(parents=True)
         rows = [{"epoch": epoch, "val_loss": loss} for epoch, loss in enumerate(losses, start=1)]
         path.write_text(json.dumps({"history": rows}))
         return path
 
     mine, other, fresh = keep("mine", 0.5, 0.25), keep("other", 0.5, 0.26), keep("fresh")
+    before, damaged = keep("mine", 0.5), keep("damaged", 0.5)
+    damaged.write_text('{"history": [')
     delete_states({1: 0.5, 2: 0.25, 3: 0.2})
-    assert [path.exists() for path in (mine, other, fresh)] == [False, True, True]
+    assert [path.exists() for path in (mine, before, other, fresh, damaged)] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
