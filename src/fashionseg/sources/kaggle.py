@@ -188,7 +188,7 @@ def _explain_status(error: Any, competition: str | None) -> str:
             return f"kaggle: the credentials were refused (401); {CREDENTIALS_HELP}"
         case 403 if competition:
             rules = f"{SITE}/competitions/{competition}/rules"
-            return f"kaggle: access refused (403: {reason}); accept the competition's rules at {rules}, unless it is closed"
+            return f"kaggle: access refused (403: {reason}); unless it is closed, accept its rules at {rules}"
         case 404:
             return f"kaggle: there is no competition {competition!r} (404)"
         case 429:
