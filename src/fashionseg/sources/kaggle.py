@@ -151,7 +151,7 @@ def _refuse_readable_credentials() -> None:
             raise UserError(f"{path}: others on this machine can read these credentials; `chmod 600 {path}`")
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line(error: object) -> str:
     """Without the query of an address: Kaggle's download links are signed there."""
     return re.sub(r"\?\S+", "?...", " ".join(str(error).split()))[:200]
 
