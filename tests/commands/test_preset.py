@@ -62,6 +62,40 @@ def test_a_folder_is_stored_absolute_as_seen_from_the_current_folder(
         assert load_params(project / "params.yaml").download.folder == stored
 
 
+@pytest.mark.fault(
+    table="params",
+    case="another batch size with the same learning rates",
+    outcome="both batch sizes and the command that scales the rates linearly",
+)
+def test_another_batch_size_comes_with_the_command_that_scales_the_rates(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 24 photos 2 remain: 2e-4 * 2 / 24 and 2e-5 * 2 / 24."""
+    assert main(["preset", "kaggle-dgx", "train.num_devices=1", "train.images_per_device=2"]) == 0
+    expected = (
+        "batch size: 24 -> 2 photos, with the learning rates of 24; to scale them linearly: `fashionseg preset "
+        "train.heads.learning_rate=1.667e-05 train.finetune.learning_rate=1.667e-06`"
+    )
+    assert capsys.readouterr().out.splitlines()[-1] == expected
+    command = expected.partition("`fashionseg ")[2].rstrip("`").split()
+    assert main(command) == 0
+    assert "batch size" not in capsys.readouterr().out
+    assert load_params().train.heads.learning_rate == 1.667e-05
+
+
+def test_the_batch_size_is_no_topic_where_it_stays_or_the_rates_are_given(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["preset", "kaggle-dgx"]) == 0  # the preset's rates are for the preset's batch
+    assert main(["preset", "train.num_devices=2", "train.images_per_device=12"]) == 0
+    rates = ["train.heads.learning_rate=1e-4", "train.finetune.learning_rate=1e-5"]
+    assert main(["preset", "train.num_devices=1", *rates]) == 0
+    assert "batch size" not in capsys.readouterr().out
+    # One rate is given: the other one is left.
+    assert main(["preset", "train.num_devices=2", rates[0].replace("4", "3")]) == 0
+    assert capsys.readouterr().out.endswith("`fashionseg preset train.finetune.learning_rate=2e-05`\n")
+
+
 def test_twice_is_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preset", "kaggle-dgx"]) == 0
     capsys.readouterr()

@@ -13,8 +13,9 @@ import pytest
 from fashionseg import tracking
 from fashionseg.cli import main
 from fashionseg.params import load_params
+from fashionseg.storage.checksums import write_checksums
 from fashionseg.storage.fingerprint import fingerprint
-from fashionseg.training.state import STATE_FILE, TrainingState
+from fashionseg.training.state import BEST_FILE, STATE_FILE, WEIGHTS_FILE, TrainingState
 
 # MLflow's own use of SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
@@ -26,10 +27,14 @@ YEARS = (315_619_200, 4_102_531_200)  # seconds at the begin of 1980 and of 2100
 def test_a_training_resumes_whatever_the_dates_of_its_files(tmp_path: Path, seconds: int) -> None:
     (tmp_path / "decoded").mkdir()
     (tmp_path / "decoded" / "a").write_text("records")
-    state = tmp_path / STATE_FILE
-    state.write_text('{"history": [{"epoch": 1}], "seeds": [1, 2], "best_epoch": 1, "best_loss": 0.5}')
+    epoch = tmp_path / "epoch-00001"
+    epoch.mkdir()
+    for name in (WEIGHTS_FILE, BEST_FILE):
+        (epoch / name).write_bytes(b"weights")
+    (epoch / STATE_FILE).write_text('{"history": [{"epoch": 1}], "best_epoch": 1}')
+    write_checksums(epoch)
     before = fingerprint({"seed": 1}, [tmp_path / "decoded"])
-    for path in (state, tmp_path / "decoded", tmp_path / "decoded" / "a"):
+    for path in (*epoch.iterdir(), epoch, tmp_path / "decoded", tmp_path / "decoded" / "a"):
         os.utime(path, (seconds, seconds))
     assert fingerprint({"seed": 1}, [tmp_path / "decoded"]) == before
     assert TrainingState(tmp_path).epochs_done == 1

@@ -230,7 +230,7 @@ def test_disk_full_is_noticed_before_the_download(
 def test_a_submission_arrives_with_its_message(server: Any, tmp_path: Path) -> None:
     file = tmp_path / "submission.csv"
     file.write_text("ImageId,EncodedPixels,ClassId\nc.jpg,1 1,23\n")
-    assert kaggle.upload_submission(file, "first try", "fashion") == "Successfully submitted to Fashion"
+    assert kaggle.upload_submission(file, "first try", "fashion") == "complete, public score 0.1234"
     assert server.uploads == [file.read_bytes()]
     assert server.submissions[0]["submissionDescription"] == "first try"
     assert server.submissions[0]["blobFileTokens"] == "blob-1"
@@ -243,6 +243,83 @@ def test_a_failed_upload_is_an_error_though_the_client_raises_none(server: Any, 
     with pytest.raises(UserError, match=r"the upload of .*submission.csv failed"):
         kaggle.upload_submission(file, "m", "fashion")
     assert server.submissions == []
+
+
+@pytest.mark.parametrize("answer", [{"message": ""}, {}, {"message": "Submissions are closed", "ref": 0}])
+@pytest.mark.fault(
+    table="network",
+    case="Kaggle answers an upload but does not list the submission",
+    outcome="one line: not accepted, with Kaggle's words",
+)
+def test_a_submission_that_is_not_listed_was_not_accepted(
+    server: Any, submission: Path, answer: dict[str, Any]
+) -> None:
+    server.answer, server.listings = answer, []
+    said = answer.get("message") or "nothing"
+    with pytest.raises(
+        UserError, match=rf"submission\.csv was not accepted: .* Kaggle answered with '{said}'"
+    ):
+        kaggle.upload_submission(submission, "m", "fashion")
+    assert server.num_listings > 2  # it may take a while until one is listed
+
+
+def test_a_submission_with_an_empty_answer_counts_once_it_is_listed(server: Any, submission: Path) -> None:
+    server.answer = {}
+    server.listings = [
+        {"status": "PENDING"},
+        {"status": "PENDING"},
+        {"status": "COMPLETE", "publicScore": "0.3"},
+    ]
+    assert kaggle.upload_submission(submission, "m", "fashion") == "complete, public score 0.3"
+
+
+def test_a_submission_that_is_not_scored_in_time_is_reported_so(server: Any, submission: Path) -> None:
+    server.listings = [{"status": "PENDING"}]
+    expected = "listed, not scored yet; see https://www.kaggle.com/competitions/fashion/submissions"
+    assert kaggle.upload_submission(submission, "m", "fashion") == expected
+
+
+@pytest.mark.fault(
+    table="network", case="Kaggle finds a fault in a submission", outcome="one line with Kaggle's reason"
+)
+def test_a_submission_that_kaggle_finds_faulty_was_not_accepted(server: Any, submission: Path) -> None:
+    server.listings = [{"status": "PENDING"}, {"status": "ERROR", "errorDescription": "ids do not match"}]
+    with pytest.raises(UserError, match=r"was not accepted: ids do not match; see https"):
+        kaggle.upload_submission(submission, "m", "fashion")
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_closed_competition_is_one_line_with_kaggles_words(
+    server: Any, submission: Path, status: int
+) -> None:
+    server.create_status, server.answer = status, {"message": "Submissions are closed"}
+    with pytest.raises(UserError, match=rf"^kaggle: .*{status}.*Submissions are closed"):
+        kaggle.upload_submission(submission, "m", "fashion")
+
+
+@pytest.mark.fault(
+    table="network",
+    case="no connection when a submission is uploaded",
+    outcome="one line: not submitted, or uploaded and to be looked up",
+)
+def test_without_a_network_an_upload_has_words_of_its_own(server: Any, submission: Path) -> None:
+    server.lists_until = 0
+    with pytest.raises(
+        UserError, match=r"no connection; .*submission\.csv was not submitted; run again to upload it"
+    ):
+        kaggle.upload_submission(submission, "m", "fashion")
+    assert server.submissions == []
+    server.lists_until = server.num_listings + 1
+    with pytest.raises(UserError, match=r"was uploaded, whether it was accepted is unknown; see https"):
+        kaggle.upload_submission(submission, "m", "fashion")
+    assert len(server.submissions) == 1
+
+
+@pytest.fixture
+def submission(tmp_path: Path) -> Path:
+    file = tmp_path / "submission.csv"
+    file.write_text("ImageId,EncodedPixels,ClassId\nc.jpg,1 1,23\n")
+    return file
 
 
 def test_a_missing_submission_is_named_before_anything_is_sent(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def changed(params: Params, key: str) -> Params:
         "schedule": "constant" if place[name] != "constant" else "cosine",
         "best_epoch": "score" if place[name] != "score" else "val_loss",
         "pixel_mean": [1.0, 2.0, 3.0],
+        "from": "finetuned@v1.0.0",
     }
     if key == "augment.jpeg_quality":
         others["jpeg_quality"] = [50, 90]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, read_yaml
 from fashionseg.tracking import StageRun
 
@@ -148,6 +151,105 @@ def test_a_stage_resumes_to_the_bytes_of_an_undisturbed_one(
     write_params({**CHANGES, "seed": 1}, sample)
     run("finetune")
     assert trained_bytes("models/finetuned")["model.weights.h5"] != undisturbed["model.weights.h5"]
+
+
+@pytest.mark.fault(
+    table="processes",
+    case="a parameter changed after a training, or during it",
+    outcome="trains again from its first epoch; the changed keys in a line",
+)
+def test_a_training_that_starts_again_says_why(
+    toy_project: Path, run: RunStage, sample: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run("train_heads")
+    run("finetune")
+    run("finetune")
+    assert "starts again" not in capsys.readouterr().out
+    write_params({**CHANGES, "train.finetune.epochs": 2}, sample)
+    with killed_after(epoch=2):
+        run("finetune")
+    assert (
+        "finetune: starts again at its first epoch, because since the last training train.finetune.epochs (3 -> 2) "
+        "changed; train.finetune.from continues from a finished model\n"
+    ) in capsys.readouterr().out
+    run("finetune")
+    assert "starts again" not in capsys.readouterr().out
+    # An unfinished training too; other initial weights are named by their folder.
+    write_params({**CHANGES, "seed": 1, "train.finetune.epochs": 2}, sample)
+    run("train_heads")
+    assert "train_heads: starts again at its first epoch, because since the last training seed (" in (
+        capsys.readouterr().out
+    )
+    run("finetune")
+    assert ", models/heads changed" in capsys.readouterr().out
+
+
+def test_finetuning_continues_from_a_finished_model(
+    toy_project: Path, run: RunStage, sample: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run("train_heads")
+    run("finetune")
+    Path("models/finetuned").rename("models/first")
+    first = json.loads(Path("models/first/summary.json").read_text())
+    continued = {**CHANGES, "train.finetune.epochs": 1, "train.finetune.learning_rate": 1e-9}
+    write_params({**continued, "train.finetune.from": "models/first"}, sample)
+    capsys.readouterr()
+    run("finetune")
+    assert "finetune: continues from models/first, trained for 3 epochs\n" in capsys.readouterr().out
+    second = json.loads(Path("models/finetuned/summary.json").read_text())
+    assert second["val_loss"] == pytest.approx(first["val_loss"], rel=1e-4)
+    # The control: from the heads the same epoch is worse.
+    write_params(continued, sample)
+    run("finetune")
+    assert (
+        json.loads(Path("models/finetuned/summary.json").read_text())["val_loss"] > 1.01 * first["val_loss"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ("models/none", "expected a model folder or a Git tag, got 'models/none', which is neither in "),
+        ("data/raw", "data/raw: expected a model folder, found no model.json"),
+        (
+            "models/finetuned",
+            "expected a copy of the model or a Git tag, got models/finetuned, which this stage",
+        ),
+    ],
+)
+def test_a_finished_model_that_is_none_is_one_line(
+    toy_project: Path, run: RunStage, sample: Path, named: str, expected: str
+) -> None:
+    Path("models/heads").mkdir()
+    shutil.copy(sample / "models/heads/history.csv", "models/heads")
+    write_params({**CHANGES, "train.finetune.from": named}, sample)
+    with pytest.raises(UserError, match=rf"^train\.finetune\.from: .*{re.escape(expected)}"):
+        run("finetune")
+
+
+def test_a_finished_model_is_read_from_a_git_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fashionseg.stages.finished_model import find_finished
+
+    monkeypatch.chdir(tmp_path)
+    Path("models/finetuned").mkdir(parents=True)
+    Path("models/finetuned/model.json").write_text("first")
+    for words in (
+        "git init -q",
+        "dvc init -q",
+        "dvc add -q models/finetuned",
+        "git add -A",
+        "git -c user.name=t -c user.email=t@t commit -qm first",
+        "git tag finetuned@v1.0.0",
+    ):
+        subprocess.run(words.split(), check=True, capture_output=True)
+    Path("models/finetuned/model.json").write_text("second")
+    folder = find_finished("finetuned@v1.0.0", Path("models/finetuned"))
+    assert (folder / "model.json").read_text() == "first"
+    shutil.rmtree(".dvc/cache")
+    assert find_finished("finetuned@v1.0.0", Path("models/finetuned")) == folder  # kept
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match=r"of 'finetuned@v1\.0\.0' is not in DVC's cache or storage"):
+        find_finished("finetuned@v1.0.0", Path("models/finetuned"))
 
 
 def test_the_score_of_the_averaged_weights_chooses_the_epoch(

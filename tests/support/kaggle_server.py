@@ -1,6 +1,7 @@
 """A loopback server that speaks what Kaggle's client 2.2.4 asks for, and serves files that can be cut short.
 
-Endpoints: POST v1/competitions.CompetitionApiService/{DownloadDataFiles, StartSubmissionUpload, CreateSubmission},
+Endpoints: POST v1/competitions.CompetitionApiService/{DownloadDataFiles, StartSubmissionUpload, CreateSubmission,
+ListSubmissions},
 the redirected GET of the archive with ETag and Range, and the PUT of a submission.
 """
 
@@ -36,6 +37,12 @@ class KaggleServer(ThreadingHTTPServer):
         self.ranges: list[str | None] = []  # Range header of each download
         self.uploads: list[bytes] = []
         self.submissions: list[dict] = []
+        self.answer: dict = {"message": "Successfully submitted to Fashion", "ref": 17}  # of CreateSubmission
+        self.create_status = 200
+        # What a new submission is listed as, one after the other; the last one stays. Empty: it is not listed.
+        self.listings: list[dict] = [{"status": "COMPLETE", "publicScore": "0.1234"}]
+        self.lists_until: int | None = None  # number of listings after which the server hangs up
+        self.num_listings = 0
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that hangs up early is no news."""
@@ -66,11 +73,27 @@ class Handler(BaseHTTPRequestHandler):
             case "StartSubmissionUpload":
                 self._json(200, {"token": "blob-1", "createUrl": f"{self.server.url}/upload"})
             case "CreateSubmission":
+                if self.server.create_status != 200:
+                    return self._error(self.server.create_status, self.server.answer["message"])
                 self.server.submissions.append(request)
-                self._json(200, {"message": "Successfully submitted to Fashion", "ref": 17})
+                self._json(200, self.server.answer)
+            case "ListSubmissions":
+                self._list_submissions()
             case _:
                 self._error(404, self.path)
         return None
+
+    def _list_submissions(self) -> None:
+        server = self.server
+        server.num_listings += 1
+        if server.lists_until is not None and server.num_listings > server.lists_until:
+            self.close_connection = True
+            return
+        listed = [{"ref": 3, "status": "COMPLETE", "publicScore": "0.05"}]  # of before
+        if server.submissions and server.listings:
+            newest = server.listings.pop(0) if len(server.listings) > 1 else server.listings[0]
+            listed.insert(0, {"ref": 17, **newest})
+        self._json(200, {"submissions": listed})
 
     def do_PUT(self) -> None:
         if self.headers.get("Transfer-Encoding") == "chunked":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,65 @@ def artifacts(database: Path, run: Any, folder: str | None = None) -> list[str]:
         for item in found
         for path in ([item.path] if not item.is_dir else artifacts(database, run, item.path))
     ]
+
+
+def damage(database: Path) -> None:
+    database.write_bytes(b"not a database" * 100)
+
+
+def set_version(database: Path, revision: str) -> None:
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("update alembic_version set version_num = ?", [revision])
+
+
+def make_newer(database: Path) -> None:
+    set_version(database, "ffffffffffff")
+
+
+def make_older(database: Path) -> None:
+    set_version(database, "451aebb31d03")  # MLflow's first
+
+
+def copy_elsewhere(database: Path) -> None:
+    client(database).create_experiment("fashionseg", "file:///elsewhere/mlartifacts")
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (damage, "is damaged; `mv {0} {0}.old && fashionseg import-journals` writes a new one"),
+        (make_newer, "; if it is newer, `mv {0} {0}.old && fashionseg import-journals` writes a new one"),
+        (make_older, "of another version of MLflow; if it is older, back it up and `mlflow db upgrade sqlite:///{0}`"),
+        (copy_elsewhere, "this store was created in another folder, its artifacts are in file:///elsewhere/"),
+    ],
+)  # fmt: skip
+@pytest.mark.fault(
+    table="stored-files",
+    case="MLflow's database damaged, of another version, or copied from another folder",
+    outcome="one line with the command that helps; the journal keeps the run",
+)
+def test_a_database_that_mlflow_refuses_is_one_line(
+    project: Path,
+    database: Path,
+    make: Callable[[Path], None],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make(database)
+    expected = expected.format(database)
+    log_stage("finetune", (3, 1.0))
+    capsys.readouterr()
+    assert main(["import-journals"]) == 1
+    said = capsys.readouterr().err
+    assert expected in said
+    assert "Traceback" not in said
+    # The same line at the end of a stage.
+    monkeypatch.setenv("FASHIONSEG_TRACKING", "on")
+    log_stage("evaluate", (3, 1.0))
+    said = capsys.readouterr().out
+    assert expected in said
+    assert "not reached" not in said
 
 
 def log_everything(project: Path) -> None:

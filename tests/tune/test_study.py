@@ -158,21 +158,89 @@ def test_search_prunes_bad_trials_resumes_after_a_kill_and_reports_the_best(
 
     assert main(["tune"]) == 0  # no trial left to run
     assert len(load_study(committed).trials) == len(study.trials)
-    (committed / "tune.yaml").write_text(SETTINGS.format(trials=4).replace("0.9", "0.8"))
+    (committed / "tune.yaml").write_text(SETTINGS.format(trials=4).replace("0.9", "0.7"))
     assert main(["tune"]) == 2
-    assert "started with another space" in capsys.readouterr().err
+    expected = f"space.augment.shift_fraction changed, trial {done[0.8].number} has 0.8"
+    assert expected in capsys.readouterr().err
+
+
+@pytest.fixture
+def finished(project: Path) -> Path:
+    """A study with a trial of shift 0.2."""
+    (project / "tune.yaml").write_text(SETTINGS.format(trials=3))
+    enqueue(project, 0.2)
+    study = load_study(project)
+    study.tell(study.ask({"augment.shift_fraction": optuna.distributions.FloatDistribution(0.0, 0.9)}), 0.5)
+    return project
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "changes"),
+    [
+        (0.0, 0.95, []),
+        (0.1, 0.3, []),
+        (0.0, 0.9, ["submit.message=x", "evaluate.pictures=3", "loader.workers=0"]),
+    ],
+    ids=["wider", "narrower", "keys without influence"],
+)
+def test_trials_that_the_new_space_contains_count(
+    finished: Path, low: float, high: float, changes: list[str]
+) -> None:
+    if changes:
+        assert main(["preset", *changes]) == 0
+    (finished / "tune.yaml").write_text(
+        SETTINGS.format(trials=3).replace("0.9", str(high)).replace("low: 0.0", f"low: {low}")
+    )
+    enqueue(finished, 0.25)
+    assert [trial.state.name for trial in load_study(finished).trials] == ["COMPLETE", "WAITING"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "change", "expected"),
+    [
+        (("low: 0.0", "low: 0.5"), None, "space.augment.shift_fraction changed, trial 0 has 0.2; change `name`"),
+        (("augment.shift_fraction", "train.weight_decay"), None, "space.augment.shift_fraction was removed"),
+        (("", ""), "train.momentum=0.8", "train.momentum changed from 0.9 to 0.8; change `name`"),
+    ],
+    ids=["outside", "another key", "a fixed key"],
+)  # fmt: skip
+@pytest.mark.fault(
+    table="params",
+    case="tune.yaml or params.yaml changed after trials",
+    outcome="trials in the new space count, keys that move no score too; else refused, the key named",
+)
+def test_a_search_that_is_not_comparable_names_the_key(
+    finished: Path,
+    settings: tuple[str, str],
+    change: str | None,
+    expected: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if change:
+        assert main(["preset", change]) == 0
+    (finished / "tune.yaml").write_text(SETTINGS.format(trials=3).replace(*settings))
+    assert main(["tune"]) == 2
+    assert expected in capsys.readouterr().err
 
 
 def test_resume_state_of_a_pruned_trial_is_deleted_and_no_other(project: Path) -> None:
     from fashionseg.tune.trial import delete_states
 
     def keep(name: str, *losses: float) -> Path:
-        path = project / ".fashionseg/resume" / name / "state.json"
+        path = project / ".fashionseg/resume" / name / f"epoch-{len(losses):05d}" / "state.json"
         path.parent.mkdir(parents=True)
         rows = [{"epoch": epoch, "val_loss": loss} for epoch, loss in enumerate(losses, start=1)]
         path.write_text(json.dumps({"history": rows}))
         return path
 
     mine, other, fresh = keep("mine", 0.5, 0.25), keep("other", 0.5, 0.26), keep("fresh")
+    before, damaged = keep("mine", 0.5), keep("damaged", 0.5)
+    damaged.write_text('{"history": [')
     delete_states({1: 0.5, 2: 0.25, 3: 0.2})
-    assert [path.exists() for path in (mine, other, fresh)] == [False, True, True]
+    assert [path.exists() for path in (mine, before, other, fresh, damaged)] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]

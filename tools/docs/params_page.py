@@ -52,7 +52,7 @@ def leaves(component: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted key, annotation) of each value of a params dataclass, in the order of its fields."""
     hints = get_type_hints(component, include_extras=True)
     for field in dataclasses.fields(component):
-        kind, key = hints[field.name], prefix + field.name
+        kind, key = hints[field.name], prefix + field.name.removesuffix("_")  # `from_`, a keyword
         if dataclasses.is_dataclass(kind):
             assert isinstance(kind, type)
             yield from leaves(kind, f"{key}.")

@@ -3,13 +3,15 @@
 1. read params.yaml and presets/NAME.yaml, keeping comments and number formats;
 2. put the preset's values in, then the changes, each key checked to exist;
 3. check types and ranges of the whole before a byte is written;
-4. write params.yaml atomically and report the changes.
+4. write params.yaml atomically and report the changes;
+5. where the batch size was changed and the learning rates were not: report it, with the command that scales them.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from fashionseg.storage.atomic import atomic_write
 
 PRESETS = "presets"
 FOLDER = "download.folder"
+BATCH = ("train.num_devices", "train.images_per_device")  # their product is the batch size
+RATES = ("train.heads.learning_rate", "train.finetune.learning_rate")
 COMMENT_COLUMN = 32  # of params.yaml
 
 
@@ -41,16 +45,39 @@ def run(arguments: argparse.Namespace) -> None:
         return
     # `preset key=value` without a preset is allowed: single changes, checked in the same way.
     has_preset = "=" not in arguments.name
-    differences = _read_preset(root, arguments.name) if has_preset else {}
+    preset = _read_preset(root, arguments.name) if has_preset else {}
+    differences = dict(preset)
     for change in arguments.changes if has_preset else [arguments.name, *arguments.changes]:
         key, value = parse_change(change)
         if key == FOLDER and isinstance(value, str):  # relative to where the user is, not to params.yaml
             value = str(Path(value).expanduser().resolve())
         differences[key] = value
+    before = flatten(read_yaml(root / PARAMS_FILE))
     changed = merge(root / PARAMS_FILE, differences)
     for line in changed:
         say(line)
     say(f"{PARAMS_FILE}: {len(changed)} values changed" if changed else f"{PARAMS_FILE}: no change")
+    # A preset's rates are meant for its batch, those of params.yaml for the one there.
+    if hint := describe_batch(before | preset, before | differences):
+        say(hint)
+
+
+def describe_batch(reference: dict[str, Any], values: dict[str, Any]) -> str | None:
+    """The batch sizes, and a command that scales the learning rates linearly, where only the batch was changed.
+
+    Args:
+        reference: values by dotted key, whose rates are meant for their batch size.
+        values: the same after the changes.
+    """
+    old, new = (math.prod(each[key] for key in BATCH) for each in (reference, values))
+    rates = [key for key in RATES if values[key] == reference[key]]
+    if old == new or not rates:
+        return None
+    words = " ".join(f"{key}={float(values[key]) * new / old:.4g}" for key in rates)
+    return (
+        f"batch size: {old} -> {new} photos, with the learning rates of {old}; to scale them linearly: "
+        f"`fashionseg preset {words}`"
+    )
 
 
 def merge(path: Path, differences: dict[str, Any]) -> list[str]:

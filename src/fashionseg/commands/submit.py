@@ -38,6 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
     from fashionseg.sources.kaggle import upload_submission
 
     message = params.submit.message if arguments.message is None else arguments.message
-    answer = upload_submission(file, message, params.download.competition)
-    say(f"{file}: uploaded to {params.download.competition}: {answer}")
+    outcome = upload_submission(file, message, params.download.competition)
+    say(f"{file}: submitted to {params.download.competition}: {outcome}")
     return 0

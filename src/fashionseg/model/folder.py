@@ -99,6 +99,15 @@ def _read(path: Path) -> tuple[int, Model, tuple[str, ...]]:
         raise UserError(f"{path}: not a model description: {error!r}") from None
 
 
+def load_trained(network: keras.Model, folder: Path) -> None:
+    """Loads the weights of a model folder of this or an earlier release into a network that they fit exactly.
+
+    Raises:
+        UserError: as `load_network`.
+    """
+    load_weights(network, folder / WEIGHTS_FILE, _read(folder / DESCRIPTION_FILE)[0])
+
+
 def load_weights(network: keras.Model, path: Path, schema: int = SCHEMA) -> None:
     """Reads a `model.weights.h5` that fits the network exactly.
 

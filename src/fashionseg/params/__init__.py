@@ -110,7 +110,7 @@ def parse_section(section: type[Section], values: dict[str, Any], path: Path, na
 
 def to_dict(section: Any) -> dict[str, Any]:
     """Inverse of `parse_section`: plain mappings, lists and scalars."""
-    return TypeAdapter(type(section)).dump_python(section, mode="json")
+    return TypeAdapter(type(section)).dump_python(section, mode="json", by_alias=True)
 
 
 def changed(section: Section, values: Mapping[str, Any] | None = None, /, **named: Any) -> Section:
@@ -125,6 +125,7 @@ def changed(section: Section, values: Mapping[str, Any] | None = None, /, **name
     inner: dict[str, dict[str, Any]] = {}
     for key, value in {**(values or {}), **named}.items():
         head, _, rest = key.partition(".")
+        head = head if head in fields else f"{head}_"  # a key that is a keyword of Python
         if rest:
             inner.setdefault(head, {})[rest] = value
         else:

@@ -6,13 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fashionseg.params.types import BoolOrAuto, Count, NonNegative, NonNegativeInt, Positive, component
+from fashionseg.params.types import BoolOrAuto, Count, NonNegative, NonNegativeInt, Positive, Text, component
 
 
 @component
 class TrainingStage:
     epochs: Count
     learning_rate: Positive
+
+
+@component
+class Finetune(TrainingStage):
+    from_: Annotated[Text | None, Field(alias="from")]  # `from` is a keyword of Python
 
 
 @component
@@ -34,7 +39,7 @@ class Train:
     best_epoch: Literal["val_loss", "score"]
     loss_weights: dict[str, NonNegative]  # by the network's loss names; a loss without a weight counts 1
     heads: TrainingStage
-    finetune: TrainingStage
+    finetune: Finetune
 
     @property
     def batch_size(self) -> int:

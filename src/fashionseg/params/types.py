@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, validate_by_name=True)
 component = dataclass(frozen=True, kw_only=True, config=_STRICT)
 
 Count = Annotated[int, Field(ge=1)]

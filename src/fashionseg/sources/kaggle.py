@@ -10,6 +10,7 @@ import io
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ CREDENTIALS_HELP = (
     "or save it as ~/.kaggle/kaggle.json"
 )
 CREDENTIAL_FILES = ("kaggle.json", "access_token", "access_token.txt", "credentials.json")
+POLL_SECONDS = 5.0
+LISTED_ATTEMPTS = 12  # until an accepted submission is listed
+SCORED_ATTEMPTS = 60  # until it is scored
 TOLERATED_MISSING = 0.01  # share of photos named in a csv that Kaggle's archive may lack
 
 
@@ -62,20 +66,51 @@ def download_archive(competition: str, folder: Path) -> Path:
 
 
 def upload_submission(file: Path, message: str, competition: str) -> str:
-    """Submits `file`; returns Kaggle's answer.
+    """Submits `file`, then waits until Kaggle lists it; returns its status and public score.
 
     Raises:
-        UserError: the file is missing, or as `fetch_competition`, or the upload failed.
+        UserError: the file is missing, or as `fetch_competition`, or the upload failed, or the submission is not listed
+            afterwards, or was listed as faulty.
     """
     if not file.is_file():
         raise UserError(f"{file}: no such file")
     api = _authenticated_api(file.parent)
-    with _clear_errors(competition):
+    with _clear_errors(competition, f"{file} was not submitted; run again to upload it"):
+        before = {submission.ref for submission in _list_submissions(api, competition)}
         answer = api.competition_submit(str(file), message, competition, quiet=not os.isatty(2))
+    said = _one_line(answer.message or "") or "nothing"
     # The client reports a failed upload in the answer only.
     if answer.message == api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:
-        raise UserError(f"kaggle: the upload of {file} failed: {answer.message}")
-    return str(answer.message)
+        raise UserError(f"kaggle: the upload of {file} failed: {said}")
+    page = f"{SITE}/competitions/{competition}/submissions"
+    found = None
+    with _clear_errors(competition, f"{file} was uploaded, whether it was accepted is unknown; see {page}"):
+        for attempt in range(SCORED_ATTEMPTS):
+            new = [each for each in _list_submissions(api, competition) if each.ref not in before]
+            found = next((each for each in new if each.ref == answer.ref), new[0] if new else None)
+            if (found is None and attempt + 1 >= LISTED_ATTEMPTS) or (
+                found and found.status.name != "PENDING"
+            ):
+                break
+            time.sleep(POLL_SECONDS)
+    if found is None:
+        raise UserError(
+            f"kaggle: {file} was not accepted: it is not among the submissions to {competition} after the upload, "
+            f"which Kaggle answered with {said!r}; see {page}"
+        )
+    match found.status.name:
+        case "ERROR":
+            reason = _one_line(found.error_description or "") or "no reason given"
+            raise UserError(f"kaggle: {file} was not accepted: {reason}; see {page}")
+        case "PENDING":
+            return f"listed, not scored yet; see {page}"
+        case status:
+            return f"{status.lower()}, public score {found.public_score or 'none'}"
+
+
+def _list_submissions(api: Any, competition: str) -> list[Any]:
+    """The user's newest submissions."""
+    return [each for each in api.competition_submissions(competition) or [] if each is not None]
 
 
 def _authenticated_api(folder: Path) -> Any:
@@ -116,14 +151,16 @@ def _refuse_readable_credentials() -> None:
             raise UserError(f"{path}: others on this machine can read these credentials; `chmod 600 {path}`")
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line(error: object) -> str:
     """Without the query of an address: Kaggle's download links are signed there."""
     return re.sub(r"\?\S+", "?...", " ".join(str(error).split()))[:200]
 
 
 @contextlib.contextmanager
-def _clear_errors(competition: str | None) -> Iterator[None]:
-    """Turns each failure of the client into one line that says what to do."""
+def _clear_errors(
+    competition: str | None, advice: str = "run again to resume the download"
+) -> Iterator[None]:
+    """Turns each failure of the client into one line that says what to do; `advice` if the connection fails."""
     import requests
     from urllib3.exceptions import HTTPError as TransportError
 
@@ -133,8 +170,7 @@ def _clear_errors(competition: str | None) -> Iterator[None]:
         raise UserError(_explain_status(error, competition)) from None
     except (requests.RequestException, TransportError) as error:
         raise UserError(
-            "kaggle: no connection; run again to resume the download "
-            f"({type(error).__name__}: {_one_line(error)})"
+            f"kaggle: no connection; {advice} ({type(error).__name__}: {_one_line(error)})"
         ) from None
     except ValueError as error:
         raise UserError(f"kaggle: {_one_line(error)}; run again") from None
@@ -152,7 +188,7 @@ def _explain_status(error: Any, competition: str | None) -> str:
             return f"kaggle: the credentials were refused (401); {CREDENTIALS_HELP}"
         case 403 if competition:
             rules = f"{SITE}/competitions/{competition}/rules"
-            return f"kaggle: access refused (403: {reason}); accept the competition's rules at {rules}"
+            return f"kaggle: access refused (403: {reason}); unless it is closed, accept its rules at {rules}"
         case 404:
             return f"kaggle: there is no competition {competition!r} (404)"
         case 429:

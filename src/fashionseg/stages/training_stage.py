@@ -18,6 +18,7 @@ from fashionseg.model.api import Network
 from fashionseg.model.folder import save_network
 from fashionseg.model.networks import build_network
 from fashionseg.params import Params, changed, to_dict
+from fashionseg.stages.last_training import explain_restart
 from fashionseg.stages.validation_score import scoring_inference, validation_score
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.storage.fingerprint import fingerprint, resume_folder
@@ -58,10 +59,17 @@ def run_training(
     params = changed(params, train=choose_training(params.train))
     set_compute_type(params.train.mixed_precision is True)
     taxonomy = competition_taxonomy()
-    inputs = [folders.decoded, folders.splits, folders.initial]
-    state = TrainingState(
-        resume_folder(stage.name, fingerprint(deciding_params(params, stage.name), inputs, CODE))
-    )
+    parts = {
+        "params": deciding_params(params, stage.name),
+        "inputs": {
+            path.as_posix(): fingerprint({}, [path])
+            for path in (folders.decoded, folders.splits, folders.initial)
+        },
+        "code": fingerprint({}, [], CODE),
+    }
+    state = TrainingState(resume_folder(stage.name, fingerprint(parts, [])))
+    if not state.epochs_done:
+        explain_restart(stage.name, parts)
     with shared_between(params.train.num_devices):
         network = build_network(
             params.model,
@@ -106,7 +114,7 @@ def _train(
             params.augment,
             params.loader,
             batch_size,
-            seed=params.seed + stage.epochs_before,
+            seed=params.seed + stage.epochs_before + stage.epochs_seen,
             start_epoch=start_epoch,
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from fashionseg.errors import UserError
 from fashionseg.project import state_folder
+from fashionseg.storage.checksums import hash_file
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -33,7 +34,7 @@ def fingerprint(params: dict[str, Any], inputs: Sequence[Path], code: Sequence[s
         for path in _files(root, "*.py" if position >= len(inputs) else "*"):
             name = path.relative_to(root).as_posix() if path != root else ""
             # Length and hash, not the bytes alone: else "a" + "bc" and "ab" + "c" would be one.
-            digest.update(f"\n{position} {name} {path.stat().st_size} {_hash_file(path)}".encode())
+            digest.update(f"\n{position} {name} {path.stat().st_size} {hash_file(path)}".encode())
     return digest.hexdigest()
 
 
@@ -52,8 +53,3 @@ def _files(root: Path, pattern: str) -> list[Path]:
     if not root.is_dir():
         raise UserError(f"{root}: no such file or folder")
     return sorted(path for path in root.rglob(pattern) if path.is_file())
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -13,12 +13,12 @@ import select
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fashionseg.console import say
-from fashionseg.tracking.address import is_listening, public_uri, tracking_uri
+from fashionseg.errors import UserError
+from fashionseg.tracking.address import is_listening, public_uri, sqlite_file, tracking_uri
 from fashionseg.tracking.journal import Journal, last_event
 
 POLL_SECONDS = 2.0
@@ -60,9 +60,18 @@ def start_mirror(journal: Journal, name: str, configured_uri: str | None) -> Ite
         is_sent = False
     if not is_sent:
         say(
-            f"MLflow: not reached; the run is stored in {journal.folder}, send it later with "
+            f"MLflow: {_reason(journal, uri)}; the run is stored in {journal.folder}, send it later with "
             "`fashionseg import-journals`"
         )
+
+
+def _reason(journal: Journal, uri: str) -> str:
+    """Why the mirror of the journal failed: for a database, its last line about it."""
+    if sqlite_file(uri) is None:
+        return "not reached"
+    log = (journal.folder / "mirror.log").read_text(encoding="utf-8", errors="replace")
+    lines = [line for line in log.splitlines() if line.startswith("MLflow: ")]
+    return lines[-1].removeprefix("MLflow: ") if lines else "not reached"
 
 
 def send(journal: Journal, uri: str) -> bool:
@@ -75,10 +84,31 @@ def send(journal: Journal, uri: str) -> bool:
         from fashionseg.tracking.mlflow_store import replay
 
         replay(journal, uri)
-    except Exception:  # MLflow, its database and its server raise anything; the journal keeps the records
-        print(traceback.format_exc().replace(uri, public_uri(uri)), file=sys.stderr, flush=True)
+    except (
+        Exception
+    ) as error:  # MLflow, its database and its server raise anything; the journal keeps the records
+        print(f"MLflow: {describe_failure(error, uri)}", file=sys.stderr, flush=True)
         return False
     return True
+
+
+def describe_failure(error: Exception, uri: str) -> str:
+    """One line for a store that refuses records: what is wrong, and the command that helps."""
+    text = " ".join(str(error).split()).replace(uri, public_uri(uri)) or type(error).__name__
+    database = sqlite_file(uri)
+    name = public_uri(uri) if database is None else str(database)
+    renew = f"`mv {name} {name}.old && fashionseg import-journals` writes a new one"
+    if isinstance(error, UserError):
+        return text
+    if "out-of-date database schema" in text or "Can't locate revision" in text:
+        newer = f"; if it is newer, {renew}" if database is not None else ""
+        return (
+            f"{name} is of another version of MLflow; if it is older, back it up and `mlflow db upgrade "
+            f"{public_uri(uri)}`{newer}"
+        )
+    if database is not None and ("not a database" in text or "malformed" in text):
+        return f"{name} is damaged; {renew}"
+    return f"{type(error).__name__}: {text[:300]}"
 
 
 def mirror(journal: Journal, uri: str, until_closed: int, stage_pid: int) -> bool:

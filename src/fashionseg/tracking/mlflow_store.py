@@ -129,8 +129,8 @@ def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
                 raise
     if artifacts and found.artifact_location not in (artifacts, f"{PROXIED}{found.experiment_id}"):
         raise UserError(
-            f"{uri}: this store was created in another folder, its artifacts are in {found.artifact_location}; "
-            "delete it, then run `fashionseg import-journals`"
+            f"{database}: this store was created in another folder, its artifacts are in {found.artifact_location}; "
+            f"`mv {database} {database}.old && fashionseg import-journals` writes a new one"
         )
     return found.experiment_id
 

@@ -16,6 +16,7 @@ class Stage:
         epochs: of this stage.
         learning_rate: after warm-up.
         epochs_before: of the stages before.
+        epochs_seen: of the finished model that it continues; its photos come in another order than then.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Stage:
     epochs: int
     learning_rate: float
     epochs_before: int = 0
+    epochs_seen: int = 0
 
     @property
     def last_epoch(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,16 @@ from fashionseg.tune.settings import Choices, Range, Tuning
 from fashionseg.tune.trial import end_orphan, log_file, run_trial
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+# Keys and sections that move no score.
+NO_INFLUENCE = (
+    "tracking.",
+    "loader.",
+    "submit.",
+    "decode.workers.",
+    "predict.batch_size.",
+    "evaluate.pictures.",
+)
+MAX_CHANGES = 5  # in a message
 MAX_FAILURES = 3  # in a row: the cause is not the parameters
 
 
@@ -66,13 +75,14 @@ def open_study(tuning: Tuning, params: dict[str, Any]) -> optuna.Study:
     )
     # A resumed study must not draw the same numbers again.
     study.sampler = optuna.samplers.TPESampler(seed=tuning.seed + len(study.trials), multivariate=False)
-    key = _comparable(tuning, params)
-    if study.user_attrs.setdefault("comparable", key) != key:
+    fixed = _fixed(tuning, params)
+    changes = _not_comparable(study, tuning, study.user_attrs.get("fixed", fixed), fixed)
+    if changes:
         raise UserError(
-            f"tune.yaml: study {tuning.name} was started with another space or another params.yaml, so its trials are "
-            "not comparable; change `name`"
+            f"tune.yaml: the trials of study {tuning.name} are not comparable with new ones: {'; '.join(changes)}; "
+            "change `name` or undo the change"
         )
-    study.set_user_attr("comparable", key)
+    study.set_user_attr("fixed", fixed)
     return study
 
 
@@ -123,12 +133,44 @@ def _run_next(study: optuna.Study, tuning: Tuning, root: Path) -> TrialState:
     return finished.state
 
 
-def _comparable(tuning: Tuning, params: dict[str, Any]) -> str:
-    """Hash of the search space and of the fixed parameters, which must be the same in all trials."""
-    fixed = {
+def _fixed(tuning: Tuning, params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that are not searched but move the score, as JSON reads them."""
+    values = {
         key: value
         for key, value in flatten(params).items()
-        if key not in tuning.space and not key.startswith(("tracking.", "loader."))
+        if key not in tuning.space and not f"{key}.".startswith(NO_INFLUENCE)
     }
-    space = {key: vars(entry) for key, entry in tuning.space.items()}
-    return hashlib.sha256(json.dumps([fixed, space], sort_keys=True).encode()).hexdigest()
+    return json.loads(json.dumps(values))
+
+
+def _not_comparable(
+    study: optuna.Study, tuning: Tuning, before: dict[str, Any], after: dict[str, Any]
+) -> list[str]:
+    """What keeps the finished trials of the study from counting in this search, by key.
+
+    A range may be widened, or narrowed around all trials.
+    """
+    trials = study.get_trials(deepcopy=False, states=DONE)
+    if not trials:
+        return []
+    searched = set(tuning.space).union(*(trial.params for trial in trials))
+    changes = [
+        f"{key} changed from {before.get(key)} to {after.get(key)}"
+        for key in dict.fromkeys([*before, *after])
+        if key not in searched and before.get(key) != after.get(key)
+    ]
+    for trial in trials:
+        for key in dict.fromkeys([*tuning.space, *trial.params]):
+            if key not in tuning.space or key not in trial.params:
+                changes.append(f"space.{key} was {'removed' if key in trial.params else 'added'}")
+                continue
+            old, new = trial.distributions[key], _distribution(tuning.space[key])
+            is_same_kind = isinstance(new, type(old)) and getattr(old, "log", None) == getattr(
+                new, "log", None
+            )
+            # Optuna cannot change the choices of a study.
+            is_fixed = isinstance(old, distributions.CategoricalDistribution) and old != new
+            value = trial.params[key]
+            if not is_same_kind or is_fixed or not new._contains(new.to_internal_repr(value)):
+                changes.append(f"space.{key} changed, trial {trial.number} has {value}")
+    return list(dict.fromkeys(changes))[:MAX_CHANGES]

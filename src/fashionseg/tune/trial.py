@@ -81,10 +81,16 @@ def log_file(name: str) -> Path:
 
 def delete_states(losses: Mapping[int, float]) -> None:
     """Deletes the resume state of a pruned trial, which is identified by its validation losses."""
-    for path in state_folder("resume").glob("*/state.json"):
-        history = json.loads(path.read_text(encoding="utf-8"))["history"]
+    for path in list(state_folder("resume").glob("*/epoch-*/state.json")):
+        try:
+            history = json.loads(path.read_text(encoding="utf-8"))["history"]
+        except (
+            OSError,
+            ValueError,
+        ):  # deleted with a newer epoch, or damaged: the training that resumes it reports it
+            continue
         if history and all(losses.get(row["epoch"]) == row["val_loss"] for row in history):
-            shutil.rmtree(path.parent, ignore_errors=True)
+            shutil.rmtree(path.parents[1], ignore_errors=True)
 
 
 def end_orphan(name: str, pid: int) -> None:
