@@ -111,7 +111,7 @@ def test_without_a_name_the_presets_are_listed(project: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["dgx"], "preset 'dgx': there is no such preset. Presets: folder, folder-gpu, folder-long, kaggle, kaggle-dgx, sample"),
+        (["dgx"], "preset 'dgx': there is no such preset. Presets: folder, folder-gpu, folder-long,"),
         (["folder"], "params.yaml: download.folder: expected a folder because download.source is 'folder', got null"),
         (["sample", "train.heads.epoch=3"], "no such key in params.yaml; did you mean train.heads.epochs?"),
         (["sample", "folds=3"], "folds: no such key in params.yaml; did you mean split.folds or evaluate.folds?"),
