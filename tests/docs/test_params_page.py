@@ -81,5 +81,4 @@ def test_each_key_is_explained(repo: Path) -> None:
 
 def test_presets_that_differ_are_named(repo: Path) -> None:
     row = next(line for line in params_tables(repo).splitlines() if code("decode.long_side") in line)
-    assert "`160`<br>folder: `320`<br>" in row
-    assert "<br>kaggle-dgx: `512`<br>kaggle: `640`" in row
+    assert "`160`<br>folder-gpu: `640`<br>folder-long: `512`<br>folder: `320`<br>kaggle-dgx: `512`" in row

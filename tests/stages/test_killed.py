@@ -54,7 +54,7 @@ def test_a_killed_decode_leaves_no_output_and_then_gives_the_same_bytes(sample: 
 
     subprocess.run(words, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
     assert dvc_md5(tmp_path / "data/decoded") == dvc_md5(sample / "data/decoded")
-    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["decoded", "raw"]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["decoded", "raw", "suspects"]
 
 
 @pytest.mark.parametrize("stage", ["train_heads", "finetune"])
