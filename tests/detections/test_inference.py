@@ -3,12 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
 
 from fashionseg.detections.inference import Detector, load_detector, predict_photos
 from fashionseg.params import load_params
+
+if TYPE_CHECKING:
+    from fashionseg.model.api import Network
 
 SIDE = 64
 
@@ -27,8 +31,8 @@ def detector_that_finds(rows: list[list[float]], num_devices: int = 1) -> Detect
             "masks": np.full((len(output), 5, 28, 28), 0.5, np.float32),
         }
 
-    network = SimpleNamespace(image_size=SIDE)
-    return Detector(network, ("a", "b", "c"), run, num_devices)  # type: ignore[arg-type]
+    network = cast("Network", SimpleNamespace(image_size=SIDE))
+    return Detector(network, ("a", "b", "c"), run, num_devices)
 
 
 def photos(*sizes: tuple[int, int]) -> list[tuple[str, np.ndarray]]:
@@ -84,8 +88,8 @@ def detector_of_two_masks(quality_exponent: float) -> Detector:
             "masks": masks,  # the third has no pixel inside
         }
 
-    network = SimpleNamespace(image_size=SIDE)
-    return Detector(network, ("a", "b", "c"), run, 1, quality_exponent)  # type: ignore[arg-type]
+    network = cast("Network", SimpleNamespace(image_size=SIDE))
+    return Detector(network, ("a", "b", "c"), run, 1, quality_exponent)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dvc_project import commit_with_dvc
 from fashionseg.cli import main
 from fashionseg.experiments.summary import Spread
 
@@ -51,15 +52,7 @@ def committed(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     (project / "dvc.yaml").write_text(json.dumps({"stages": {"evaluate": stage}}))
     (project / ".gitignore").write_text("/.fashionseg/\n")
-    for words in (
-        ["git", "init", "-q"],
-        [sys.executable, "-m", "dvc", "init", "-q"],
-        ["git", "config", "user.name", "t"],
-        ["git", "config", "user.email", "t@t"],
-        ["git", "add", "-A"],
-        ["git", "commit", "-qm", "first"],
-    ):
-        subprocess.run(words, check=True, capture_output=True)
+    commit_with_dvc(project)
     return project
 
 

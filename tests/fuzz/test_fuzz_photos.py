@@ -8,7 +8,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
@@ -20,6 +20,9 @@ from tests.fuzz.harness import fuzz, mutations
 from fashionseg.data.rle import parse_rle
 from fashionseg.detections.inference import Detector
 from fashionseg.detections.instances import Thresholds
+
+if TYPE_CHECKING:
+    from fashionseg.model.api import Network
 
 MAX_MEGAPIXELS = 0.5
 MAX_BYTES = 60_000
@@ -98,7 +101,9 @@ class Server:
         from fashionseg.registry.server import Limits, make_app
 
         model = PhotoModel()
-        model.detector = Detector(SimpleNamespace(image_size=64), ("coat", "hat", "shoe"), detect_everywhere)  # type: ignore[arg-type]
+        model.detector = Detector(
+            cast("Network", SimpleNamespace(image_size=64)), ("coat", "hat", "shoe"), detect_everywhere
+        )
         model.thresholds = Thresholds(score=0.5, nms=0.5, mask=0.5, min_area=1)
         model.max_megapixels = MAX_MEGAPIXELS
         self.app = make_app(model.detect, "1", Limits(max_bytes=MAX_BYTES))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import h5py
 import numpy as np
@@ -14,6 +14,9 @@ from fashionseg.errors import UserError
 from fashionseg.model.matterport_layout import NamePair, layer_names, name_pairs
 from fashionseg.model.weights import load_matterport, read_groups
 from fashionseg.storage.hdf5 import open_checked
+
+if TYPE_CHECKING:
+    from fashionseg.model.mask_rcnn import MaskRCNN
 
 BACKBONE = "resnet14"
 PATH = scratch_folder() / "weights.h5"
@@ -35,12 +38,14 @@ class Variable:
 class Network:
     """As much of the network as the loader sees: parts of layers of variables."""
 
+    backbone: Any
+
     def __init__(self) -> None:
         self.variables = {pair: Variable() for pair in PAIRS}
         for part in {pair.part for pair in PAIRS}:
             setattr(self, part, SimpleNamespace(layers=list(self._layers_of(part).values()), name=part))
         # The loader tells the backbone from the ends of its blocks.
-        self.backbone.layers.append(SimpleNamespace(name="res4a_out"))  # type: ignore[attr-defined]
+        self.backbone.layers.append(SimpleNamespace(name="res4a_out"))
 
     def _layers_of(self, part: str) -> dict[str, Any]:
         layers: dict[str, Any] = {}
@@ -92,7 +97,7 @@ def test_weights_of_a_network(data: bytes) -> str:
     PATH.write_bytes(data)
     network = Network()
     try:
-        report = load_matterport(network, PATH)  # type: ignore[arg-type]
+        report = load_matterport(cast("MaskRCNN", network), PATH)
     except UserError as error:
         assert str(error).isprintable()
         assert all(variable.value is None for variable in network.variables.values())

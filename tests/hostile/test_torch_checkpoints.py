@@ -165,8 +165,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, data: bytes) -> None:
 
 
 def test_any_end_cut_off_is_refused(tmp_path: Path) -> None:
-    for length in range(len(VALID)):
-        refused(tmp_path / "a.pth", VALID[:length])
+    assert all(refused(tmp_path / "a.pth", VALID[:length]) for length in range(len(VALID)))
 
 
 def nested(levels: int) -> bytes:
@@ -208,8 +207,11 @@ def test_a_flood_of_opcodes_is_refused(tmp_path: Path) -> None:
 
 
 def test_long_names_are_cut_in_the_message(tmp_path: Path) -> None:
-    refused(tmp_path / "a.pth", with_tensor(imported("x" * 10_000, "y")))
-    refused(tmp_path / "a.pth", whole(mapping({"\x07" * 10_000: sequence()}), ONES))
+    for data in (
+        with_tensor(imported("x" * 10_000, "y")),
+        whole(mapping({"\x07" * 10_000: sequence()}), ONES),
+    ):
+        assert len(refused(tmp_path / "a.pth", data)) < len(str(tmp_path)) + 400
 
 
 def test_a_checkpoint_of_another_network_is_no_efficientnet(tmp_path: Path) -> None:

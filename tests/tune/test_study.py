@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from dvc_project import commit_with_dvc
 from fashionseg.cli import main
 from fashionseg.tracking.journal import stored_journals
 
@@ -65,15 +67,7 @@ def committed(project: Path) -> Path:
     (project / "dvc.yaml").write_text(json.dumps(PIPELINE))
     (project / "tune.yaml").write_text(SETTINGS.format(trials=3))
     (project / ".gitignore").write_text("/.fashionseg/\n")
-    for words in (
-        ["git", "init", "-q"],
-        [sys.executable, "-m", "dvc", "init", "-q"],
-        ["git", "config", "user.name", "t"],
-        ["git", "config", "user.email", "t@t"],
-        ["git", "add", "-A"],
-        ["git", "commit", "-qm", "first"],
-    ):
-        subprocess.run(words, check=True, capture_output=True)
+    commit_with_dvc(project)
     return project
 
 
@@ -97,6 +91,15 @@ def is_endless(trial: optuna.trial.FrozenTrial) -> bool:
     return trial.params.get("augment.shift_fraction") == 0.8 and "pid" in trial.user_attrs
 
 
+@pytest.fixture
+def in_background() -> Iterator[None]:
+    """Ctrl-C is ignored, as by a command that a script started with `&`."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("in_background")
 def test_search_prunes_bad_trials_resumes_after_a_kill_and_reports_the_best(
     committed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

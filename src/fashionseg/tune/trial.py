@@ -43,6 +43,9 @@ def run_trial(
     changes = [word for key, value in values.items() for word in ("-S", f"{key}={json.dumps(value)}")]
     log = log_file(name)
     log.parent.mkdir(parents=True, exist_ok=True)
+    # A command that a script starts in the background ignores Ctrl-C, and so would the experiment that we end by it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", name, *changes],
@@ -84,11 +87,8 @@ def delete_states(losses: Mapping[int, float]) -> None:
     for path in list(state_folder("resume").glob("*/epoch-*/state.json")):
         try:
             history = json.loads(path.read_text(encoding="utf-8"))["history"]
-        except (
-            OSError,
-            ValueError,
-        ):  # deleted with a newer epoch, or damaged: the training that resumes it reports it
-            continue
+        except (OSError, ValueError):
+            continue  # deleted with a newer epoch, or damaged: the training that resumes it reports it
         if history and all(losses.get(row["epoch"]) == row["val_loss"] for row in history):
             shutil.rmtree(path.parents[1], ignore_errors=True)
 
