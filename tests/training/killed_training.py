@@ -1,4 +1,4 @@
-"""Program run by test_loop.py: a training that kill -9 ends after its first epoch.
+"""Program run by test_resume.py: a training that kill -9 ends after its first epoch.
 
 `argv[1]` is its state, `argv[2]` the settings that differ, as JSON.
 """
@@ -10,10 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from test_loop import STEPS, fresh_network, run
-
 from fashionseg.training.state import stored_epochs
 from fixed_batches import Batch, FixedBatches
+from toy_training import STEPS, fresh_network, run
 
 
 class DeadlyBatches(FixedBatches):
