@@ -31,7 +31,7 @@ TESTS = pytest -n $(JOBS) $(PYTEST_FLAGS)
 check: $(STAMP)  ## lint and run the quick tests; under a minute
 	@$(MAKE) --no-print-directory --output-sync=target -j2 lint quick-tests
 
-test: $(STAMP)  ## run every test that needs only this environment; about 8 minutes on two idle cores
+test: $(STAMP)  ## run every test that needs only this environment; about 7 minutes on two idle cores
 	$(TESTS) --dist worksteal -m "not (remote or reference or long)"
 
 test-all: test remaining-tests  ## run all tests, with sshd, containers, Matterport's outputs and long runs
