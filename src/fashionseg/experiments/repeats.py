@@ -86,7 +86,7 @@ def run_repeats(
 def _run(root: Path, name: str, values: Mapping[str, Any]) -> None:
     pid_file = log_file(name).with_suffix(".pid")
     if pid_file.is_file():  # killed without its experiment, which would write the same state
-        end_orphan(name, int(pid_file.read_text()))
+        end_orphan(name, int(pid_file.read_text()), root)
     say(
         f"{name}: {', '.join(f'{key}={json.dumps(value)}' for key, value in values.items())}; log: {log_file(name)}"
     )

@@ -1,10 +1,12 @@
-"""DVC experiments and files at a revision, read from Git."""
+"""DVC experiments and files at a revision, in Git."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
+
+STASH = "refs/exps/stash"  # of DVC: the experiments that `dvc exp run` is about to start
 
 
 class Experiment(NamedTuple):
@@ -37,6 +39,24 @@ def file_at(root: Path, commit: str, path: Path) -> bytes | None:
 def has_same_files(root: Path, commit: str, *paths: str) -> bool:
     """Whether the tracked files below `paths` in the folder `root` are those of the commit."""
     return _git(root, "diff", "--quiet", commit, "--", *paths) is not None
+
+
+def drop_unstarted(root: Path, name: str) -> None:
+    """Drops the experiment `name` from DVC's stash, if it was ended there.
+
+    DVC stashes an experiment before it starts it. One that is ended between the two stays in the stash, and the next
+    `dvc exp run`, whatever it was asked for, would run it first.
+    """
+    messages = (_git(root, "reflog", "show", "--format=%gs", STASH) or b"").decode().splitlines()
+    # "commit: dvc-exp:HEAD:BASELINE:NAME" and perhaps ":BRANCH"
+    words = [message.split(":") for message in messages]
+    indices = [
+        index for index, parts in enumerate(words) if parts[1:2] == [" dvc-exp"] and parts[4:5] == [name]
+    ]
+    for index in reversed(indices):  # dropping one moves those after it
+        _git(root, "reflog", "delete", "--rewrite", "--updateref", f"{STASH}@{{{index}}}")
+    if indices and len(indices) == len(messages):
+        _git(root, "update-ref", "-d", STASH)
 
 
 def _git(root: Path, *words: str) -> bytes | None:

@@ -45,7 +45,7 @@ def tune(tuning: Tuning, trials: int, params: dict[str, Any], root: Path) -> opt
             raise UserError(
                 f"study {tuning.name}: another `fashionseg tune` is running; wait for it or stop it"
             )
-        requeue_interrupted(study)
+        requeue_interrupted(study, root)
         failures = 0
         while sum(trial.state in DONE for trial in study.trials) < trials:
             state = _run_next(study, tuning, root)
@@ -86,11 +86,11 @@ def open_study(tuning: Tuning, params: dict[str, Any]) -> optuna.Study:
     return study
 
 
-def requeue_interrupted(study: optuna.Study) -> None:
+def requeue_interrupted(study: optuna.Study, root: Path) -> None:
     """Enqueues the interrupted trials with the same values, so that their training resumes."""
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         if "pid" in trial.user_attrs:
-            end_orphan(trial.user_attrs["experiment"], trial.user_attrs["pid"])
+            end_orphan(trial.user_attrs["experiment"], trial.user_attrs["pid"], root)
         study.tell(trial.number, state=TrialState.FAIL)
         if trial.params:
             study.enqueue_trial(trial.params)

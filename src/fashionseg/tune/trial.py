@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -15,12 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from fashionseg.project import state_folder
+from fashionseg.tracking.git_refs import drop_unstarted
 from fashionseg.tracking.identity import journal_folder
 from fashionseg.tracking.journal import Point, metric_points, stored_journals
 from fashionseg.tracking.scores import SCORE
 
-POLL_SECONDS = 1.0
-GRACE_SECONDS = 60.0  # from Ctrl-C to the end of a training, which closes its workers
+POLL_SECONDS = 0.5
+# From Ctrl-C to the end of a training, which closes its workers. Another Ctrl-C would interrupt that, so it is sent
+# only where the first was lost.
+GRACE_SECONDS = 60.0
+ENDINGS = ((signal.SIGINT, GRACE_SECONDS), (signal.SIGINT, GRACE_SECONDS), (signal.SIGKILL, math.inf))
 
 
 def run_trial(
@@ -66,9 +71,9 @@ def run_trial(
                 seen.add(epoch)
                 is_pruned = is_pruned or should_prune(epoch, losses[epoch])
             if is_pruned:
-                _interrupt(process)
+                _interrupt(process, name, root)
     except BaseException:
-        _interrupt(process)
+        _interrupt(process, name, root)
         raise
     points = _points(name, before)
     if is_pruned:
@@ -93,15 +98,13 @@ def delete_states(losses: Mapping[int, float]) -> None:
             shutil.rmtree(path.parents[1], ignore_errors=True)
 
 
-def end_orphan(name: str, pid: int) -> None:
-    """Ends the experiment `name`, if it still runs after its search was killed."""
-    deadline = time.monotonic() + GRACE_SECONDS
-    sent = signal.SIGINT
-    while _is_experiment(name, pid):  # the process id may have been reused
-        os.killpg(pid, sent)
-        time.sleep(POLL_SECONDS)
-        if time.monotonic() > deadline:
-            sent = signal.SIGKILL
+def end_orphan(name: str, pid: int, root: Path) -> None:
+    """Ends the experiment `name` of a search that was killed: the process, if it still runs, and what DVC keeps of it.
+
+    Args:
+        root: root of the checkout.
+    """
+    _end(pid, name, root, lambda: _is_experiment(name, pid))  # the process id may have been reused
 
 
 def _is_experiment(name: str, pid: int) -> bool:
@@ -112,13 +115,20 @@ def _is_experiment(name: str, pid: int) -> bool:
     return b"exp" in words and name.encode() in words
 
 
-def _interrupt(process: subprocess.Popen[bytes]) -> None:
+def _interrupt(process: subprocess.Popen[bytes], name: str, root: Path) -> None:
+    _end(process.pid, name, root, lambda: process.poll() is None)
+
+
+def _end(pid: int, name: str, root: Path, is_running: Callable[[], bool]) -> None:
     """Ctrl-C for DVC and its stage, and kill -9 if they do not end in time."""
-    for sent, patience in ((signal.SIGINT, GRACE_SECONDS), (signal.SIGKILL, None)):
-        if process.poll() is None:
-            os.killpg(process.pid, sent)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(patience)
+    for sent, patience in ENDINGS:
+        if is_running():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, sent)
+        deadline = time.monotonic() + patience
+        while is_running() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+    drop_unstarted(root, name)
 
 
 def _points(name: str, before: set[Path]) -> list[Point]:
