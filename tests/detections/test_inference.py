@@ -114,15 +114,45 @@ def test_without_mask_quality_scores_keep_their_bits() -> None:
     assert found.scores.tobytes() == np.array([0.8, 0.7, 0.6], np.float32).tobytes()
 
 
-def test_a_loaded_detector_has_the_exponent_of_its_settings(
+def test_a_loaded_detector_has_exponent_and_flip_of_its_settings(
     repo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the stage predict, `fashionseg predict` and the server: all load it here."""
     from fashionseg.model import folder
 
     monkeypatch.setattr(folder, "load_network", lambda directory, inference: (None, None, ("a",)))
-    settings = replace(load_params(repo / "params.yaml").inference, mask_quality=1.5)
-    assert load_detector(Path("model"), settings).quality_exponent == 1.5
+    settings = replace(load_params(repo / "params.yaml").inference, mask_quality=1.5, flip=True)
+    detector = load_detector(Path("model"), settings)
+    assert (detector.quality_exponent, detector.flips) == (1.5, True)
+
+
+def test_a_flipping_detector_finds_the_same_in_a_photo_and_its_mirror_image() -> None:
+    """The stand-in finds the brightest column, 8 pixels wide; the photo is wide, so the square has padding."""
+
+    def run(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        columns = batch["images"].astype(int).sum(axis=(1, 3)).argmax(axis=1)
+        left = np.minimum(columns, SIDE - 8)
+        top, bottom = batch["windows"][:, 0], batch["windows"][:, 2]
+        masks = np.zeros((len(left), 1, 28, 28), np.float32)
+        masks[:, 0, :, :4] = 1.0  # at the left, whatever the image shows
+        return {
+            "boxes": np.stack([top, left, bottom, left + 8.0], axis=1)[:, None].astype(np.float32),
+            "classes": np.ones((len(left), 1), np.int32),
+            "scores": np.full((len(left), 1), 0.5, np.float32),
+            "masks": masks,
+        }
+
+    photo = np.zeros((32, 64, 3), np.uint8)
+    photo[:, 16:24] = 200
+    network = cast("Network", SimpleNamespace(image_size=SIDE))
+    detector = Detector(network, ("a",), run, flips=True)
+    found = predict_photos(detector, [("a", photo), ("b", photo[:, ::-1])], 2).of_photos()
+    assert [len(each) for each in found] == [1, 1]
+    np.testing.assert_allclose(
+        found[0].boxes_norm[:, [1, 3]], 1.0 - found[1].boxes_norm[:, [3, 1]], atol=1e-6
+    )
+    assert (found[0].mask_probs == found[1].mask_probs[:, :, ::-1]).all()
+    assert found[0].scores.tolist() == [0.5]
 
 
 def test_a_photo_without_detections_is_still_a_photo() -> None:

@@ -17,7 +17,7 @@ from fashionseg.model.build import build_mask_rcnn
 from fashionseg.model.folder import upgraded
 from fashionseg.model.mask_rcnn import MaskRCNN
 from fashionseg.model.weights import load_matterport
-from fashionseg.params import Inference, Model, Sampling, parse_section
+from fashionseg.params import LATER_INFERENCE, Inference, Model, Sampling, parse_section
 
 Arrays = dict[str, np.ndarray]
 
@@ -132,7 +132,7 @@ def inference_of(config: dict[str, Any]) -> Inference:
         "score_threshold": config["DETECTION_MIN_CONFIDENCE"],
         "nms_threshold": config["DETECTION_NMS_THRESHOLD"],
         "max_detections": config["DETECTION_MAX_INSTANCES"],
-        "mask_quality": 0.0,
+        **LATER_INFERENCE,
     }
     return parse_section(Inference, values, _CONFIG)
 

@@ -14,6 +14,7 @@ from fashionseg.backend import Scope, device_scope, start_backend
 from fashionseg.console import track
 from fashionseg.data.letterbox import letterbox
 from fashionseg.data.loader import inference_batches
+from fashionseg.detections.fusion import fuse, mirror
 from fashionseg.detections.store import Detections, no_detections
 from fashionseg.params import Inference
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from fashionseg.model.api import Network
 
 Batch = dict[str, np.ndarray]
+Columns = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Detector:
         run: the compiled `Network.call` on NumPy arrays; batches of a multiple of `num_devices`.
         num_devices: that share a batch.
         quality_exponent: of `mask_qualities`, a factor of the scores; 0 leaves the scores.
+        flips: whether the mirror images are predicted too, and both fused.
     """
 
     network: Network
@@ -40,6 +43,7 @@ class Detector:
     run: Callable[[Batch], dict[str, np.ndarray]]
     num_devices: int = 1
     quality_exponent: float = 0.0
+    flips: bool = False
 
     @property
     def image_size(self) -> int:
@@ -68,19 +72,21 @@ def load_detector(directory: Path, inference: Inference, num_devices: int = 1) -
     scope = device_scope(num_devices)
     with scope():
         network, _, category_names = load_network(directory, inference)
-    return make_detector(network, category_names, inference.mask_quality, scope)
+    return make_detector(network, category_names, inference.mask_quality, inference.flip, scope)
 
 
 def make_detector(
     network: Network,
     category_names: tuple[str, ...],
     quality_exponent: float = 0.0,
+    flips: bool = False,
     scope: Scope = nullcontext,
 ) -> Detector:
     """A detector of a network in memory; it runs with whatever weights the network has at the time.
 
     Args:
         quality_exponent: see `Detector`.
+        flips: see `Detector`.
         scope: of the devices, see `backend.device_scope`; the current one if it is not given.
     """
     from fashionseg.ops.replicas import num_shares, share_batch
@@ -92,7 +98,7 @@ def make_detector(
             )
 
     with scope():
-        return Detector(network, category_names, run, num_shares(), quality_exponent)
+        return Detector(network, category_names, run, num_shares(), quality_exponent, flips)
 
 
 def predict_records(
@@ -141,23 +147,47 @@ def _batch(images: list[np.ndarray], windows: list[Any], first: int, batch_size:
 
 def _collect(detector: Detector, batches: Iterable[Batch], names: list[str]) -> Detections:
     """Runs the network over batches; `names` may still grow while it does."""
-    parts: list[tuple[np.ndarray, ...]] = []
+    views = [_identity, _mirrored] if detector.flips else [_identity]
+    parts: list[list[Columns]] = [[] for _ in views]
     for batch in batches:
-        output = detector.run(batch)
-        image, row = np.nonzero((output["classes"] > 0) & (batch["photo_index"] >= 0)[:, None])
-        boxes, windows = output["boxes"][image, row], batch["windows"][image]
-        scores, masks = output["scores"][image, row], output["masks"][image, row]
-        if detector.quality_exponent > 0.0:
-            scores = scores * mask_qualities(masks) ** detector.quality_exponent
-        parts.append(
-            (
-                batch["photo_index"][image],
-                output["classes"][image, row].astype(np.int16) - 1,
-                scores,
-                _photo_fractions(boxes, windows),
-                np.round(masks * 255.0).astype(np.uint8),
-            )
-        )
+        for view, its in zip(views, parts, strict=True):
+            its.append(_detect(detector, view(batch)))
+    upright, *mirrored = (_join(names, its) for its in parts)
+    return fuse([upright, *(mirror(each) for each in mirrored)]) if mirrored else upright
+
+
+def _identity(batch: Batch) -> Batch:
+    return batch
+
+
+def _mirrored(batch: Batch) -> Batch:
+    """The photos of a batch mirrored left to right, as the square input shows them."""
+    side, (top, left, bottom, right) = batch["images"].shape[2], batch["windows"].T
+    return {
+        **batch,
+        "images": batch["images"][:, :, ::-1],
+        "windows": np.stack([top, side - right, bottom, side - left], axis=1),
+    }
+
+
+def _detect(detector: Detector, batch: Batch) -> Columns:
+    """The columns of `Detections.build` for the photos of a batch."""
+    output = detector.run(batch)
+    image, row = np.nonzero((output["classes"] > 0) & (batch["photo_index"] >= 0)[:, None])
+    boxes, windows = output["boxes"][image, row], batch["windows"][image]
+    scores, masks = output["scores"][image, row], output["masks"][image, row]
+    if detector.quality_exponent > 0.0:
+        scores = scores * mask_qualities(masks) ** detector.quality_exponent
+    return (
+        batch["photo_index"][image],
+        output["classes"][image, row].astype(np.int16) - 1,
+        scores,
+        _photo_fractions(boxes, windows),
+        np.round(masks * 255.0).astype(np.uint8),
+    )
+
+
+def _join(names: list[str], parts: list[Columns]) -> Detections:
     if not parts:
         return no_detections(names)
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]

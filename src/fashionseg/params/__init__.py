@@ -17,12 +17,13 @@ from pydantic import TypeAdapter, ValidationError
 from fashionseg.errors import UserError
 from fashionseg.params.data import Augment, Decode, Download, Loader, Sample, Split
 from fashionseg.params.evaluation import Evaluate, Predict, Submit, Tracking
-from fashionseg.params.model import Inference, Model, Sampling
+from fashionseg.params.model import LATER_INFERENCE, Inference, Model, Sampling
 from fashionseg.params.training import Train, TrainingStage
 from fashionseg.params.types import Seed, component
 from fashionseg.params.yaml_file import flatten, one_line, plain_values, read_yaml
 
 __all__ = [
+    "LATER_INFERENCE",
     "PARAMS_FILE",
     "Augment",
     "Decode",

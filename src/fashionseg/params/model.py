@@ -5,7 +5,7 @@ A model folder stores `model` alone; `sampling` matters in training only, and `i
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -104,3 +104,8 @@ class Inference:
     nms_threshold: Fraction
     max_detections: Count
     mask_quality: NonNegative
+    flip: bool
+
+
+# The keys of `inference` that came after the first registered models, with the values that change nothing.
+LATER_INFERENCE: Final = {"mask_quality": 0.0, "flip": False}

@@ -24,9 +24,10 @@ class PhotoModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         from fashionseg.detections.inference import load_detector
         from fashionseg.detections.thresholds import read_thresholds
-        from fashionseg.params import Inference, parse_section
+        from fashionseg.params import LATER_INFERENCE, Inference, parse_section
 
-        inference = parse_section(Inference, context.model_config["inference"], Path("model_config"))
+        settings = LATER_INFERENCE | context.model_config["inference"]
+        inference = parse_section(Inference, settings, Path("model_config"))
         self.detector = load_detector(Path(context.artifacts["model"]), inference)
         self.thresholds = read_thresholds(Path(context.artifacts["thresholds"]))
         self.max_megapixels = float(context.model_config["max_megapixels"])

@@ -17,7 +17,7 @@ from fashionseg.detections.photos import pair_photos
 from fashionseg.metrics.calibration import grid_scores
 from fashionseg.metrics.grid_levels import Grid
 from fashionseg.model.api import Network
-from fashionseg.params import Inference, Sampling
+from fashionseg.params import LATER_INFERENCE, Inference, Sampling
 
 _NMS = 0.5
 # One NMS and mask threshold and no minimum area: little to search, as it is searched after each epoch.
@@ -31,7 +31,7 @@ def scoring_inference(sampling: Sampling) -> Inference:
         "score_threshold": _GRID.scores[0],
         "nms_threshold": _NMS,
         "max_detections": sampling.max_gt_instances,
-        "mask_quality": 0.0,
+        **LATER_INFERENCE,
     }
     return Inference(**values)
 
