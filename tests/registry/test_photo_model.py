@@ -12,6 +12,7 @@ from fashionseg.detections import inference, thresholds
 from fashionseg.params import LATER_INFERENCE, Inference, load_params, to_dict
 
 
+@pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")
 def test_a_model_registered_before_a_setting_existed_is_served_without_it(
     repo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,7 +49,7 @@ def read_results(root: Path, name: str) -> Results:
                 (folder / PHOTO_SCORES).read_bytes(),
                 metrics.read_bytes() if metrics.is_file() else None,
             )
-    return read_commit(root, name, _resolve(root, name))
+    return read_commit(root, name, resolve_run(root, name))
 
 
 def read_commit(root: Path, name: str, commit: str) -> Results:
@@ -66,8 +66,12 @@ def read_commit(root: Path, name: str, commit: str) -> Results:
     return _parse(name, scores, metrics)
 
 
-def _resolve(root: Path, name: str) -> str:
-    """The commit of an experiment or a Git revision; of experiments of one name, that of the current commit."""
+def resolve_run(root: Path, name: str) -> str:
+    """The commit of an experiment or a Git revision; of experiments of one name, that of the current commit.
+
+    Raises:
+        UserError: there is none, or several.
+    """
     named = [experiment for experiment in list_experiments(root) if experiment.name == name]
     head = commit_of(root, "HEAD")
     if chosen := [each for each in named if each.baseline == head] or named:

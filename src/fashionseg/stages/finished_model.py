@@ -6,9 +6,9 @@ from pathlib import Path
 
 from fashionseg.errors import UserError
 from fashionseg.model.folder import DESCRIPTION_FILE
-from fashionseg.project import checkout_root, state_folder
-from fashionseg.storage.atomic import atomic_directory
+from fashionseg.project import checkout_root
 from fashionseg.tracking.git_refs import commit_of, list_experiments
+from fashionseg.tracking.outputs import output_at
 
 KEY = "train.finetune.from"
 FINETUNED = Path("models/finetuned")
@@ -41,25 +41,7 @@ def find_finished(named: str, out: Path) -> Path:
         raise UserError(
             f"{KEY}: expected a model folder or a Git tag, got {named!r}, which is neither in {root}"
         )
-    return _from_revision(root, named, commit)
-
-
-def _from_revision(root: Path, named: str, commit: str) -> Path:
-    """models/finetuned of a commit, from DVC's cache or remote storage; kept for later runs."""
-    folder = state_folder("models") / commit
-    if (folder / DESCRIPTION_FILE).is_file():
-        return folder
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-
     try:
-        with atomic_directory(folder) as temporary:
-            source = DVCFileSystem(str(root), rev=commit)
-            for name in source.listdir(FINETUNED.as_posix(), detail=False):
-                source.get_file(name, str(temporary / Path(name).name))
-    except (OSError, DvcException) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{KEY}: {FINETUNED} of {named!r} is not in DVC's cache or storage; `dvc fetch` brings it ({reason})"
-        ) from None
-    return folder
+        return output_at(root, commit, FINETUNED, named)
+    except UserError as error:
+        raise UserError(f"{KEY}: {error}") from None
