@@ -12,7 +12,7 @@ LOCK := requirements/cpu.lock
 STAMP := .venv/ready-$(shell cat $(LOCK) requirements/uv.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro check test test-all quick-tests remaining-tests parity lint format ui tune seeds cross-validation remote register serve reproducible kill-test soak exp-report bench bench-gpu bench-street lock clean
+.PHONY: help setup repro check test test-all quick-tests remaining-tests parity lint format ui resolve tune seeds cross-validation remote register serve reproducible kill-test soak exp-report bench bench-gpu bench-street lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -21,7 +21,8 @@ help:  ## list the targets
 setup: $(STAMP)  ## create .venv from the hashed lock
 
 repro: $(STAMP)  ## run the stale stages of the pipeline, then print scores and the paths of the results
-	@git rev-parse --git-dir >/dev/null 2>&1 || { dvc config --local core.no_scm true; dvc config --local core.autostage false; }
+	@if git rev-parse --git-dir >/dev/null 2>&1; then dvc config --local --unset core.no_scm 2>/dev/null || true; \
+		else dvc config --local core.no_scm true; dvc config --local core.autostage false; fi
 	dvc repro
 	@fashionseg summary
 
@@ -69,6 +70,9 @@ ui: $(STAMP)  ## show the runs in MLflow; PORT=5000
 		--backend-store-uri "sqlite:///$(CURDIR)/.fashionseg/mlflow.db" \
 		--artifacts-destination "$(CURDIR)/.fashionseg/mlartifacts" \
 		--host 127.0.0.1 --port $(PORT) --workers 1
+
+resolve: $(STAMP)  ## finish a merge in which dvc.lock or reports/ conflict: run the stages for the merged params
+	@fashionseg resolve
 
 tune: $(STAMP)  ## search the space in tune.yaml with Optuna and DVC experiments; resumes an interrupted search
 	@fashionseg tune

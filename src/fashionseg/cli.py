@@ -22,6 +22,7 @@ COMMANDS = {
     "check-submission": "check a submission file against the competition's rules",
     "submit": "check the submission, or upload it",
     "summary": "print scores and the paths of the results",
+    "resolve": "finish a merge in which dvc.lock or the reports conflict",
     "exp-report": "write an offline HTML page that compares runs",
     "import-journals": "send runs to MLflow that were logged without a connection",
     "fit-anchors": "fit the anchors' sizes and aspect ratios to the boxes of the training photos",

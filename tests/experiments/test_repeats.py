@@ -153,3 +153,38 @@ def test_mistakes_are_one_line_and_run_nothing(
 def test_one_value_has_no_spread() -> None:
     assert Spread.of([0.25]) == Spread(0.25, None, None)
     assert str(Spread.of([0.25])) == "0.2500"
+
+
+@pytest.mark.parametrize("command", [["seeds", "--seeds", "1"], ["cross-validate", "--folds", "2"], ["tune"]])
+@pytest.mark.fault(
+    table="processes",
+    case="`make seeds`, `make cross-validation`, `make tune` without Git or without a commit",
+    outcome="one line with the command that makes one",
+)
+def test_experiments_without_a_commit_name_the_command_that_helps(
+    project: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {
+        "name": "a",
+        "trials": 1,
+        "seed": 1,
+        "pruning": {"startup_trials": 1, "warmup_epochs": 1},
+        "space": {"train.weight_decay": {"low": 0.1, "high": 0.2}},
+    }
+    (project / "tune.yaml").write_text(json.dumps(settings))
+    for words in ([], ["git", "init", "-q"]):
+        if words:
+            subprocess.run(words, cwd=project, check=True)
+        assert main(command) == 2
+        assert "`git init && git add -A && git commit -m first` makes it" in capsys.readouterr().err
+    commit(project)
+    (project / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
+    assert main(command) == 2
+    assert "`dvc config --local --unset core.no_scm` undoes it" in capsys.readouterr().err
+    assert not (project / ".fashionseg/tune.db").exists()
+
+
+def commit(folder: Path) -> None:
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@t"]
+    subprocess.run([*git, "add", "params.yaml"], cwd=folder, check=True)
+    subprocess.run([*git, "commit", "-qm", "first"], cwd=folder, check=True)

@@ -20,7 +20,13 @@ from fashionseg.params import PARAMS_FILE, Params, flatten
 from fashionseg.params.changes import with_changes
 from fashionseg.params.yaml_file import parse_yaml
 from fashionseg.storage.file_lock import file_lock
-from fashionseg.tracking.git_refs import Experiment, file_at, has_same_files, list_experiments
+from fashionseg.tracking.git_refs import (
+    Experiment,
+    file_at,
+    has_same_files,
+    list_experiments,
+    require_commit,
+)
 from fashionseg.tracking.identity import journal_folder, tracked_params
 from fashionseg.tracking.journal import stored_journals
 from fashionseg.tracking.stage_run import CACHE
@@ -60,6 +66,7 @@ def run_repeats(
     if key in changes:
         raise UserError(f"{key}: cannot be set, it is what varies between the runs")
     wanted = {value: _scored(with_changes(params, {**changes, key: value})) for value in values}
+    require_commit(root)
     prefix = prefix or f"{key.rpartition('.')[2]}-{_digest(wanted[values[0]], key)}"
     with file_lock(log_file(prefix).with_suffix(".lock")) as is_locked:
         if not is_locked:

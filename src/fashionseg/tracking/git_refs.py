@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from fashionseg.errors import UserError
+
 STASH = "refs/exps/stash"  # of DVC: the experiments that `dvc exp run` is about to start
 
 
@@ -29,6 +31,25 @@ def commit_of(root: Path, revision: str) -> str | None:
     """Full hash of the commit that a Git revision names; None if it names none."""
     found = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     return found.decode().strip() if found else None
+
+
+def require_commit(root: Path) -> None:
+    """Checks that DVC can run experiments here: each hangs on a commit.
+
+    Raises:
+        UserError: there is no commit, or DVC was set to work without Git.
+    """
+    if commit_of(root, "HEAD") is None:
+        raise UserError(
+            f"{root}: an experiment hangs on a commit, and there is none; "
+            "`git init && git add -A && git commit -m first` makes it"
+        )
+    config = root / ".dvc/config.local"
+    if config.is_file() and "no_scm = true" in config.read_text(encoding="utf-8"):
+        raise UserError(
+            f"{config}: DVC is set to work without Git, as by `make repro` before there was a repository; "
+            "`dvc config --local --unset core.no_scm` undoes it"
+        )
 
 
 def file_at(root: Path, commit: str, path: Path) -> bytes | None:

@@ -15,6 +15,7 @@ from fashionseg.errors import UserError
 from fashionseg.params import flatten
 from fashionseg.project import state_folder
 from fashionseg.storage.file_lock import file_lock
+from fashionseg.tracking.git_refs import require_commit
 from fashionseg.tune.settings import Choices, Range, Tuning
 from fashionseg.tune.trial import end_orphan, log_file, run_trial
 
@@ -36,8 +37,9 @@ def tune(tuning: Tuning, trials: int, params: dict[str, Any], root: Path) -> opt
     """Runs trials until the study has `trials` of them, pruned ones included.
 
     Raises:
-        UserError: the study belongs to another search, or trials keep failing.
+        UserError: no commit, the study belongs to another search, or trials keep failing.
     """
+    require_commit(root)
     study = open_study(tuning, params)
     # A second process would treat our running trials as interrupted.
     with file_lock(log_file(tuning.name).with_suffix(".lock")) as is_locked:
