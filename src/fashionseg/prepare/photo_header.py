@@ -146,11 +146,7 @@ def open_image(data: bytes) -> Image.Image:
     """
     kind = sniff(data[:_MAGIC_BYTES])
     message = "expected a photo, got something else or a damaged file"
-    if kind == "HEIC":
-        message = (
-            "HEIC photo, damaged or not readable here; install the package pillow-heif, or convert it to JPEG"
-        )
-    elif kind in ("AVIF", "JPEG 2000", "JPEG XL", "camera raw"):
+    if kind in ("HEIC", "AVIF", "JPEG 2000", "JPEG XL", "camera raw"):
         message = f"{kind} photo, damaged or not readable here; convert it to JPEG"
     with pillow_errors(message):
         return Image.open(io.BytesIO(data), formats=_FORMATS)
