@@ -48,7 +48,8 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[int, ...]]]:
 
     detector = types.SimpleNamespace(category_names=competition_taxonomy().category_names)
     inference = types.SimpleNamespace(
-        load_detector=lambda weights, inference, num_devices: detector, predict_photos=predict_photos
+        load_detector=lambda weights, inference, num_devices, is_compiled: detector,
+        predict_photos=predict_photos,
     )
     monkeypatch.setitem(sys.modules, "fashionseg.detections.inference", inference)
     return calls

@@ -120,7 +120,7 @@ def test_a_loaded_detector_has_exponent_and_flip_of_its_settings(
     """Of the stage predict, `fashionseg predict` and the server: all load it here."""
     from fashionseg.model import folder
 
-    monkeypatch.setattr(folder, "load_network", lambda directory, inference: (None, None, ("a",)))
+    monkeypatch.setattr(folder, "load_network", lambda *_: (SimpleNamespace(), None, ("a",)))
     settings = replace(load_params(repo / "params.yaml").inference, mask_quality=1.5, flip=True)
     detector = load_detector(Path("model"), settings)
     assert (detector.quality_exponent, detector.flips) == (1.5, True)

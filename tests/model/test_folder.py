@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fashionseg.detections.inference import load_detector, predict_photos
 from fashionseg.errors import UserError
 from fashionseg.model.folder import SCHEMA, load_network, read_description, save_network
 from fashionseg.model.mask_rcnn import MaskRCNN
@@ -38,6 +39,22 @@ def test_a_folder_of_each_schema_version_loads_and_detects_what_it_did(
     np.testing.assert_array_equal(found["classes"], rows[..., 4])
     np.testing.assert_allclose(found["scores"], rows[..., 5], atol=1e-5)
     np.testing.assert_allclose(found["masks"], masks, atol=1e-3)
+
+
+def test_operations_one_by_one_detect_what_the_compiled_network_does(
+    small_params: Callable[..., Params],
+) -> None:
+    inference = changed(small_params().inference, post_nms_top_k=20, score_threshold=0.0, max_detections=6)
+    photos = [("a", np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8))]
+    eager, compiled = (
+        predict_photos(load_detector(FOLDERS / "v3", inference, is_compiled=is_compiled), photos, 1)
+        for is_compiled in (False, True)
+    )
+    assert len(eager) > 0
+    np.testing.assert_array_equal(eager.categories, compiled.categories)
+    np.testing.assert_allclose(eager.scores, compiled.scores, atol=1e-5)
+    np.testing.assert_allclose(eager.boxes_norm, compiled.boxes_norm, atol=1e-5)
+    np.testing.assert_allclose(eager.mask_probs.astype(int), compiled.mask_probs, atol=1)
 
 
 def test_a_description_holds_the_architecture_and_neither_sampling_nor_inference(

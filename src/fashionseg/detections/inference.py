@@ -13,7 +13,6 @@ import numpy as np
 from fashionseg.backend import Scope, device_scope, start_backend
 from fashionseg.console import track
 from fashionseg.data.letterbox import letterbox
-from fashionseg.data.loader import inference_batches
 from fashionseg.detections.fusion import fuse, mirror
 from fashionseg.detections.store import Detections, no_detections
 from fashionseg.params import Inference
@@ -55,23 +54,30 @@ class Detector:
         return -(-batch_size // self.num_devices) * self.num_devices
 
 
-def load_detector(directory: Path, inference: Inference, num_devices: int = 1) -> Detector:
+def load_detector(
+    directory: Path, inference: Inference, num_devices: int = 1, is_compiled: bool = True
+) -> Detector:
     """The detector of a folder written by a training stage.
 
     Args:
         directory: the model folder.
         inference: what predictions keep; section of params.yaml.
         num_devices: GPUs that share a batch; fewer where fewer are here.
+        is_compiled: False runs the operations one by one: the first photo comes sooner, each further one later.
+            Without effect on JAX, which would compile each operation.
 
     Raises:
         UserError: a file is missing or damaged.
     """
     start_backend()
+    import keras
+
     from fashionseg.model.folder import load_network
 
     scope = device_scope(num_devices)
     with scope():
         network, _, category_names = load_network(directory, inference)
+    network.run_eagerly = not is_compiled and keras.backend.backend() == "tensorflow"
     return make_detector(network, category_names, inference.mask_quality, inference.flip, scope)
 
 
@@ -105,6 +111,9 @@ def predict_records(
     detector: Detector, decoded: Path, subset: str, image_ids: Sequence[str], batch_size: int
 ) -> Detections:
     """Detections on decoded photos of `subset` (`train` or `test`)."""
+    # Imported here: Grain takes two seconds, and who predicts a photo needs none of it.
+    from fashionseg.data.loader import inference_batches
+
     batch_size = detector.padded_size(batch_size)
     batches = inference_batches(decoded, subset, list(image_ids), detector.image_size, batch_size)
     num_batches = -(-len(image_ids) // batch_size)
