@@ -64,7 +64,7 @@ format: $(STAMP)  ## format the code and apply safe fixes
 
 ui: $(STAMP)  ## show the runs in MLflow; PORT=5000
 	@mkdir -p .fashionseg/mlartifacts
-	@fashionseg import-journals --uri "sqlite:///$(CURDIR)/.fashionseg/mlflow.db" || true
+	@fashionseg import-journals --uri "sqlite:///$(CURDIR)/.fashionseg/mlflow.db" || test $$? -ne 2
 	@echo "MLflow: http://127.0.0.1:$(PORT), ready in about 10 s; Ctrl-C stops the server"
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true mlflow server \
 		--backend-store-uri "sqlite:///$(CURDIR)/.fashionseg/mlflow.db" \

@@ -11,11 +11,11 @@ import sys
 
 from fashionseg.console import say
 from fashionseg.project import load_project
-from fashionseg.tracking.address import public_uri, require_server, take_login, tracking_uri
+from fashionseg.tracking.address import public_uri, take_login, tracking_uri
 from fashionseg.tracking.cached import log_cached_runs
 from fashionseg.tracking.identity import journal_folder
 from fashionseg.tracking.journal import stored_journals
-from fashionseg.tracking.mirror import send
+from fashionseg.tracking.mirror import require_store, send
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     root, params = load_project()
     uri = take_login(arguments.uri or "") or tracking_uri(params.tracking.uri)
-    require_server(uri)
+    require_store(uri)
     log_cached_runs(root)
     journals = stored_journals(journal_folder())
     sent = failed = 0

@@ -28,8 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from fashionseg.registry.candidate import read_candidate, serving_config
-    from fashionseg.tracking.address import public_uri, require_server, tracking_uri
-    from fashionseg.tracking.mirror import send
+    from fashionseg.tracking.address import public_uri, tracking_uri
+    from fashionseg.tracking.mirror import require_store, send
     from fashionseg.tracking.scores import journals_with
     from fashionseg.tracking.stage_run import log_outputs
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     os.chdir(root)
     candidate = read_candidate(Path(), serving_config(params))
     uri = tracking_uri(params.tracking.uri)
-    require_server(uri)
+    require_store(uri)
     from fashionseg.registry.store import Registry
 
     found = journals_with(candidate.metrics)

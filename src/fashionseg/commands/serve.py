@@ -24,11 +24,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from fashionseg.tracking.address import require_server, tracking_uri
+    from fashionseg.tracking.address import tracking_uri
+    from fashionseg.tracking.mirror import require_store
 
     _, params = load_project()
     uri = tracking_uri(params.tracking.uri)
-    require_server(uri)
+    require_store(uri)
     from fashionseg.registry.store import Registry, example_photo
 
     model, version = Registry(uri, arguments.name or params.tracking.experiment).load(arguments.version)

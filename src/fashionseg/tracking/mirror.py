@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
-from fashionseg.tracking.address import is_listening, public_uri, sqlite_file, tracking_uri
+from fashionseg.tracking.address import is_listening, public_uri, require_server, sqlite_file, tracking_uri
 from fashionseg.tracking.journal import Journal, last_event
 
 POLL_SECONDS = 2.0
@@ -90,6 +90,17 @@ def send(journal: Journal, uri: str) -> bool:
         print(f"MLflow: {describe_failure(error, uri)}", file=sys.stderr, flush=True)
         return False
     return True
+
+
+def require_store(uri: str) -> None:
+    """Raises UserError where no server listens at `uri`, or its database cannot be used: what helps, in one line."""
+    require_server(uri)
+    from fashionseg.tracking.mlflow_store import MlflowClient
+
+    try:
+        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+    except Exception as error:  # MLflow, its database and its server raise anything
+        raise UserError(f"MLflow: {describe_failure(error, uri)}") from None
 
 
 def describe_failure(error: Exception, uri: str) -> str:
