@@ -181,7 +181,6 @@ def test_experiments_without_a_commit_name_the_command_that_helps(
     (project / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
     assert main(command) == 2
     assert "`dvc config --local --unset core.no_scm` undoes it" in capsys.readouterr().err
-    assert not (project / ".fashionseg/tune.db").exists()
 
 
 def commit(folder: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
@@ -224,6 +226,33 @@ def test_a_search_that_is_not_comparable_names_the_key(
     (finished / "tune.yaml").write_text(SETTINGS.format(trials=3).replace(*settings))
     assert main(["tune"]) == 2
     assert expected in capsys.readouterr().err
+
+
+def write_garbage(database: Path) -> None:
+    database.write_bytes(b"garbage" * 1000)
+
+
+def make_older(database: Path) -> None:
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("update version_info set schema_version = 1")
+        connection.execute("update alembic_version set version_num = 'v0.9.0.a'")
+
+
+@pytest.mark.parametrize("break_it", [write_garbage, make_older])
+@pytest.mark.fault(
+    table="stored-files",
+    case="the database of `make tune` damaged, or of another version of Optuna",
+    outcome="one line with the commands that help",
+)
+def test_a_database_that_optuna_refuses_is_one_line(
+    finished: Path, break_it: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = finished / ".fashionseg/tune.db"
+    break_it(database)
+    assert main(["tune"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"`optuna storage upgrade --storage sqlite:///{database}`; `mv {database} {database}.old`" in said
 
 
 def test_resume_state_of_a_pruned_trial_is_deleted_and_no_other(project: Path) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import optuna
 from optuna import distributions
 from optuna.trial import TrialState
+from sqlalchemy.exc import DatabaseError
 
 from fashionseg.console import say
 from fashionseg.errors import UserError
 from fashionseg.params import flatten
+from fashionseg.params.yaml_file import one_line
 from fashionseg.project import state_folder
 from fashionseg.storage.file_lock import file_lock
 from fashionseg.tracking.git_refs import require_commit
@@ -39,8 +41,8 @@ def tune(tuning: Tuning, trials: int, params: dict[str, Any], root: Path) -> opt
     Raises:
         UserError: no commit, the study belongs to another search, or trials keep failing.
     """
-    require_commit(root)
     study = open_study(tuning, params)
+    require_commit(root)
     # A second process would treat our running trials as interrupted.
     with file_lock(log_file(tuning.name).with_suffix(".lock")) as is_locked:
         if not is_locked:
@@ -61,20 +63,27 @@ def open_study(tuning: Tuning, params: dict[str, Any]) -> optuna.Study:
     """The study in `.fashionseg/tune.db`, created on first use.
 
     Raises:
-        UserError: the study has another search space or other fixed parameters.
+        UserError: the study has another search space or other fixed parameters, or the file is not readable.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     database = state_folder("tune.db")
     database.parent.mkdir(exist_ok=True)
-    study = optuna.create_study(
-        study_name=tuning.name,
-        storage=f"sqlite:///{database}",
-        load_if_exists=True,
-        direction="maximize",
-        pruner=optuna.pruners.MedianPruner(
-            n_startup_trials=tuning.pruning.startup_trials, n_warmup_steps=tuning.pruning.warmup_epochs
-        ),
-    )
+    try:
+        study = optuna.create_study(
+            study_name=tuning.name,
+            storage=f"sqlite:///{database}",
+            load_if_exists=True,
+            direction="maximize",
+            pruner=optuna.pruners.MedianPruner(
+                n_startup_trials=tuning.pruning.startup_trials, n_warmup_steps=tuning.pruning.warmup_epochs
+            ),
+        )
+    # What Optuna raises for another schema, and SQLAlchemy for a file that is no database.
+    except (RuntimeError, DatabaseError, optuna.exceptions.StorageInternalError) as error:
+        raise UserError(
+            f"{database}: damaged, or of another version of Optuna ({one_line(error)}); if it is older, back it up and "
+            f"`optuna storage upgrade --storage sqlite:///{database}`; `mv {database} {database}.old` starts anew"
+        ) from None
     # A resumed study must not draw the same numbers again.
     study.sampler = optuna.samplers.TPESampler(seed=tuning.seed + len(study.trials), multivariate=False)
     fixed = _fixed(tuning, params)
