@@ -195,7 +195,7 @@ def test_a_failing_mlflow_learns_the_password_and_nobody_else_does(
     with tracking.stage_run("finetune", load_params()) as run:
         run.log_metrics({"loss": 1.0}, step=1)
         run.log_artifacts(planted / "params.yaml")
-    assert main(["import-journals"]) == 1
+    assert main(["import-journals"]) == 2
     said = "".join(capfd.readouterr())
     assert "MLflow: not reached" in said and f"127.0.0.1:{failing}" in said
     assert CANARY not in said
