@@ -179,7 +179,15 @@ def _end_to_end(arrays: Arrays, network: MaskRCNN) -> Iterator[Row]:
     found[output["classes"] == 0] = 0.0
     order = _order_like(arrays["detections"], found)
     detections, masks = found[order], output["masks"][order]
-    yield from detection_rows("end to end: detections", detections, arrays["detections"], DETECTION_TOLERANCE)
+    # A row of proposals or of the head that rounding can flip ("unstable" in the reference's own runs) leads to at most
+    # one other detection of the class; which rows flip depends on the CPU. The others must agree.
+    expected, stored_masks = arrays["detections"], arrays["mrcnn_mask_of_class"]
+    differs = np.any(np.abs(detections - expected) > DETECTION_TOLERANCE, axis=1)[: len(stored_masks)]
+    flipped = np.flatnonzero(differs & (detections[: len(differs), 4] == expected[: len(differs), 4]))
+    num_unstable = len(arrays["unstable_roi_rows"]) + len(arrays["unstable_head_rows"])
+    yield close("end to end: flipped detections", np.array(len(flipped)), np.array(0), float(num_unstable))
+    detections[flipped], masks[flipped] = expected[flipped], stored_masks[flipped]
+    yield from detection_rows("end to end: detections", detections, expected, DETECTION_TOLERANCE)
     yield from _unmolded(arrays, "end to end: final", detections, masks)
 
 
