@@ -155,7 +155,7 @@ class Augmenter:
 def warp_photo(photo: Pixels, to_square: PhotoMap, side: int) -> Pixels:
     """RGB [h, w, 3] resampled (bilinear) into a square [side, side, 3]; zeros where there is no photo."""
     warped = cv2.warpAffine(
-        photo, _cv2_matrix(to_square), (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        photo, cv2_matrix(to_square), (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
     )
     return np.asarray(warped, np.uint8)
 
@@ -169,7 +169,7 @@ def place_photo(photo: Pixels, to_square: PhotoMap, side: int) -> Pixels:
     square = np.zeros((side, side, 3), np.uint8)
     square[top:bottom, left:right] = cv2.warpAffine(
         photo,
-        _cv2_matrix(to_square.then(translation(-top, -left))),
+        cv2_matrix(to_square.then(translation(-top, -left))),
         (right - left, bottom - top),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
@@ -183,7 +183,7 @@ def _covered(axis: AxisMap, length: int, side: int) -> tuple[int, int]:
     return max(round(low), 0), min(round(high), side)
 
 
-def _cv2_matrix(map_: PhotoMap) -> NDArray[np.float64]:
+def cv2_matrix(map_: PhotoMap) -> NDArray[np.float64]:
     """The map for cv2, where integers are pixel centres."""
     y, x = map_.y, map_.x
     return np.array(

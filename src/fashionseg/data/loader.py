@@ -34,6 +34,8 @@ from fashionseg.data.augment import (
 from fashionseg.data.epoch_order import EpochOrder, repeat_factors
 from fashionseg.data.jpeg import decode_jpeg
 from fashionseg.data.letterbox import fit, letterbox, pad
+from fashionseg.data.pose_input import place_pose, place_pose_in_window
+from fashionseg.data.poses import NO_POSE, Pose, Poses
 from fashionseg.data.records import PhotoRecord, PhotoSource
 from fashionseg.data.tables import record_indices
 from fashionseg.errors import UserError
@@ -55,7 +57,8 @@ class TrainingBatches:
 
     Keys: images uint8 [B, S, S, 3]; gt_classes int32 [B, G], category + 1, 0 padding; gt_boxes float32 [B, G, 4];
     gt_masks uint8 [B, G, M, M], 0 or 1, each spanning its box; sampling_seeds uint32 [B];
-    photo_index int32 [B], the place in `image_ids`.
+    photo_index int32 [B], the place in `image_ids`. With poses also landmarks float32 [B, 33, 3] and person_masks uint8
+    [B, 64, 64], see `fashionseg.data.pose_input`.
     """
 
     def __init__(
@@ -69,8 +72,12 @@ class TrainingBatches:
         batch_size: int,
         seed: int,
         start_epoch: int = 0,
+        poses: Poses | None = None,
     ) -> None:
         """
+        Args:
+            poses: those of `image_ids`, for a network that takes them.
+
         Raises:
             UserError: fewer photos than a batch holds, one that was not decoded, or a script without a main guard.
         """
@@ -85,7 +92,7 @@ class TrainingBatches:
         threshold = sampling.repeat_threshold
         factors = repeat_factors(decoded, image_ids, threshold) if threshold > 0 else None
         order = EpochOrder(seed, len(image_ids), self.steps_per_epoch * batch_size, factors)
-        examples = _Epochs(source, targets, Augmenter(augment, image_size), order, start_epoch)
+        examples = _Epochs(source, targets, Augmenter(augment, image_size), order, start_epoch, poses)
         batches = grain.MapDataset.source(examples).batch(batch_size)
         self._iterator = _iterate(batches, num_workers(loader), loader.prefetch_batches)
 
@@ -136,7 +143,12 @@ class Batches:
 
 
 def validation_batches(
-    decoded: Path, image_ids: Sequence[str], image_size: int, sampling: params.Sampling, batch_size: int
+    decoded: Path,
+    image_ids: Sequence[str],
+    image_size: int,
+    sampling: params.Sampling,
+    batch_size: int,
+    poses: Poses | None = None,
 ) -> Batches:
     """All photos with their truth, in order, not augmented; the last batch is filled with black photos.
 
@@ -144,19 +156,25 @@ def validation_batches(
     """
     source = PhotoSource(decoded, "train", record_indices(decoded, "train", image_ids))
     targets = Targets(image_size, sampling.max_gt_instances, sampling.mini_mask_size)
-    return _in_order(_Validation(source, targets, batch_size), batch_size)
+    return _in_order(_Validation(source, targets, batch_size, poses), batch_size)
 
 
 def inference_batches(
-    decoded: Path, subset: str, image_ids: Sequence[str], image_size: int, batch_size: int
+    decoded: Path,
+    subset: str,
+    image_ids: Sequence[str],
+    image_size: int,
+    batch_size: int,
+    poses: Poses | None = None,
 ) -> Batches:
     """Photos of a subset ("train" or "test") in order; the last batch is filled with black photos.
 
     Keys: images uint8 [B, S, S, 3]; windows float32 [B, 4], the part of the square that holds the photo (all of it for
-    a black photo); photo_index int32 [B], the place in `image_ids`, -1 for a black photo.
+    a black photo); photo_index int32 [B], the place in `image_ids`, -1 for a black photo; with the `poses` of
+    `image_ids` also landmarks and person_masks.
     """
     source = PhotoSource(decoded, subset, record_indices(decoded, subset, image_ids))
-    return _in_order(_Inference(source, image_size, batch_size), batch_size)
+    return _in_order(_Inference(source, image_size, batch_size, poses), batch_size)
 
 
 class Targets:
@@ -167,11 +185,14 @@ class Targets:
         self.max_instances = max_instances
         self.mini_mask_side = mini_mask_side
 
-    def __call__(self, record: PhotoRecord, augmenter: Augmenter | None, *seed: int) -> Batch:
+    def __call__(
+        self, record: PhotoRecord, augmenter: Augmenter | None, *seed: int, pose: Pose | None = None
+    ) -> Batch:
         """An example without the batch axis, see `TrainingBatches`.
 
         Args:
             augmenter: None letterboxes the photo.
+            pose: of the photo, for a network that takes poses.
             seed: identifies the photo and, in training, the epoch; it draws the augmentation, the instances where
                 there are more than G, and the anchors and RoIs that the network samples.
         """
@@ -186,6 +207,7 @@ class Targets:
             "images": image,
             "sampling_seeds": np.random.SeedSequence([*seed, _SAMPLING]).generate_state(1)[0],
             **self._instances(record, to_square, seed),
+            **({} if pose is None else place_pose(pose, photo.shape[:2], to_square, self.side)),
         }
 
     def empty(self) -> Batch:
@@ -230,12 +252,14 @@ class _Epochs:
         augmenter: Augmenter,
         order: EpochOrder,
         start_epoch: int,
+        poses: Poses | None,
     ) -> None:
         self._source = source
         self._targets = targets
         self._augmenter = augmenter
         self._order = order
         self._start_epoch = start_epoch
+        self._poses = poses
 
     def __len__(self) -> int:
         return self._order.length * 2**31  # endless, for any training
@@ -246,16 +270,18 @@ class _Epochs:
         photo, repeat = self._order.example(epoch, place)
         # A photo that the epoch shows again is augmented and sampled like another one.
         seed = (self._order.seed, epoch, photo + repeat * len(self._source))
-        example = self._targets(self._source[photo], self._augmenter, *seed)
+        pose = None if self._poses is None else self._poses[photo]
+        example = self._targets(self._source[photo], self._augmenter, *seed, pose=pose)
         return {**example, "photo_index": np.array(photo, np.int32)}
 
 
 class _Validation:
     """A Grain source of examples without augmentation, padded to whole batches."""
 
-    def __init__(self, source: PhotoSource, targets: Targets, batch_size: int) -> None:
+    def __init__(self, source: PhotoSource, targets: Targets, batch_size: int, poses: Poses | None) -> None:
         self._source = source
         self._targets = targets
+        self._poses = poses
         self._length = -(-len(source) // batch_size) * batch_size
 
     def __len__(self) -> int:
@@ -263,16 +289,23 @@ class _Validation:
 
     def __getitem__(self, index: int) -> Batch:
         if index >= len(self._source):
-            return {**self._targets.empty(), "photo_index": np.array(-1, np.int32)}
-        return {**self._targets(self._source[index], None, index), "photo_index": np.array(index, np.int32)}
+            return {
+                **self._targets.empty(),
+                **_no_pose(self._poses),
+                "photo_index": np.array(-1, np.int32),
+            }
+        pose = None if self._poses is None else self._poses[index]
+        example = self._targets(self._source[index], None, index, pose=pose)
+        return {**example, "photo_index": np.array(index, np.int32)}
 
 
 class _Inference:
     """A Grain source of letterboxed photos, padded to whole batches."""
 
-    def __init__(self, source: PhotoSource, side: int, batch_size: int) -> None:
+    def __init__(self, source: PhotoSource, side: int, batch_size: int, poses: Poses | None) -> None:
         self._source = source
         self._side = side
+        self._poses = poses
         self._length = -(-len(source) // batch_size) * batch_size
 
     def __len__(self) -> int:
@@ -281,14 +314,23 @@ class _Inference:
     def __getitem__(self, index: int) -> Batch:
         if index >= len(self._source):
             image, window = np.zeros((self._side, self._side, 3), np.uint8), (0, 0, self._side, self._side)
-            index = -1
+            pose, index = _no_pose(self._poses), -1
         else:
             image, window = letterbox(decode_jpeg(self._source[index].jpeg), self._side)
+            pose = {}
+            if self._poses is not None:
+                pose = place_pose_in_window(self._poses[index], window, self._side)
         return {
+            **pose,
             "images": image,
             "windows": np.array(window, np.float32),
             "photo_index": np.array(index, np.int32),
         }
+
+
+def _no_pose(poses: Poses | None) -> Batch:
+    """What stands for the pose of a black photo."""
+    return {} if poses is None else {"landmarks": NO_POSE.landmarks, "person_masks": NO_POSE.mask}
 
 
 def _in_order(source: Any, batch_size: int) -> Batches:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fashionseg.data.jpeg import decode_jpeg
+from fashionseg.data.poses import Poses
 from fashionseg.data.records import PhotoSource
 from fashionseg.data.tables import record_indices
 from fashionseg.detections.bit_masks import FRAME, to_runs
@@ -27,7 +28,7 @@ from fashionseg.visualize import OutlinedInstance, jpeg_bytes, side_by_side, wri
 class Comparison:
     """One photo (uint8 RGB [H, W, 3]) with its ground-truth and predicted instances.
 
-    `note` follows the photo's name in the title, such as `score 0.41`.
+    `note` follows the photo's name in the title, such as `score 0.41`; `landmarks` [33, 3] are those of the pose.
     """
 
     image_id: str
@@ -35,6 +36,7 @@ class Comparison:
     truths: list[OutlinedInstance]
     predictions: list[OutlinedInstance]
     note: str = ""
+    landmarks: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,13 @@ def compare(
     photos: Sequence[Photo],
     evaluation: Evaluation,
     decoded: Path,
+    poses: Poses | None = None,
 ) -> Iterator[Comparison]:
-    """Truth and prediction of the photos at `shown`, read one at a time."""
+    """Truth and prediction of the photos at `shown`, read one at a time.
+
+    Args:
+        poses: of the photos at `shown`, if there are any.
+    """
     scores = photo_scores(evaluation.out_of_fold["category"])
     taxonomy = competition_taxonomy()
     ids = [image_ids[place] for place in shown]
@@ -84,6 +91,7 @@ def compare(
                 for its in instances
             ],
             f"score {scores[place]:.2f}",
+            None if poses is None else poses[number].landmarks,
         )
 
 
@@ -96,7 +104,9 @@ def write_pictures(directory: Path, comparisons: Iterable[Comparison]) -> list[P
     with atomic_directory(directory) as temporary:
         for number, comparison in enumerate(comparisons, 1):
             title = " · ".join(part for part in (comparison.image_id, comparison.note) if part)
-            drawn = side_by_side(comparison.photo, comparison.truths, comparison.predictions, title)
+            drawn = side_by_side(
+                comparison.photo, comparison.truths, comparison.predictions, title, comparison.landmarks
+            )
             # File systems may refuse other characters.
             stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(comparison.image_id).stem)
             name = f"{number:02d}_{stem}.png"

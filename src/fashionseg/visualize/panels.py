@@ -13,6 +13,7 @@ from fashionseg.visualize.colours import category_colour
 from fashionseg.visualize.drawing import display_size, paint, resize_photo
 from fashionseg.visualize.instance import OutlinedInstance, in_drawing_order
 from fashionseg.visualize.legend import PAGE, TEXT, legend
+from fashionseg.visualize.skeleton import draw_skeleton
 from fashionseg.visualize.tags import Tag, draw_tags
 from fashionseg.visualize.text import fitted, font, short_name
 
@@ -38,15 +39,26 @@ def outline(photo: np.ndarray, instances: list[OutlinedInstance], with_legend: b
 
 
 def side_by_side(
-    photo: np.ndarray, truths: list[OutlinedInstance], predictions: list[OutlinedInstance], title: str = ""
+    photo: np.ndarray,
+    truths: list[OutlinedInstance],
+    predictions: list[OutlinedInstance],
+    title: str = "",
+    landmarks: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Photo | ground truth | prediction with captions, a title and one shared legend; arrays as in `outline`."""
+    """Photo | ground truth | prediction with captions, a title and one shared legend; arrays as in `outline`.
+
+    `landmarks` [33, 3] (see `skeleton`) are drawn over truth and prediction.
+    """
     size = _size(photo, LONGEST_PANEL_SIDE)
     columns = [
         ("photo", resize_photo(photo, *size)),
         (_caption("ground truth", truths), draw_instances(photo, truths, *size)),
         (_caption("prediction", predictions), draw_instances(photo, predictions, *size)),
     ]
+    if landmarks is not None and landmarks.any():
+        columns[1:] = [
+            (caption, draw_skeleton(panel, landmarks, _unit(*size))) for caption, panel in columns[1:]
+        ]
     gap = 12
     panels = [np.concatenate([_text_row(caption, 17, size[1]), panel]) for caption, panel in columns]
     space = np.full((panels[0].shape[0], gap, 3), PAGE, np.uint8)
@@ -65,7 +77,7 @@ def draw_instances(
     # The steps of a mask enlarged k times are k pixels high: half of that smooths them and keeps a one-pixel strap.
     enlarged = height / photo.shape[0]
     smoothing = 0.5 * enlarged if enlarged > 1.5 else 0.0
-    unit = max(1, round(min(height, width) / 600))
+    unit = _unit(height, width)
     tags = []
     for instance in in_drawing_order(instances):
         crop, top, left = instance.raster(height, width, smoothing)
@@ -92,6 +104,11 @@ def jpeg_bytes(picture: np.ndarray, quality: int = 85) -> bytes:
 
 def _size(photo: np.ndarray, longest_side: int) -> tuple[int, int]:
     return display_size(photo.shape[0], photo.shape[1], LEAST_HEIGHT, longest_side)
+
+
+def _unit(height: int, width: int) -> int:
+    """Width of a fine line in pixels."""
+    return max(1, round(min(height, width) / 600))
 
 
 def _text_height(height: int, width: int) -> int:
