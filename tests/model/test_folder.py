@@ -19,6 +19,18 @@ FOLDERS = Path(__file__).parent / "folders"
 NAMES = ("hat", "shoe", "dress", "belt", "sleeve")
 
 
+def test_a_folder_loads_for_another_input_size(small_params: Callable[..., Params]) -> None:
+    trained, larger = (
+        load_network(FOLDERS / f"v{SCHEMA}", small_params().inference, image_size=size).network
+        for size in (None, 96)
+    )
+    assert (trained.image_size, larger.image_size) == (64, 96)
+    for one, other in zip(trained.get_weights(), larger.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    images = np.random.default_rng(1).integers(0, 256, (1, 96, 96, 3), dtype=np.uint8)
+    larger.predict_on_batch({"images": images, "windows": np.array([[0, 0, 96, 96]], np.float32)})
+
+
 @pytest.mark.parametrize("version", range(1, SCHEMA + 1))
 def test_a_folder_of_each_schema_version_loads_and_detects_what_it_did(
     version: int, small_params: Callable[..., Params]

@@ -66,7 +66,9 @@ def test_a_step_changes_no_frozen_weight_and_no_frozen_statistic(
     network.set_phase("all", 3)
     frozen = set(frozen_convolutions(network))
     training = TrainingNetwork(network, {}, l2_decay=1e-3)
-    training.compile(optimizer=keras.optimizers.AdamW(0.01, weight_decay=0.1), run_eagerly=False)
+    training.compile(
+        optimizer=keras.optimizers.AdamW(0.01, weight_decay=0.1), run_eagerly=True
+    )  # no graph for one step
     layers = [layer for layer in network.backbone.layers if isinstance(layer, ConvNorm)]
     before = {layer.conv_name: [np.array(variable) for variable in layer.variables] for layer in layers}
     training.fit(((batch,) for _ in range(1)), steps_per_epoch=1, shuffle=False, verbose=0)

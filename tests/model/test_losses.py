@@ -136,3 +136,9 @@ def test_l2_loss_is_the_decayed_mean_square_without_gamma_and_beta(make_network)
     norm = find_layer(network.backbone, "bn_conv1")
     variables = [kernel, bias, norm.gamma, norm.beta]
     assert float(ops.convert_to_numpy(l2_loss(variables, 0.1))) == pytest.approx(0.1 * (4 + 9))
+
+
+def test_box_loss_of_a_class_agnostic_head_takes_its_one_box():
+    classes = np.array([[2, 0]])
+    deltas = np.array([[[[1, 0, 0, 0]], [[9, 9, 9, 9]]]], np.float32)
+    assert value(losses.box_loss(classes, np.zeros((1, 2, 4), np.float32), deltas)) == pytest.approx(0.5 / 4)

@@ -82,8 +82,10 @@ PROPOSALS = np.array(
 )
 
 
-def sample(includes_gt: bool = False, fills_negatives: bool = False, rois: int = 6, **changes) -> RoiTargets:
-    sampler = RoiSampler(rois, 0.34, STD_DEV, 28, includes_gt, fills_negatives)
+def sample(
+    includes_gt: bool = False, fills_negatives: bool = False, rois: int = 6, iou: float = 0.5, **changes
+) -> RoiTargets:
+    sampler = RoiSampler(rois, 0.34, STD_DEV, 28, includes_gt, fills_negatives, positive_iou=iou)
     inputs = {"proposals": PROPOSALS, "classes": GT_CLASSES, "boxes": GT_BOXES} | changes
     num = sampler.num_candidates(inputs["proposals"].shape[1], GT_BOXES.shape[1])
     masks = np.ones((1, 3, 56, 56), np.float32)
@@ -99,6 +101,14 @@ def test_positives_come_first_then_two_negatives_for_each():
     assert targets.is_real.tolist() == [[True, True, True, True, True, False]]
     np.testing.assert_array_equal(targets.rois_norm[0, :5], PROPOSALS[0, [0, 1, 2, 3, 6]])
     np.testing.assert_array_equal(targets.rois_norm[0, 5], 0)
+
+
+def test_positives_are_told_from_negatives_at_the_iou_of_the_sampler():
+    targets = sample(fills_negatives=True, iou=0.6)
+    # The proposals of IoU 0.8 and 1 are positive; that of 0.5 is background now, and drawn first of it.
+    assert targets.classes.tolist() == [[7, 3, 0, 0, 0, 0]]
+    np.testing.assert_array_equal(targets.rois_norm[0, :3], PROPOSALS[0, [1, 4, 0]])
+    assert targets.matched[0, :2].tolist() == [1, 0]
 
 
 def test_deltas_encode_the_matched_instance():

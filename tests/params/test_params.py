@@ -95,6 +95,15 @@ def test_a_fold_beyond_the_last_is_refused(project: Path) -> None:
         load_params()
 
 
+def test_a_cascade_needs_an_iou_and_a_factor_for_each_head(project: Path) -> None:
+    change(project / "params.yaml", "cascade_ious: [0.6, 0.7]", "cascade_ious: [0.6]")
+    expected = (
+        r"sampling\.cascade_ious: expected 2 values, one for each row of model\.cascade\.box_stds, got 1"
+    )
+    with pytest.raises(UserError, match=expected):
+        load_params()
+
+
 def test_all_faults_are_reported_at_once(project: Path) -> None:
     change(project / "params.yaml", "seed: 2019\n", "")
     change(project / "params.yaml", "  folds: 5 ", "  folds: 1 ")

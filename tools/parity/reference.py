@@ -148,6 +148,8 @@ def sampling_of(config: dict[str, Any]) -> Sampling:
         "positive_fraction": config["ROI_POSITIVE_RATIO"],
         "includes_gt": False,
         "mask_rois_per_image": config["TRAIN_ROIS_PER_IMAGE"],
+        "cascade_ious": [0.5],  # of no box head: there is one
+        "cascade_loss_factors": [1.0],
         "label_smoothing": 0.0,
         "repeat_threshold": 0.0,
     }

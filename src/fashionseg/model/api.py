@@ -7,7 +7,9 @@ layer and no loss by name. An architecture subclasses `Network` and enters `netw
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import keras
@@ -20,6 +22,8 @@ Phase = Literal["heads", "all"]
 
 # Keys of a training batch, see `Network.loss_terms`; the loader and the loop provide them.
 BATCH_KEYS = ("images", "gt_classes", "gt_boxes", "gt_masks", "sampling_seeds", "is_photo")
+# Further keys of a batch, in training and at inference, of a network that takes poses.
+POSE_KEYS = ("landmarks", "person_masks")
 
 
 class LossTerm(NamedTuple):
@@ -47,10 +51,15 @@ class Network(keras.Model):
     Attributes:
         image_size: S in pixels.
         loss_names: keys of `loss_terms`, in the order in which they are shown.
+        takes_pose: whether batches have `landmarks` float32 [B, 33, 3], y and x in pixels of the input and visibility,
+            and `person_masks` uint8 [B, 64, 64], 255 times the probability of each cell of the input.
+        loss_factors: of the architecture's own making, by loss name; `train.loss_weights` are multiplied with them.
     """
 
     image_size: int
     loss_names: tuple[str, ...]
+    takes_pose: bool = False
+    loss_factors: Mapping[str, float] = MappingProxyType({})
 
     @abstractmethod
     def loss_terms(self, batch: dict[str, Tensor], training: bool) -> dict[str, LossTerm]:

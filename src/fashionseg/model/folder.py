@@ -19,14 +19,14 @@ import keras
 from fashionseg.errors import UserError
 from fashionseg.model.api import Network
 from fashionseg.model.networks import build_network
-from fashionseg.params import Inference, Model, Sampling, parse_section, to_dict
+from fashionseg.params import Inference, Model, Sampling, changed, parse_section, to_dict
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.storage.disk import require_room
 from fashionseg.storage.hdf5 import open_checked
 
 WEIGHTS_FILE = "model.weights.h5"
 DESCRIPTION_FILE = "model.json"
-SCHEMA = 3
+SCHEMA = 4
 
 
 class LoadedNetwork(NamedTuple):
@@ -60,6 +60,7 @@ def load_network(
     inference: Inference,
     sampling: Sampling | None = None,
     category_groups: Sequence[str] | None = None,
+    image_size: int | None = None,
 ) -> LoadedNetwork:
     """The network of a folder that `save_network`, of this or an earlier release, wrote.
 
@@ -68,11 +69,14 @@ def load_network(
         inference: what predictions keep; independent of the training.
         sampling: for its losses; None for inference alone.
         category_groups: see `build_network`.
+        image_size: of the input, instead of the one that it was trained with; no weight depends on it.
 
     Raises:
         UserError: a file is missing, damaged, of a newer release, or does not fit the other.
     """
     schema, model, category_names = _read(folder / DESCRIPTION_FILE)
+    if image_size is not None:
+        model = changed(model, {"image_size": image_size})
     network = build_network(model, len(category_names), inference, sampling, category_groups)
     load_weights(network, folder / WEIGHTS_FILE, schema)
     return LoadedNetwork(network, model, category_names)
@@ -207,7 +211,18 @@ def _model_from_version_2(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _model_from_version_3(values: dict[str, Any]) -> dict[str, Any]:
+    """Box heads in a row, the mask-IoU head and body parts have keys; none existed."""
+    return {
+        **values,
+        "cascade": {"box_stds": [[0.05, 0.05, 0.1, 0.1], [0.033, 0.033, 0.067, 0.067]]},
+        "mask_iou_head": {"channels": 0},
+        "body_parts": "none",
+    }
+
+
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _model_from_version_1,
     2: _model_from_version_2,
+    3: _model_from_version_3,
 }

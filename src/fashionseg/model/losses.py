@@ -70,9 +70,10 @@ def box_loss(target_classes: Tensor, target_deltas: Tensor, deltas: Tensor) -> L
     Args:
         target_classes: int [B, R].
         target_deltas: [B, R, 4].
-        deltas: [B, R, K, 4].
+        deltas: [B, R, L, 4]; L = K, or 1 for a class-agnostic head.
     """
-    own = ops.take_along_axis(deltas, target_classes[..., None, None], axis=2)[:, :, 0]
+    column = target_classes if deltas.shape[2] > 1 else ops.zeros_like(target_classes)
+    own = ops.take_along_axis(deltas, column[..., None, None], axis=2)[:, :, 0]
     return masked_sum(ops.mean(smooth_l1(target_deltas, own), axis=-1), target_classes > 0)
 
 
@@ -88,6 +89,17 @@ def mask_loss(target_classes: Tensor, target_masks: Tensor, own_logits: Tensor) 
     """
     entropy = ops.relu(own_logits) - own_logits * target_masks + ops.log1p(ops.exp(-ops.abs(own_logits)))
     return masked_sum(ops.mean(entropy, axis=(-2, -1)), target_classes > 0)
+
+
+def mask_iou_loss(target_classes: Tensor, target_iou: Tensor, iou: Tensor) -> LossTerm:
+    """Squared error of the predicted mask quality over the positive RoIs (Mask Scoring R-CNN, section 3.3).
+
+    Args:
+        target_classes: int [B, M].
+        target_iou: [B, M], see `mask_iou.mask_iou_targets`.
+        iou: [B, M].
+    """
+    return masked_sum(ops.square(target_iou - iou), target_classes > 0)
 
 
 def mask_loss_clipped(target_classes: Tensor, target_masks: Tensor, mask_scores: Tensor) -> LossTerm:

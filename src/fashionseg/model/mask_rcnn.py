@@ -17,10 +17,12 @@ from fashionseg.model import losses
 from fashionseg.model.api import LossTerm, Network, Phase
 from fashionseg.model.backbones import Backbone
 from fashionseg.model.backbones.load import load_backbone_weights
+from fashionseg.model.body_parts import LandmarkMaps, roi_geometry
 from fashionseg.model.box_head import BoxHead, run_head
 from fashionseg.model.mask_head import MaskHead
+from fashionseg.model.mask_iou import MaskIouHead, mask_areas_of_rois, mask_iou_targets
 from fashionseg.model.proposals import Proposals
-from fashionseg.model.roi_targets import RoiSampler
+from fashionseg.model.roi_targets import RoiSampler, RoiTargets
 from fashionseg.model.rpn import RPNHead
 from fashionseg.model.rpn_targets import rpn_targets
 from fashionseg.model.select_detections import SelectDetections
@@ -51,9 +53,12 @@ class MaskRCNN(Network):
         sampling: what the losses look at; None for inference alone.
         roi_sampler: samples the RoIs of the losses; None for inference alone.
         class_targets: [K, K], see `losses.class_loss`; None: no label smoothing.
+        mask_iou_head: predicts the quality of each mask, a factor of its score; None for none.
+        landmark_maps: of the body, added to the pyramid; None for none.
+        name: of the architecture.
     """
 
-    loss_names = ("rpn_class_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
+    loss_names: tuple[str, ...] = ("rpn_class_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
 
     def __init__(
         self,
@@ -73,11 +78,19 @@ class MaskRCNN(Network):
         sampling: Sampling | None,
         roi_sampler: RoiSampler | None,
         class_targets: np.ndarray | None = None,
+        mask_iou_head: MaskIouHead | None = None,
+        landmark_maps: LandmarkMaps | None = None,
+        name: str = "mask_rcnn",
     ) -> None:
-        super().__init__(name="mask_rcnn")
+        super().__init__(name=name)
         self.backbone, self.fpn = backbone.network, fpn
         self._layers_of_first_stages, self.pixel_scale = backbone.layers_of_first, backbone.pixel_scale
         self.rpn_head, self.box_head, self.mask_head = rpn_head, box_head, mask_head
+        if mask_iou_head is not None:
+            self.loss_names = (*self.loss_names, "mask_iou_loss")
+        self.mask_iou_head = mask_iou_head
+        self.landmark_maps = landmark_maps
+        self.takes_pose = landmark_maps is not None or box_head.takes_geometry
         self.proposals, self.select_detections = proposals, select_detections
         self.image_size = image_size
         self.pixel_mean = np.array(pixel_mean, np.float32)
@@ -91,63 +104,122 @@ class MaskRCNN(Network):
     def loss_terms(self, batch: dict[str, Tensor], training: bool) -> dict[str, LossTerm]:
         """The five losses of section 3, see `Network.loss_terms`."""
         assert self.sampling is not None and self.roi_sampler is not None, "built without `sampling`"
-        pyramid = self.pyramid(batch["images"], training)
+        pyramid = self.features(batch, training)
         proposals = self.propose(*self.rpn(pyramid, training), self.sampling.post_nms_top_k)
-        seeds, is_photo = batch["sampling_seeds"], batch["is_photo"][:, None]
+        targets = self.sample_rois(self.roi_sampler, proposals, batch, ROI_NOISE)
+        return {
+            **self.rpn_terms(pyramid, batch),
+            **self.box_terms(pyramid, targets, batch, training),
+            **self.mask_terms(pyramid, targets, batch, training),
+        }
 
+    def rpn_terms(self, pyramid: list[Tensor], batch: dict[str, Tensor]) -> dict[str, LossTerm]:
+        """The losses of the RPN over sampled anchors."""
+        assert self.sampling is not None
         num_anchors = self.sampling.anchors_per_image
         match, target_rpn_deltas = rpn_targets(
             self.anchors.astype(np.float32),
             batch["gt_classes"],
             batch["gt_boxes"],
-            uniform_noise(seeds, len(self.anchors), ANCHOR_NOISE),
+            uniform_noise(batch["sampling_seeds"], len(self.anchors), ANCHOR_NOISE),
             num_anchors,
             self.rpn_box_std,
         )
-        match = ops.where(is_photo, match, 0)
+        match = ops.where(batch["is_photo"][:, None], match, 0)
         _, in_use = ops.top_k(ops.abs(match), k=min(num_anchors, len(self.anchors)))
         match, target_rpn_deltas = take_rows(match, in_use), take_rows(target_rpn_deltas, in_use)
         rpn_logits, rpn_deltas = self.rpn_head.at_anchors(pyramid, in_use)
-        num_candidates = self.roi_sampler.num_candidates(proposals.shape[1], batch["gt_classes"].shape[1])
-        targets = self.roi_sampler(
-            proposals,
-            batch["gt_classes"],
-            normalise(batch["gt_boxes"], self.image_size, self.image_size),
-            batch["gt_masks"],
-            uniform_noise(seeds, num_candidates, ROI_NOISE),
-        )
-        is_counted = ops.logical_and(targets.is_real, is_photo)
-        class_logits, deltas = self.classify(pyramid, targets.rois_norm, training, is_counted)
-        # Only positives have a mask to learn, and they come first.
-        first = self.roi_sampler.num_masks
-        positive_classes = targets.classes[:, :first]
-        mask_logits = self.segment_class(
-            pyramid, targets.rois_norm[:, :first], positive_classes, training, positive_classes > 0
-        )
         return {
             "rpn_class_loss": losses.rpn_class_loss(match, rpn_logits),
             "rpn_box_loss": losses.rpn_box_loss(match, target_rpn_deltas, rpn_deltas),
+        }
+
+    def sample_rois(
+        self, sampler: RoiSampler, proposals_norm: Tensor, batch: dict[str, Tensor], stream: int
+    ) -> RoiTargets:
+        """RoIs and their targets out of proposals [B, P, 4]; `stream` of the photo's noise decides which."""
+        num_candidates = sampler.num_candidates(proposals_norm.shape[1], batch["gt_classes"].shape[1])
+        return sampler(
+            proposals_norm,
+            batch["gt_classes"],
+            normalise(batch["gt_boxes"], self.image_size, self.image_size),
+            batch["gt_masks"],
+            uniform_noise(batch["sampling_seeds"], num_candidates, stream),
+        )
+
+    def box_terms(
+        self, pyramid: list[Tensor], targets: RoiTargets, batch: dict[str, Tensor], training: bool
+    ) -> dict[str, LossTerm]:
+        """The losses of the box head."""
+        is_counted = ops.logical_and(targets.is_real, batch["is_photo"][:, None])
+        class_logits, deltas = self.classify(
+            pyramid, targets.rois_norm, training, is_counted, landmarks=batch.get("landmarks")
+        )
+        return {
             "class_loss": losses.class_loss(targets.classes, class_logits, is_counted, self.class_targets),
             "box_loss": losses.box_loss(targets.classes, targets.deltas, deltas),
-            "mask_loss": losses.mask_loss(positive_classes, targets.masks, mask_logits),
         }
+
+    def mask_terms(
+        self, pyramid: list[Tensor], targets: RoiTargets, batch: dict[str, Tensor], training: bool
+    ) -> dict[str, LossTerm]:
+        """The losses of the heads behind the mask branch: only positives have a mask to learn, and they come first."""
+        first = targets.masks.shape[1]
+        rois, classes = targets.rois_norm[:, :first], targets.classes[:, :first]
+        pooled = self.pool(pyramid, rois, self.mask_head)
+        features, _ = run_head(self.mask_head, pooled, classes > 0, training)
+        logits = self.mask_head.logits_of_class(features, classes)
+        terms = {"mask_loss": losses.mask_loss(classes, targets.masks, logits)}
+        if self.mask_iou_head is not None:
+            frames = normalise(batch["gt_boxes"], self.image_size, self.image_size)
+            areas = mask_areas_of_rois(rois, targets.matched[:, :first], frames, batch["gt_masks"])
+            quality = self.mask_iou_head.quality(pooled, logits, classes, training)
+            terms["mask_iou_loss"] = losses.mask_iou_loss(
+                classes, mask_iou_targets(logits, targets.masks, areas), quality
+            )
+        return terms
 
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
         """Detections, see `Network.call`."""
-        pyramid = self.pyramid(inputs["images"], training)
-        rois = self.propose(*self.rpn(pyramid, training), self.num_proposals)
-        class_logits, deltas = self.classify(pyramid, rois, training)
+        pyramid = self.features(inputs, training)
+        proposals = self.propose(*self.rpn(pyramid, training), self.num_proposals)
         windows_norm = normalise(inputs["windows"], self.image_size, self.image_size)
-        boxes_norm, classes, scores = self.select_detections(
-            rois, ops.softmax(class_logits), deltas, windows_norm
+        rois, class_scores, deltas = self.score(
+            pyramid, proposals, windows_norm, training, inputs.get("landmarks")
         )
+        boxes_norm, classes, scores = self.select_detections(rois, class_scores, deltas, windows_norm)
+        masks, quality = self._masks_and_quality(pyramid, boxes_norm, classes, training)
+        if self.mask_iou_head is not None:
+            scores, order = ops.top_k(scores * quality, k=scores.shape[1])
+            boxes_norm, classes, masks = (take_rows(rows, order) for rows in (boxes_norm, classes, masks))
         boxes = denormalise(boxes_norm, self.image_size, self.image_size)
         return {
             "boxes": ops.where(classes[..., None] > 0, boxes, 0.0),
             "classes": classes,
             "scores": scores,
-            "masks": self.masks(pyramid, boxes_norm, classes, training),
+            "masks": masks,
         }
+
+    def score(
+        self,
+        pyramid: list[Tensor],
+        proposals_norm: Tensor,
+        windows_norm: Tensor,
+        training: bool = False,
+        landmarks: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the detections are selected from.
+
+        Args:
+            proposals_norm: [B, P, 4].
+            windows_norm: [B, 4], the part of the input that holds the photo.
+            landmarks: [B, 33, 3], for a box head that takes geometry.
+
+        Returns:
+            RoIs [B, P, 4], their class scores [B, P, K], and the deltas [B, P, L, 4] that refine them once more.
+        """
+        class_logits, deltas = self.classify(pyramid, proposals_norm, training, landmarks=landmarks)
+        return proposals_norm, ops.softmax(class_logits), deltas
 
     def set_phase(self, phase: Phase, frozen_stages: int = 0) -> None:
         """`heads` freezes the backbone, moving statistics included; the pyramid is trained."""
@@ -178,19 +250,46 @@ class MaskRCNN(Network):
         Real detections come first and are few in most photos; running the mask head on the padding would be most of
         the work. Shapes are static, so one of a few lengths is chosen.
         """
+        return self._masks_and_quality(pyramid, boxes_norm, classes, training)[0]
+
+    def _masks_and_quality(
+        self, pyramid: list[Tensor], boxes_norm: Tensor, classes: Tensor, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        """`masks`, and the predicted quality of each [B, D]: 1 without a mask-IoU head, 0 in the padding."""
         total = classes.shape[1]
         lengths = [length for length in _MASK_ROWS if length < total] + [total]
         longest = ops.max(ops.sum(ops.cast(classes > 0, "int32"), axis=1))
         index = ops.sum(ops.cast(longest > np.array(lengths[:-1], np.int32), "int32"))
 
-        def masks_of_first(rows: int) -> Tensor:
-            masks = ops.sigmoid(
-                self.segment_class(pyramid, boxes_norm[:, :rows], classes[:, :rows], training)
-            )
-            masks = ops.where(classes[:, :rows, None, None] > 0, masks, 0.0)
-            return ops.pad(masks, [(0, 0), (0, total - rows), (0, 0), (0, 0)])
+        def of_first(rows: int) -> tuple[Tensor, Tensor]:
+            own = classes[:, :rows]
+            pooled = self.pool(pyramid, boxes_norm[:, :rows], self.mask_head)
+            features, _ = run_head(self.mask_head, pooled, is_real(boxes_norm[:, :rows]), training)
+            logits = self.mask_head.logits_of_class(features, own)
+            quality = ops.ones(ops.shape(own), "float32")
+            if self.mask_iou_head is not None:
+                quality = self.mask_iou_head.quality(pooled, logits, own, training)
+            masks = ops.where(own[..., None, None] > 0, ops.sigmoid(logits), 0.0)
+            quality = ops.where(own > 0, quality, 0.0)
+            missing = (0, total - rows)
+            return ops.pad(masks, [(0, 0), missing, (0, 0), (0, 0)]), ops.pad(quality, [(0, 0), missing])
 
-        return ops.switch(index, [partial(masks_of_first, rows) for rows in lengths])
+        masks, quality = ops.switch(index, [partial(of_first, rows) for rows in lengths])
+        return masks, quality
+
+    def features(self, inputs: dict[str, Tensor], training: bool = False) -> list[Tensor]:
+        """P2 to P6 of the images of a batch, with what is known of the bodies on them."""
+        pyramid = self.pyramid(inputs["images"], training)
+        if self.landmark_maps is None:
+            return pyramid
+        return [
+            level
+            + ops.cast(
+                self.landmark_maps(inputs["landmarks"], inputs["person_masks"], side=level.shape[1]),
+                level.dtype,
+            )
+            for level in pyramid
+        ]
 
     def pyramid(self, images: Tensor, training: bool = False) -> list[Tensor]:
         """Images uint8 [B, S, S, 3] -> P2 to P6."""
@@ -210,12 +309,28 @@ class MaskRCNN(Network):
         )
 
     def classify(
-        self, pyramid: list[Tensor], rois_norm: Tensor, training: bool = False, real: Tensor | None = None
+        self,
+        pyramid: list[Tensor],
+        rois_norm: Tensor,
+        training: bool = False,
+        real: Tensor | None = None,
+        head: BoxHead | None = None,
+        landmarks: Tensor | None = None,
     ) -> list[Tensor]:
-        """RoIs [B, R, 4] -> class logits [B, R, K], deltas [B, R, K, 4]."""
+        """RoIs [B, R, 4] -> class logits [B, R, K], deltas [B, R, L, 4].
+
+        By `box_head` unless another head is given, with the geometry of the `landmarks` [B, 33, 3] if it takes that.
+        """
+        head = head or self.box_head
+        inputs = [self.pool(pyramid, rois_norm, head)]
+        if head.takes_geometry:
+            inputs.append(roi_geometry(rois_norm, landmarks, self.image_size))
+        return run_head(head, inputs, is_real(rois_norm) if real is None else real, training)
+
+    def pool(self, pyramid: list[Tensor], rois_norm: Tensor, head: keras.Model) -> Tensor:
+        """RoIs [B, R, 4] -> the features that `head` takes, [B, R, pool, pool, C]."""
         shape = (self.image_size, self.image_size)
-        pooled = multilevel_roi_align(pyramid[:4], rois_norm, shape, pool_size_of(self.box_head))
-        return run_head(self.box_head, pooled, is_real(rois_norm) if real is None else real, training)
+        return multilevel_roi_align(pyramid[:4], rois_norm, shape, pool_size_of(head))
 
     def segment(
         self, pyramid: list[Tensor], rois_norm: Tensor, training: bool = False, real: Tensor | None = None
@@ -238,8 +353,7 @@ class MaskRCNN(Network):
     def _run_mask_head(
         self, pyramid: list[Tensor], rois_norm: Tensor, training: bool, real: Tensor | None
     ) -> list[Tensor]:
-        shape = (self.image_size, self.image_size)
-        pooled = multilevel_roi_align(pyramid[:4], rois_norm, shape, pool_size_of(self.mask_head))
+        pooled = self.pool(pyramid, rois_norm, self.mask_head)
         return run_head(self.mask_head, pooled, is_real(rois_norm) if real is None else real, training)
 
 

@@ -15,8 +15,8 @@ CONV = ("kernel", "bias")
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 # Layers with shapes that depend on the number of categories.
-MASK_LAYER = "mrcnn_mask"
-CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", MASK_LAYER)
+BOX_LAYER, MASK_LAYER = "mrcnn_bbox_fc", "mrcnn_mask"
+CLASS_LAYERS = ("mrcnn_class_logits", BOX_LAYER, MASK_LAYER)
 
 # Group of the file -> part of our network, layers in it (in the order of the file), arrays of each layer.
 FPN_AND_HEADS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {

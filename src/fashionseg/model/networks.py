@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 
 from fashionseg.errors import UserError
 from fashionseg.model.api import Network
-from fashionseg.model.build import build_mask_rcnn
+from fashionseg.model.build import build_cascade_mask_rcnn, build_mask_rcnn
 from fashionseg.params import Inference, Model, Sampling
 
 Builder = Callable[[Model, int, Inference, Sampling | None, Sequence[str] | None], Network]
 
-ARCHITECTURES: dict[str, Builder] = {"mask_rcnn": build_mask_rcnn}
+ARCHITECTURES: dict[str, Builder] = {
+    "mask_rcnn": build_mask_rcnn,
+    "cascade_mask_rcnn": build_cascade_mask_rcnn,
+}
 
 
 def build_network(

@@ -25,6 +25,7 @@ class RoiTargets(NamedTuple):
         classes: int32 [B, R], 0 for negatives and padding.
         deltas: [B, R, 4], 0 where the class is 0.
         masks: float32 0/1 [B, M, 28, 28], for the first M RoIs, 0 where the class is 0.
+        matched: int32 [B, R], the instance of highest IoU with each RoI.
     """
 
     rois_norm: Tensor
@@ -32,6 +33,7 @@ class RoiTargets(NamedTuple):
     classes: Tensor
     deltas: Tensor
     masks: Tensor
+    matched: Tensor
 
 
 class RoiSampler(NamedTuple):
@@ -50,6 +52,7 @@ class RoiSampler(NamedTuple):
         mask_edge_slack: see `ops.masks.crop_masks`; 0 is Matterport's code.
         mask_rois_per_image: most positives, randomly drawn, in the mask loss: the mask head dominates the step of a
             small network, and neighbouring RoIs teach it nearly the same. None: all positives.
+        positive_iou: IoU with an instance from which a candidate is positive.
     """
 
     rois_per_image: int
@@ -61,6 +64,7 @@ class RoiSampler(NamedTuple):
     cuts_gradient: bool = True
     mask_edge_slack: float = EDGE_SLACK
     mask_rois_per_image: int | None = None
+    positive_iou: float = POSITIVE_IOU
 
     @property
     def max_positives(self) -> int:
@@ -85,7 +89,7 @@ class RoiSampler(NamedTuple):
         priorities: Tensor,
         mask_frames_norm: Tensor | None = None,
     ) -> RoiTargets:
-        """Positives have an IoU of 0.5 or more with an instance, negatives less with all of them.
+        """Positives have an IoU of `positive_iou` or more with an instance, negatives less with all of them.
 
         Args:
             proposals_norm: [B, P, 4], zero rows are padding.
@@ -107,9 +111,9 @@ class RoiSampler(NamedTuple):
         iou = iou_matrix(candidates, gt_boxes_norm)
         best_iou, best = best_match(iou, is_instance)
         real = is_real(candidates)
-        positive = ops.logical_and(real, best_iou >= POSITIVE_IOU)
+        positive = ops.logical_and(real, best_iou >= self.positive_iou)
         negative = ops.logical_and(
-            best_iou < POSITIVE_IOU, ops.logical_not(touches_crowd(iou, gt_classes < 0))
+            best_iou < self.positive_iou, ops.logical_not(touches_crowd(iou, gt_classes < 0))
         )
         negative = ops.logical_and(real, negative)
         positive = limit(positive, priorities, self.max_positives)
@@ -165,4 +169,4 @@ class RoiSampler(NamedTuple):
             masks, relative_boxes(rois[:, :first], frames), self.mask_size, self.mask_edge_slack
         )
         masks = ops.where(is_positive[:, :first, None, None], ops.round(masks), 0.0)
-        return RoiTargets(rois, is_chosen, ops.cast(classes, "int32"), deltas, masks)
+        return RoiTargets(rois, is_chosen, ops.cast(classes, "int32"), deltas, masks, matched)

@@ -42,7 +42,7 @@ class SelectDetections(layers.Layer):
         Args:
             rois_norm: [B, R, 4].
             class_scores: [B, R, K] after the softmax.
-            deltas: [B, R, K, 4].
+            deltas: [B, R, L, 4]; L = K, or 1 for a class-agnostic head.
             windows_norm: [B, 4], the part of the input that holds the photo.
 
         Returns:
@@ -50,9 +50,11 @@ class SelectDetections(layers.Layer):
         """
         classes = ops.argmax(class_scores, axis=2)
         scores = ops.max(class_scores, axis=2)
-        num_rois, num_classes = deltas.shape[1:3]
-        of_roi = ops.reshape(deltas, (-1, num_rois * num_classes, 4))
-        deltas = take_rows(of_roi, ops.arange(num_rois, dtype="int32") * num_classes + classes)
+        num_rois, num_boxes = deltas.shape[1:3]
+        of_roi = ops.reshape(deltas, (-1, num_rois * num_boxes, 4))
+        if num_boxes > 1:
+            of_roi = take_rows(of_roi, ops.arange(num_rois, dtype="int32") * num_boxes + classes)
+        deltas = of_roi
         boxes = apply_deltas(rois_norm, deltas * np.array(self.box_std, np.float32))
         boxes = clip_boxes(boxes, windows_norm[:, None])
         valid = ops.logical_and(classes > 0, scores >= self.score_threshold)

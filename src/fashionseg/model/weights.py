@@ -19,7 +19,14 @@ import numpy as np
 from fashionseg.errors import UserError
 from fashionseg.model.backbones.resnet import BLOCKS_PER_STAGE
 from fashionseg.model.layers import find_layer
-from fashionseg.model.matterport_layout import CLASS_LAYERS, MASK_LAYER, NamePair, layer_names, name_pairs
+from fashionseg.model.matterport_layout import (
+    BOX_LAYER,
+    CLASS_LAYERS,
+    MASK_LAYER,
+    NamePair,
+    layer_names,
+    name_pairs,
+)
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.storage.disk import require_room
 from fashionseg.storage.hdf5 import open_checked
@@ -110,6 +117,11 @@ def save_matterport(network: keras.Model, path: Path) -> None:
             f"{path}: Matterport's layout has a mask per class, got a network with one mask for all classes "
             "(model.mask_head.class_agnostic: true); only a network trained with false can be exported"
         )
+    if network.box_head.class_agnostic or network.mask_iou_head is not None or network.takes_pose:
+        raise UserError(
+            f"{path}: Matterport's layout has one box head with a box per class, no mask-IoU head and no body parts, "
+            "got a network with others (model.architecture, model.mask_iou_head.channels, model.body_parts)"
+        )
     backbone = backbone_of(network)
     names = layer_names(backbone)
     weights: dict[str, list[str]] = {name: [] for name in names}
@@ -133,13 +145,14 @@ def save_matterport(network: keras.Model, path: Path) -> None:
 def load_matterport_for_categories(network: keras.Model, path: Path) -> LoadReport:
     """`load_matterport` without the class layers that do not fit.
 
-    All of them when the number of categories differs, the last layer of the masks when the network has one mask for
-    all classes: the layout has one per class.
+    All of them when the number of categories differs, the last layer of the masks or of the boxes when the network has
+    one for all classes: the layout has one per class.
     """
     if num_classes_in(path) != find_layer(network.box_head, "mrcnn_class_logits").units:
         exclude: tuple[str, ...] = CLASS_LAYERS
     else:
         exclude = (MASK_LAYER,) if network.mask_head.class_agnostic else ()
+        exclude += (BOX_LAYER,) if network.box_head.class_agnostic else ()
     return load_matterport(network, path, exclude)
 
 

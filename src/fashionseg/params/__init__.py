@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from pydantic import TypeAdapter, ValidationError
 
 from fashionseg.errors import UserError
-from fashionseg.params.data import Augment, Decode, Download, Loader, Sample, Split
+from fashionseg.params.data import Augment, Decode, Download, Loader, Pose, Sample, Split
 from fashionseg.params.evaluation import Evaluate, Predict, Submit, Tracking
-from fashionseg.params.model import LATER_INFERENCE, Inference, Model, Sampling
+from fashionseg.params.model import LATER_INFERENCE, SIZE_STEP, Inference, Model, Sampling
 from fashionseg.params.training import Train, TrainingStage
 from fashionseg.params.types import Seed, component
 from fashionseg.params.yaml_file import flatten, one_line, plain_values, read_yaml
@@ -25,6 +25,7 @@ from fashionseg.params.yaml_file import flatten, one_line, plain_values, read_ya
 __all__ = [
     "LATER_INFERENCE",
     "PARAMS_FILE",
+    "SIZE_STEP",
     "Augment",
     "Decode",
     "Download",
@@ -33,6 +34,7 @@ __all__ = [
     "Loader",
     "Model",
     "Params",
+    "Pose",
     "Predict",
     "Sample",
     "Sampling",
@@ -61,6 +63,7 @@ class Params:
     seed: Seed
     download: Download
     decode: Decode
+    pose: Pose
     split: Split
     model: Model
     sampling: Sampling
@@ -173,5 +176,12 @@ def _check_between_keys(params: Params, path: Path) -> None:
             f"{path}: split.fold: expected 0 to {params.split.folds - 1} because split.folds is "
             f"{params.split.folds}, got {params.split.fold}"
         )
+    heads = len(params.model.cascade.box_stds)
+    for key in ("cascade_ious", "cascade_loss_factors"):
+        if (got := len(getattr(params.sampling, key))) != heads:
+            raise UserError(
+                f"{path}: sampling.{key}: expected {heads} values, one for each row of model.cascade.box_stds, "
+                f"got {got}"
+            )
     if params.train.num_devices > 1 and params.train.deterministic and params.train.jit_compile:
         raise UserError(f"{path}: train.jit_compile: expected false because train.deterministic is true")

@@ -51,6 +51,12 @@ class Decode:
 
 
 @component
+class Pose:
+    model: Literal["none", "mediapipe"]
+    control: bool
+
+
+@component
 class Split:
     validation_fraction: OpenFraction
     seed: Seed

@@ -13,12 +13,16 @@ from fashionseg.params.types import (
     Count,
     FourPositive,
     Fraction,
+    InputScale,
     NonNegative,
+    NonNegativeInt,
     OpenFraction,
     Positive,
     Text,
     component,
 )
+
+SIZE_STEP: Final = 32  # pixels: the stride of the backbone's last stage
 
 
 @component
@@ -62,6 +66,11 @@ class BoxHead:
 
 
 @component
+class Cascade:
+    box_stds: Annotated[tuple[FourPositive, ...], Field(min_length=1)]
+
+
+@component
 class MaskHead:
     channels: Count
     pool_size: Annotated[int, Field(ge=2)]
@@ -69,10 +78,15 @@ class MaskHead:
 
 
 @component
+class MaskIouHead:
+    channels: NonNegativeInt
+
+
+@component
 class Model:
     pretrained: Text
     architecture: Text  # checked against the registry of `model.api`, which a test or a plug-in may extend
-    image_size: Annotated[int, Field(ge=64, le=4096, multiple_of=32)]
+    image_size: Annotated[int, Field(ge=64, le=4096, multiple_of=SIZE_STEP)]
     pixel_mean: tuple[NonNegative, NonNegative, NonNegative] | None
     backbone: Backbone
     batch_norm: BatchNorm
@@ -80,7 +94,10 @@ class Model:
     anchors: Anchors
     rpn: Rpn
     box_head: BoxHead
+    cascade: Cascade
     mask_head: MaskHead
+    mask_iou_head: MaskIouHead
+    body_parts: Literal["none", "maps", "roi"]
 
 
 @component
@@ -93,6 +110,8 @@ class Sampling:
     positive_fraction: OpenFraction
     includes_gt: bool
     mask_rois_per_image: Count
+    cascade_ious: Annotated[tuple[OpenFraction, ...], Field(min_length=1)]
+    cascade_loss_factors: Annotated[tuple[Positive, ...], Field(min_length=1)]
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)]
     repeat_threshold: Fraction
 
@@ -105,7 +124,8 @@ class Inference:
     max_detections: Count
     mask_quality: NonNegative
     flip: bool
+    scales: tuple[InputScale, ...]
 
 
 # The keys of `inference` that came after the first registered models, with the values that change nothing.
-LATER_INFERENCE: Final = {"mask_quality": 0.0, "flip": False}
+LATER_INFERENCE: Final = {"mask_quality": 0.0, "flip": False, "scales": ()}

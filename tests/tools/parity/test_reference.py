@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 import h5py
 import numpy as np
@@ -147,7 +148,12 @@ MUTATIONS = {
     "RPN deltas swapped": (rpn_targets, "encode_deltas", swap_first_two, "layer_targets"),
     "proposals of transposed anchors": (proposals, "apply_deltas", transposed, "layer_anchors_proposals"),
     "detections of transposed boxes": (select_detections, "apply_deltas", transposed, "layer_detection"),
-    "positive RoIs from 0.8": (roi_targets, "POSITIVE_IOU", lambda _: 0.8, "layer_targets"),
+    "positive RoIs from 0.8": (
+        layer_cases,
+        "RoiSampler",
+        lambda cls: partial(cls, positive_iou=0.8),
+        "layer_targets",
+    ),
     "negative anchors below 0.4": (rpn_targets, "NEGATIVE_IOU", lambda _: 0.4, "layer_targets"),
     "crowds from a tenth": (matching, "CROWD_IOU", lambda _: 0.1, "layer_targets"),
     "mask targets half a pixel off": (
