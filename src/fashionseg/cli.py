@@ -28,6 +28,7 @@ COMMANDS = {
     "fit-anchors": "fit the anchors' sizes and aspect ratios to the boxes of the training photos",
     "tune": "search hyperparameters, each trial a DVC experiment",
     "compare": "tell whether the scores of two settings differ, photo by photo",
+    "average": "average the weights of models of one architecture; score the result",
     "ensemble": "fuse the predictions of several runs; score them, and write a submission",
     "seeds": "run a setting with several seeds, each a DVC experiment",
     "cross-validate": "run the folds of a cross-validation, each a DVC experiment",

@@ -53,6 +53,21 @@ def test_weights_are_those_of_votes() -> None:
     np.testing.assert_allclose(fuse(sets, [1, 0]).boxes_norm, sets[0].boxes_norm)
 
 
+def test_weights_by_category_are_those_of_each_category_alone() -> None:
+    rows = [(0, 0.8, [0.0, 0.0, 0.4, 0.4]), (1, 0.8, [0.5, 0.5, 0.9, 0.9])]
+    shifted = [(0, 0.6, [0.0, 0.0, 0.4, 0.48]), (1, 0.6, [0.5, 0.5, 0.9, 0.98])]
+    sets = [detections(*rows), detections(*shifted)]
+    fused = fuse(sets, np.array([[1.0, 0.0], [1.0, 3.0]]))
+    by_category = {int(category): row for row, category in enumerate(fused.categories)}
+    np.testing.assert_allclose(fused.scores[by_category[0]], 0.8, rtol=1e-6)
+    np.testing.assert_allclose(fused.boxes_norm[by_category[0], 3], 0.4, rtol=1e-6)
+    np.testing.assert_allclose(fused.scores[by_category[1]], 0.25 * 0.8 + 0.75 * 0.6, rtol=1e-6)
+    # Votes 1/4 * 0.8 = 0.2 and 3/4 * 0.6 = 0.45.
+    np.testing.assert_allclose(
+        fused.boxes_norm[by_category[1], 3], (0.2 * 0.9 + 0.45 * 0.98) / 0.65, rtol=1e-6
+    )
+
+
 def test_a_set_votes_once_in_a_cluster() -> None:
     twice = detections((3, 0.9, [0.0, 0.0, 0.4, 0.4]), (3, 0.8, [0.0, 0.0, 0.4, 0.42]))
     fused = fuse([twice, detections((3, 0.5, [0.0, 0.0, 0.4, 0.4]))])

@@ -1,5 +1,6 @@
 """From the network's square input back to the photo, with a detector of known detections."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from fashionseg.detections.inference import Detector, load_detector, predict_photos
-from fashionseg.params import load_params
+from fashionseg.errors import UserError
+from fashionseg.params import Inference, load_params
 
 if TYPE_CHECKING:
     from fashionseg.model.api import Network
@@ -120,10 +122,62 @@ def test_a_loaded_detector_has_exponent_and_flip_of_its_settings(
     """Of the stage predict, `fashionseg predict` and the server: all load it here."""
     from fashionseg.model import folder
 
-    monkeypatch.setattr(folder, "load_network", lambda *_: (SimpleNamespace(), None, ("a",)))
-    settings = replace(load_params(repo / "params.yaml").inference, mask_quality=1.5, flip=True)
+    def load(folder: Path, settings: Inference, image_size: int | None) -> tuple:
+        return SimpleNamespace(image_size=image_size or 320, takes_pose=False), None, ("a",)
+
+    monkeypatch.setattr(folder, "load_network", load)
+    settings = replace(
+        load_params(repo / "params.yaml").inference, mask_quality=1.5, flip=True, scales=(0.8, 1.25)
+    )
     detector = load_detector(Path("model"), settings)
     assert (detector.quality_exponent, detector.flips) == (1.5, True)
+    assert list(detector.runs) == [320, 256, 384]  # multiples of 32
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (0.8, 0.81)])
+def test_two_scales_of_the_same_input_size_are_refused(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, scales: tuple[float, ...]
+) -> None:
+    from fashionseg.model import folder
+
+    monkeypatch.setattr(
+        folder, "load_network", lambda *_, **__: (SimpleNamespace(image_size=320, takes_pose=False), None, ())
+    )
+    settings = replace(load_params(repo / "params.yaml").inference, scales=scales)
+    shown = ", ".join(f"{scale:g} gives {320 if scale == 1.0 else 256}" for scale in scales)
+    with pytest.raises(
+        UserError, match=rf"^inference\.scales: expected sizes that differ .* and from 320; .* {shown}$"
+    ):
+        load_detector(Path("model"), settings)
+
+
+def test_detections_at_all_input_sizes_are_fused() -> None:
+    """At the larger size the stand-in is less sure, and finds an object that the smaller size does not show."""
+
+    def run_at(size: int, scores: list[float]) -> Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]:
+        def run(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            assert batch["images"].shape[1:] == (size, size, 3)
+            boxes = np.array([[0.25, 0.25, 0.75, 0.5], [0.25, 0.6, 0.75, 0.9]], np.float32) * size
+            count = len(batch["images"])
+            return {
+                "boxes": np.tile(boxes[None, : len(scores)], (count, 1, 1)),
+                "classes": np.ones((count, len(scores)), np.int32),
+                "scores": np.tile(np.array(scores, np.float32), (count, 1)),
+                "masks": np.ones((count, len(scores), 28, 28), np.float32),
+            }
+
+        return run
+
+    network = cast("Network", SimpleNamespace(image_size=SIDE))
+    runs = {2 * SIDE: run_at(2 * SIDE, [0.6, 0.5])}
+    detector = Detector(network, ("a",), run_at(SIDE, [0.8]), at_other_sizes=runs)
+    found = predict_photos(detector, photos((64, 64), (64, 64), (64, 64)), batch_size=2)
+    assert found.photos == ("0.jpg", "1.jpg", "2.jpg")
+    for of_photo in found.of_photos():
+        np.testing.assert_allclose(of_photo.scores, [0.7, 0.25], rtol=1e-6)
+        np.testing.assert_allclose(
+            of_photo.boxes_norm, [[0.25, 0.25, 0.75, 0.5], [0.25, 0.6, 0.75, 0.9]], rtol=1e-6
+        )
 
 
 def test_a_flipping_detector_finds_the_same_in_a_photo_and_its_mirror_image() -> None:

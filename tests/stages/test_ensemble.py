@@ -65,6 +65,19 @@ def test_independent_faults_cancel_and_everything_after_prediction_is_done_again
     assert score(Path("more")) > scores[2]
 
 
+def test_fitted_weights_are_by_category_and_kept(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ensemble", "workspace", "a", "--fit-weights", "--out", "fitted"]) == 0
+    said = capsys.readouterr().out
+    weights = json.loads(Path("fitted/ensemble.json").read_text())["weights"]
+    assert len(weights) == 46
+    assert all(sum(row) == pytest.approx(1.0, abs=1e-3) for row in weights.values())
+    unequal = [name for name, row in weights.items() if max(row) > min(row)]
+    assert f"{len(unequal)} of 46 categories have weights of their own" in said
+    assert score(Path("fitted")) > 0
+    with pytest.raises(SystemExit):
+        main(["ensemble", "workspace", "a", "--fit-weights", "--weights", "1", "2"])
+
+
 def test_runs_are_read_from_git(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree("a/data/predictions", "data/kept")
     shutil.rmtree("data/predictions")
@@ -94,7 +107,7 @@ def test_runs_are_read_from_git(project: Path, capsys: pytest.CaptureFixture[str
         (["a", "a"], "expected at least two different runs, got a a"),
         (["a", "b", "--weights", "1"], "--weights: expected 2 of at least 0, not all 0, got 1.0"),
         (["a", "other"], "other: expected the 8 validation photos of a, got 7 photos, 7 of them the same"),
-        (["a", "b", "--out", "data"], "--out: data exists and is no ensemble"),
+        (["a", "b", "--out", "data"], "--out: data exists and is no ensemble or average"),
     ],
 )
 @pytest.mark.fault(

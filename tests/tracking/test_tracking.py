@@ -228,7 +228,7 @@ def test_stage_that_died_without_an_end_record_is_marked_killed(
     tmp_path: Path, closed_pipe: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(mirror_module, "send", lambda *_: sent.append("once") or True)
+    monkeypatch.setattr(mirror_module, "send", lambda *_: sent.append("once"))
     journal = Journal(tmp_path / "run")
     journal.append("begin", stage="finetune", pid=7)
     assert mirror(journal, "sqlite:///x.db", closed_pipe, stage_pid=7)
@@ -260,7 +260,7 @@ def test_one_process_at_a_time_sends_a_journal(tmp_path: Path) -> None:
 def test_mirror_pauses_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[int] = []
     monkeypatch.setattr(mirror_module, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(mirror_module, "send", lambda *_: bool(tries.append(1)))
+    monkeypatch.setattr(mirror_module, "send", lambda *_: tries.append(1) or "no answer")
     journal = Journal(tmp_path / "run")
     journal.append("begin", stage="finetune", pid=7)
     reading, writing = os.pipe()

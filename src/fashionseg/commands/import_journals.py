@@ -17,6 +17,8 @@ from fashionseg.tracking.identity import journal_folder
 from fashionseg.tracking.journal import stored_journals
 from fashionseg.tracking.mirror import require_store, send
 
+MAX_NAMES = 3  # of journals in a line
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--uri", help="tracking URI of MLflow (default: the one used in training)")
@@ -28,15 +30,21 @@ def run(arguments: argparse.Namespace) -> int:
     require_store(uri)
     log_cached_runs(root)
     journals = stored_journals(journal_folder())
-    sent = failed = 0
+    sent = 0
+    failures: dict[str, list[str]] = {}  # names of journals by the reason why they were not sent
     for journal in journals:
         with journal.exclusive() as is_locked:
             if not is_locked:
                 say(f"{journal.folder.name}: skipped, a running stage is sending it")
-            elif send(journal, uri):
+            elif (failure := send(journal, uri)) is None:
                 sent += 1
             else:
-                failed += 1
-                print(f"error: {journal.folder.name}: not sent, see above", file=sys.stderr)
+                failures.setdefault(failure, []).append(journal.folder.name)
+    for failure, names in failures.items():
+        shown = ", ".join([*names[:MAX_NAMES], *(["..."] if len(names) > MAX_NAMES else [])])
+        print(
+            f"error: MLflow: {failure}; not sent: {len(names)} of {len(journals)} journals ({shown})",
+            file=sys.stderr,
+        )
     say(f"MLflow: {public_uri(uri)} is up to date with {sent} of {len(journals)} journals")
-    return 1 if failed else 0
+    return 1 if failures else 0

@@ -44,9 +44,10 @@ def run(arguments: argparse.Namespace) -> None:
     # A clone that pulled the model has no journal; the histories and scores pulled with it give one.
     journal = found[-1] if found else log_outputs(Path(), params)
     with journal.exclusive(patience_seconds=60.0) as is_locked:
-        if not is_locked or not send(journal, uri):
+        failure = send(journal, uri) if is_locked else "a running stage is sending it"
+        if failure is not None:
             raise UserError(
-                f"MLflow: the run in {journal.folder} could not be sent to {public_uri(uri)}; see above, then try again"
+                f"MLflow: the run in {journal.folder} was not sent to {public_uri(uri)}: {failure}"
             )
     registry = Registry(uri, arguments.name or params.tracking.experiment)
     version = registry.find(candidate.model_hash)

@@ -12,18 +12,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fashionseg.detections.store import Detections
 
 FUSION_IOU = 0.55  # of a box and the fused box that it joins; the paper's
 
 
-def fuse(sets: Sequence[Detections], weights: Sequence[float] = (), iou: float = FUSION_IOU) -> Detections:
+def fuse(
+    sets: Sequence[Detections],
+    weights: Sequence[float] | NDArray[np.float64] = (),
+    iou: float = FUSION_IOU,
+) -> Detections:
     """One set from several on the same photos.
 
     Args:
-        sets: detections; their photos agree, and so do the sides of their masks.
-        weights: of the sets; equal if there are none.
+        sets: S sets of detections; their photos agree, and so do the sides of their masks.
+        weights: of the sets [S], or for each of K categories [K, S]; equal if there are none.
         iou: least overlap with the fused box of a cluster.
 
     Raises:
@@ -33,17 +38,20 @@ def fuse(sets: Sequence[Detections], weights: Sequence[float] = (), iou: float =
     for other in sets[1:]:
         if other.photos != photos or other.mask_probs.shape[1:] != side:
             raise ValueError("sets: expected the same photos and mask sides")
-    shares = np.asarray(weights or [1.0] * len(sets), np.float64)
-    if len(shares) != len(sets) or not (shares >= 0.0).all() or not shares.sum() > 0.0:
-        raise ValueError(f"weights: expected {len(sets)} of at least 0, not all 0, got {list(weights)}")
-    shares = shares / shares.sum()
+    shares = np.asarray(weights if len(weights) else [1.0] * len(sets), np.float64)
+    if shares.shape[-1] != len(sets) or not (shares >= 0.0).all() or not (shares.sum(axis=-1) > 0.0).all():
+        raise ValueError(f"weights: expected {len(sets)} of at least 0, not all 0, got {shares.tolist()}")
+    shares = shares / shares.sum(axis=-1, keepdims=True)
 
     origin = np.repeat(np.arange(len(sets)), [len(each) for each in sets])
     photo_index, categories, scores, boxes, masks = (
         np.concatenate([getattr(each, name) for each in sets])
         for name in ("photo_index", "categories", "scores", "boxes_norm", "mask_probs")
     )
-    votes = shares[origin] * scores
+    of_rows = (
+        np.broadcast_to(shares, (len(categories), len(sets))) if shares.ndim == 1 else shares[categories]
+    )
+    votes = of_rows[np.arange(len(origin)), origin] * scores
     order = np.lexsort((np.arange(len(votes)), -votes, categories, photo_index))
     order = order[votes[order] > 0.0]
     cluster = np.full(len(votes), -1)
@@ -64,7 +72,7 @@ def fuse(sets: Sequence[Detections], weights: Sequence[float] = (), iou: float =
         photos,
         photo_index[first],
         categories[first],
-        best @ shares,
+        np.sum(best * of_rows[first], axis=1),
         fused_boxes,
         np.round(fused_masks).astype(np.uint8),
     )

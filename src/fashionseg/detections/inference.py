@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +15,21 @@ import numpy as np
 from fashionseg.backend import Scope, device_scope, start_backend
 from fashionseg.console import track
 from fashionseg.data.letterbox import letterbox
+from fashionseg.data.pose_input import mirror_poses, place_pose_in_window
+from fashionseg.data.poses import NO_POSE, Pose, Poses
 from fashionseg.detections.fusion import fuse, mirror
 from fashionseg.detections.store import Detections, no_detections
-from fashionseg.params import Inference
+from fashionseg.errors import UserError
+from fashionseg.params import SIZE_STEP, Inference
+from fashionseg.pose.model_files import IN_MODEL_FOLDER
 
 if TYPE_CHECKING:
     from fashionseg.model.api import Network
 
 Batch = dict[str, np.ndarray]
 Columns = tuple[np.ndarray, ...]
+Forward = Callable[[Batch], dict[str, np.ndarray]]
+FindPose = Callable[[np.ndarray], Pose | None]
 
 
 @dataclass(frozen=True)
@@ -35,19 +43,23 @@ class Detector:
         num_devices: that share a batch.
         quality_exponent: of `mask_qualities`, a factor of the scores; 0 leaves the scores.
         flips: whether the mirror images are predicted too, and both fused.
+        find_pose: finds the person on an RGB photo, for a network that takes poses.
+        at_other_sizes: by input size, `run` of networks with the same weights; detections at all sizes are fused.
     """
 
     network: Network
     category_names: tuple[str, ...]
-    run: Callable[[Batch], dict[str, np.ndarray]]
+    run: Forward
     num_devices: int = 1
     quality_exponent: float = 0.0
     flips: bool = False
+    find_pose: FindPose | None = None
+    at_other_sizes: Mapping[int, Forward] = field(default_factory=dict)
 
     @property
-    def image_size(self) -> int:
-        """S, side of the network's input in pixels."""
-        return self.network.image_size
+    def runs(self) -> dict[int, Forward]:
+        """By S, the side of the network's input in pixels."""
+        return {self.network.image_size: self.run, **self.at_other_sizes}
 
     def padded_size(self, batch_size: int) -> int:
         """`batch_size`, or the next that the devices can share."""
@@ -75,10 +87,46 @@ def load_detector(
     from fashionseg.model.folder import load_network
 
     scope = device_scope(num_devices)
-    with scope():
-        network, _, category_names = load_network(directory, inference)
-    network.run_eagerly = not is_compiled and keras.backend.backend() == "tensorflow"
-    return make_detector(network, category_names, inference.mask_quality, inference.flip, scope)
+
+    def load(image_size: int | None = None) -> Detector:
+        with scope():
+            network, _, category_names = load_network(directory, inference, image_size=image_size)
+        network.run_eagerly = not is_compiled and keras.backend.backend() == "tensorflow"
+        return make_detector(network, category_names, inference.mask_quality, inference.flip, scope)
+
+    detector = load()
+    if detector.network.takes_pose:
+        detector = replace(detector, find_pose=_pose_finder(directory / IN_MODEL_FOLDER))
+    sizes = _scaled_sizes(detector.network.image_size, inference.scales)
+    return replace(detector, at_other_sizes={size: load(size).run for size in sizes})
+
+
+def _pose_finder(folder: Path) -> FindPose:
+    """Loads the model of poses when the first photo comes: decoded photos have theirs already."""
+
+    @cache
+    def estimator() -> FindPose:
+        from fashionseg.pose.estimator import PoseEstimator
+
+        return PoseEstimator(folder)
+
+    return lambda photo: estimator()(photo)
+
+
+def _scaled_sizes(size: int, scales: Sequence[float]) -> list[int]:
+    """Input sizes: the multiples of 32 nearest to `size` times each scale.
+
+    Raises:
+        UserError: two of them, or one of them and `size`, are the same.
+    """
+    sizes = {scale: max(round(size * scale / SIZE_STEP), 1) * SIZE_STEP for scale in scales}
+    if len({size, *sizes.values()}) < 1 + len(scales):
+        shown = ", ".join(f"{scale:g} gives {side}" for scale, side in sizes.items())
+        raise UserError(
+            f"inference.scales: expected sizes that differ from each other and from {size}; "
+            f"in multiples of {SIZE_STEP} {shown}"
+        )
+    return list(sizes.values())
 
 
 def make_detector(
@@ -95,29 +143,35 @@ def make_detector(
         flips: see `Detector`.
         scope: of the devices, see `backend.device_scope`; the current one if it is not given.
     """
+    from fashionseg.model.api import POSE_KEYS
     from fashionseg.ops.replicas import num_shares, share_batch
+
+    inputs = ("images", "windows", *(POSE_KEYS if network.takes_pose else ()))
 
     def run(batch: Batch) -> dict[str, np.ndarray]:
         with scope():
-            return network.predict_on_batch(
-                share_batch({"images": batch["images"], "windows": batch["windows"]})
-            )
+            return network.predict_on_batch(share_batch({name: batch[name] for name in inputs}))
 
     with scope():
         return Detector(network, category_names, run, num_shares(), quality_exponent, flips)
 
 
 def predict_records(
-    detector: Detector, decoded: Path, subset: str, image_ids: Sequence[str], batch_size: int
+    detector: Detector,
+    decoded: Path,
+    subset: str,
+    image_ids: Sequence[str],
+    batch_size: int,
+    poses: Poses | None = None,
 ) -> Detections:
-    """Detections on decoded photos of `subset` (`train` or `test`)."""
+    """Detections on decoded photos of `subset` (`train` or `test`), with their poses where the network takes them."""
     # Imported here: Grain takes two seconds, and who predicts a photo needs none of it.
     from fashionseg.data.loader import inference_batches
 
-    batch_size = detector.padded_size(batch_size)
-    batches = inference_batches(decoded, subset, list(image_ids), detector.image_size, batch_size)
-    num_batches = -(-len(image_ids) // batch_size)
-    return _collect(detector, track(batches, f"predict {subset}", num_batches), list(image_ids))
+    ids, batch_size = list(image_ids), detector.padded_size(batch_size)
+    of_sizes = [inference_batches(decoded, subset, ids, size, batch_size, poses) for size in detector.runs]
+    batches = track(zip(*of_sizes, strict=True), f"predict {subset}", len(of_sizes[0]))
+    return _collect(detector, batches, ids)
 
 
 def predict_photos(
@@ -127,42 +181,60 @@ def predict_photos(
     batch_size = detector.padded_size(batch_size)
     names: list[str] = []
 
-    def batches() -> Iterator[Batch]:
-        images, windows, first = [], [], 0
-        for name, photo in photos:
-            names.append(name)
-            image, window = letterbox(photo, detector.image_size)
-            images.append(image)
-            windows.append(window)
-            if len(images) == batch_size:
-                yield _batch(images, windows, first, batch_size)
-                images, windows, first = [], [], len(names)
-        if images:
-            yield _batch(images, windows, first, batch_size)
+    def batches() -> Iterator[list[Batch]]:
+        first = 0
+        # One by one, so that no batch of large photos is in memory.
+        squares = ((name, _squares(detector, photo)) for name, photo in photos)
+        while some := list(islice(squares, batch_size)):
+            names.extend(name for name, _ in some)
+            yield [
+                _batch(of_size, first, batch_size)
+                for of_size in zip(*(each for _, each in some), strict=True)
+            ]
+            first = len(names)
 
     return _collect(detector, batches(), names)
 
 
-def _batch(images: list[np.ndarray], windows: list[Any], first: int, batch_size: int) -> Batch:
-    """Padded to `batch_size`, so that the compiled network sees one shape only."""
-    missing = batch_size - len(images)
-    index = np.arange(first, first + len(images), dtype=np.int32)
+def _squares(detector: Detector, photo: np.ndarray) -> list[Batch]:
+    """What the network takes of a photo, at each of its input sizes, without the batch axis."""
+    pose = None if detector.find_pose is None else detector.find_pose(photo) or NO_POSE
+    squares: list[Batch] = []
+    for size in detector.runs:
+        image, window = letterbox(photo, size)
+        placed = {} if pose is None else place_pose_in_window(pose, window, size)
+        squares.append({"images": image, "windows": np.array(window, np.float32), **placed})
+    return squares
+
+
+def _batch(squares: Sequence[Batch], first: int, batch_size: int) -> Batch:
+    """Letterboxed photos, padded to `batch_size`, so that the compiled network sees one shape only."""
+    missing = batch_size - len(squares)
+    index = np.arange(first, first + len(squares), dtype=np.int32)
     return {
-        "images": np.stack([*images, *[images[-1]] * missing]),
-        "windows": np.array([*windows, *[windows[-1]] * missing], np.float32),
+        **{
+            name: np.stack([*(square[name] for square in squares), *[squares[-1][name]] * missing])
+            for name in squares[0]
+        },
         "photo_index": np.concatenate([index, np.full(missing, -1, np.int32)]),
     }
 
 
-def _collect(detector: Detector, batches: Iterable[Batch], names: list[str]) -> Detections:
-    """Runs the network over batches; `names` may still grow while it does."""
+def _collect(detector: Detector, batches: Iterable[Sequence[Batch]], names: list[str]) -> Detections:
+    """Runs the network over batches, each given in every input size; `names` may still grow while it does."""
     views = [_identity, _mirrored] if detector.flips else [_identity]
-    parts: list[list[Columns]] = [[] for _ in views]
-    for batch in batches:
-        for view, its in zip(views, parts, strict=True):
-            its.append(_detect(detector, view(batch)))
-    upright, *mirrored = (_join(names, its) for its in parts)
-    return fuse([upright, *(mirror(each) for each in mirrored)]) if mirrored else upright
+    parts: dict[tuple[int, Any], list[Columns]] = {
+        (size, view): [] for size in detector.runs for view in views
+    }
+    for of_sizes in batches:
+        for (size, run), batch in zip(detector.runs.items(), of_sizes, strict=True):
+            for view in views:
+                parts[size, view].append(_detect(run, view(batch), detector.quality_exponent))
+    sets = [
+        _join(names, its) if view is _identity else mirror(_join(names, its))
+        for (_, view), its in parts.items()
+    ]
+    return fuse(sets) if len(sets) > 1 else sets[0]
 
 
 def _identity(batch: Batch) -> Batch:
@@ -172,21 +244,23 @@ def _identity(batch: Batch) -> Batch:
 def _mirrored(batch: Batch) -> Batch:
     """The photos of a batch mirrored left to right, as the square input shows them."""
     side, (top, left, bottom, right) = batch["images"].shape[2], batch["windows"].T
+    poses = mirror_poses(batch, side) if "landmarks" in batch else {}
     return {
         **batch,
+        **poses,
         "images": batch["images"][:, :, ::-1],
         "windows": np.stack([top, side - right, bottom, side - left], axis=1),
     }
 
 
-def _detect(detector: Detector, batch: Batch) -> Columns:
+def _detect(run: Forward, batch: Batch, quality_exponent: float) -> Columns:
     """The columns of `Detections.build` for the photos of a batch."""
-    output = detector.run(batch)
+    output = run(batch)
     image, row = np.nonzero((output["classes"] > 0) & (batch["photo_index"] >= 0)[:, None])
     boxes, windows = output["boxes"][image, row], batch["windows"][image]
     scores, masks = output["scores"][image, row], output["masks"][image, row]
-    if detector.quality_exponent > 0.0:
-        scores = scores * mask_qualities(masks) ** detector.quality_exponent
+    if quality_exponent > 0.0:
+        scores = scores * mask_qualities(masks) ** quality_exponent
     return (
         batch["photo_index"][image],
         output["classes"][image, row].astype(np.int16) - 1,

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fashionseg.data.splits import read_groups
-from fashionseg.data.truths import read_truths
+from fashionseg.data.truths import Truths, read_truths
 from fashionseg.detections.fusion import fuse
 from fashionseg.detections.photos import Photo, pair_photos
 from fashionseg.detections.store import Detections, read_detections
 from fashionseg.errors import UserError
+from fashionseg.experiments.ensemble_weights import FittedWeights, fit_weights
 from fashionseg.experiments.results import WORKSPACE, resolve_run
+from fashionseg.metrics.calibration import assign_folds
 from fashionseg.metrics.evaluate import Evaluation, evaluate_photos
 from fashionseg.params import Evaluate
 from fashionseg.taxonomy import Taxonomy
@@ -61,12 +63,25 @@ def read_member(root: Path, name: str) -> Member:
     return Member(name, read_detections(folder / VALIDATION), read_detections(folder / TEST))
 
 
-def fuse_members(members: Sequence[Member], weights: Sequence[float]) -> Member:
-    """One member from several.
+def fuse_members(
+    members: Sequence[Member], weights: Sequence[float], fitted: FittedWeights | None = None
+) -> Member:
+    """One member from several that `check_members` lets pass.
 
     Args:
         weights: of the members; equal if there are none.
+        fitted: weights by category, instead.
+    """
+    validation, test = [member.validation for member in members], [member.test for member in members]
+    return Member(
+        " + ".join(member.name for member in members),
+        fuse(validation, weights) if fitted is None else fitted.fuse_validation(validation),
+        fuse(test, weights if fitted is None else fitted.final),
+    )
 
+
+def check_members(members: Sequence[Member], weights: Sequence[float]) -> None:
+    """
     Raises:
         UserError: the members were run on different photos, have masks of different sides, or the weights do not fit.
     """
@@ -91,11 +106,20 @@ def fuse_members(members: Sequence[Member], weights: Sequence[float]) -> Member:
                     f"{other.name}: expected masks of side {a.mask_probs.shape[1]} as in {first.name}, got "
                     f"{b.mask_probs.shape[1]}; model.mask_head.pool_size must agree"
                 )
-    return Member(
-        " + ".join(member.name for member in members),
-        fuse([member.validation for member in members], weights),
-        fuse([member.test for member in members], weights),
-    )
+
+
+def fit_member_weights(
+    members: Sequence[Member], decoded: Path, splits: Path, settings: Evaluate, taxonomy: Taxonomy
+) -> FittedWeights:
+    """Weights of the members by category, fitted on the validation photos out of the folds of the calibration.
+
+    Raises:
+        UserError: as `evaluate_member`.
+    """
+    validation = [member.validation for member in members]
+    truths = _read_truths(members[0], decoded)
+    folds = assign_folds(read_groups(splits, validation[0].photos), settings.folds)
+    return fit_weights(validation, truths, folds, taxonomy.category_names)
 
 
 def evaluate_member(
@@ -106,12 +130,18 @@ def evaluate_member(
     Raises:
         UserError: the data is missing, or the member was validated on photos that are not in it.
     """
+    photos = pair_photos(member.validation, _read_truths(member, decoded))
+    return photos, evaluate_photos(photos, read_groups(splits, member.validation.photos), settings, taxonomy)
+
+
+def _read_truths(member: Member, decoded: Path) -> Truths:
     ids = member.validation.photos
     try:
         truths = read_truths(decoded, ids)
-        photos = pair_photos(member.validation, truths)
     except (KeyError, ValueError):
+        truths = None
+    if truths is None or truths.photos != ids:
         raise UserError(
             f"{member.name}: {decoded} has not all of its {len(ids)} validation photos; it belongs to other data"
-        ) from None
-    return photos, evaluate_photos(photos, read_groups(splits, ids), settings, taxonomy)
+        )
+    return truths

@@ -74,11 +74,14 @@ def _reason(journal: Journal, uri: str) -> str:
     return lines[-1].removeprefix("MLflow: ") if lines else "not reached"
 
 
-def send(journal: Journal, uri: str) -> bool:
-    """Sends the records of `journal` that `uri` lacks; returns whether that succeeded. Errors go to standard error."""
+def send(journal: Journal, uri: str) -> str | None:
+    """Sends the records of `journal` that `uri` lacks.
+
+    Returns:
+        None, or in one line why it failed.
+    """
     if not is_listening(uri):
-        print(f"MLflow: no server listens at {public_uri(uri)}", file=sys.stderr, flush=True)
-        return False
+        return f"no server listens at {public_uri(uri)}"
     try:
         # Imported late: MLflow reads its settings from the environment at import.
         from fashionseg.tracking.mlflow_store import replay
@@ -87,9 +90,8 @@ def send(journal: Journal, uri: str) -> bool:
     except (
         Exception
     ) as error:  # MLflow, its database and its server raise anything; the journal keeps the records
-        print(f"MLflow: {describe_failure(error, uri)}", file=sys.stderr, flush=True)
-        return False
-    return True
+        return describe_failure(error, uri)
+    return None
 
 
 def require_store(uri: str) -> None:
@@ -139,9 +141,11 @@ def mirror(journal: Journal, uri: str, until_closed: int, stage_pid: int) -> boo
         written_bytes = journal.path.stat().st_size
         if is_paused or written_bytes == sent_bytes:
             continue
-        if send(journal, uri):
+        failure = send(journal, uri)
+        if failure is None:
             sent_bytes = written_bytes
         else:
+            print(f"MLflow: {failure}", file=sys.stderr, flush=True)
             failed_at = time.monotonic()
     return sent_bytes == journal.path.stat().st_size
 

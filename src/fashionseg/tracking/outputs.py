@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fashionseg.errors import UserError
 from fashionseg.project import state_folder
@@ -31,8 +31,10 @@ def output_at(root: Path, commit: str, output: Path, named: str) -> Path:
     try:
         with atomic_directory(folder) as temporary:
             source = DVCFileSystem(str(root), rev=commit)
-            for name in source.listdir(output.as_posix(), detail=False):
-                source.get_file(name, str(temporary / Path(name).name))
+            for name in source.find(output.as_posix()):
+                target = temporary / PurePosixPath(name.lstrip("/")).relative_to(output.as_posix())
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.get_file(name, str(target))
     except (OSError, DvcException) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
