@@ -12,7 +12,7 @@ LOCK := requirements/cpu.lock
 STAMP := .venv/ready-$(shell cat $(LOCK) requirements/uv.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro check test test-all quick-tests remaining-tests parity lint format ui resolve tune seeds cross-validation remote register serve reproducible kill-test soak exp-report bench bench-gpu bench-street lock clean
+.PHONY: help setup pose-model repro check test test-all quick-tests remaining-tests parity lint format ui resolve tune seeds cross-validation remote register serve reproducible kill-test soak exp-report bench bench-gpu bench-street lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -23,6 +23,7 @@ setup: $(STAMP)  ## create .venv from the hashed lock
 repro: $(STAMP)  ## run the stale stages of the pipeline, then print scores and the paths of the results
 	@if git rev-parse --git-dir >/dev/null 2>&1; then dvc config --local --unset core.no_scm 2>/dev/null || true; \
 		else dvc config --local core.no_scm true; dvc config --local core.autostage false; fi
+	@python -m tools dvc-locks
 	dvc repro
 	@fashionseg summary
 
@@ -110,6 +111,12 @@ audit: $(STAMP)  ## write .fashionseg/sbom.json, and check the locked packages f
 
 exp-report: $(STAMP)  ## write an offline HTML page that compares runs; RUNS="name name"
 	@fashionseg exp-report $(RUNS)
+
+pose-model: $(STAMP)  ## fetch the model of body landmarks (36 MB wheel, read as data) into models/pose, for pose.model
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+		--platform manylinux_2_28_x86_64 --python-version 3.11 \
+		-r requirements/pose-model.txt -d .fashionseg/downloads
+	@$(BIN)/python -m fashionseg.sources.pose_model .fashionseg/downloads/mediapipe-*.whl models/pose
 
 bench: $(STAMP)  ## measure the speed of the parts against their targets (about 9 minutes on two idle cores)
 	@python -m tools bench

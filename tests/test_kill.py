@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tools.commands.dvc_locks import remove_damaged_lock
 from tools.commands.reproducible import TINY, differing, output_hashes
 
 KILLS = int(os.environ.get("FASHIONSEG_KILLS", "8"))
@@ -61,7 +62,8 @@ class Clone:
 
     @contextmanager
     def repro(self) -> Iterator[subprocess.Popen[bytes]]:
-        """A running `dvc repro` in its own process group, with a log."""
+        """A running `dvc repro` in its own process group, with a log, as `make repro` starts it."""
+        remove_damaged_lock(self.folder / ".dvc/tmp")
         with self.log.open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-u", "-m", "dvc", "repro"],

@@ -13,6 +13,7 @@ COMMANDS = {
     "bench": "measure the speed of the parts against their targets",
     "bench-street": "train our Mask R-CNN and torchvision's on the same photos for the same time",
     "dvc-deps": "write the code dependencies of dvc.yaml from the imports of the stages",
+    "dvc-locks": "remove a lock file of DVC that a killed process left half written",
     "parity": "compare the model with stored outputs of Matterport's code",
     "reproducible": "run the pipeline twice in fresh clones and compare every output's hash",
     "soak": "train and serve for long and check that memory and open files stay level",
