@@ -26,16 +26,17 @@ FROM_TRAINING_ON = ("train_heads", "finetune", "predict", "evaluate", "submit")
 # What must run again when a key changes. Longest match counts.
 STALE_AFTER = {
     "seed": FROM_TRAINING_ON,
-    "download": ("download", "decode", "split", *FROM_TRAINING_ON),
-    "download.source": ("source", "download", "decode", "split", *FROM_TRAINING_ON),
-    "download.folder": ("source", "download", "decode", "split", *FROM_TRAINING_ON),
-    "decode": ("decode", "split", *FROM_TRAINING_ON),
+    "download": ("download", "decode", "pose", "split", *FROM_TRAINING_ON),
+    "download.source": ("source", "download", "decode", "pose", "split", *FROM_TRAINING_ON),
+    "download.folder": ("source", "download", "decode", "pose", "split", *FROM_TRAINING_ON),
+    "decode": ("decode", "pose", "split", *FROM_TRAINING_ON),
+    "pose": ("pose", *FROM_TRAINING_ON),
     "split": ("split", *FROM_TRAINING_ON),
     "model": FROM_TRAINING_ON,
     "model.pretrained": ("pretrained", *FROM_TRAINING_ON),
     "model.backbone.name": ("pretrained", *FROM_TRAINING_ON),  # ImageNet has weights for each
     "sampling": FROM_TRAINING_ON,
-    "sampling.max_gt_instances": ("decode", "split", *FROM_TRAINING_ON),  # its report counts fuller photos
+    "sampling.max_gt_instances": ("decode", "pose", "split", *FROM_TRAINING_ON),  # its report counts fuller photos
     "inference": ("predict", "evaluate", "submit"),
     "augment": FROM_TRAINING_ON,
     "loader": (),  # worker processes and prefetching change no byte

@@ -24,7 +24,7 @@ def start_backend() -> None:
     if "keras" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _held_back_stderr():
+    with held_back_stderr():
         import keras
 
         if keras.backend.backend() == "tensorflow":
@@ -97,7 +97,8 @@ def find_gpus() -> list[str]:
 
 
 @contextmanager
-def _held_back_stderr() -> Iterator[None]:
+def held_back_stderr() -> Iterator[None]:
+    """Context in which file descriptor 2 is silent, as C++ code writes there; what it said is shown if it fails."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as held:

@@ -36,8 +36,8 @@ def run_stage(monkeypatch):
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory) -> Path:
-    """A project folder: params.yaml, data (raw, decoded, splits, predictions/validation) and the models' histories."""
-    from fashionseg.stages import decode, download, pretrained, split
+    """A project folder: params.yaml, data (raw, decoded, pose, splits, predictions/validation), models' histories."""
+    from fashionseg.stages import decode, download, pose, pretrained, split
 
     root = tmp_path_factory.mktemp("project")
     values = read_yaml(Path(__file__).parents[2] / PARAMS_FILE)
@@ -51,6 +51,7 @@ def sample(tmp_path_factory) -> Path:
         call_stage(download.main, monkeypatch, raw=data / "raw")
         call_stage(pretrained.main, monkeypatch, pretrained=root / "models/pretrained")
         call_stage(decode.main, monkeypatch, raw=data / "raw", decoded=data / "decoded")
+        call_stage(pose.main, monkeypatch, decoded=data / "decoded", pose=data / "pose")
         call_stage(split.main, monkeypatch, decoded=data / "decoded", splits=data / "splits")
     _, validation = read_split(data / "splits")
     write_detections(detect_truth(data / "decoded", validation, seed=1), data / "predictions/validation")

@@ -21,6 +21,7 @@ FIRST_PART = 27  # categories from here on are parts of garments
 PATHS = {
     "decoded": "data/decoded",
     "splits": "data/splits",
+    "pose": "data/pose",
     "predictions": "data/predictions/validation",
     "heads": "models/heads",
     "finetuned": "models/finetuned",

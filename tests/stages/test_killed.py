@@ -86,6 +86,9 @@ def changed(params: Params, key: str) -> Params:
         "schedule": "constant" if place[name] != "constant" else "cosine",
         "best_epoch": "score" if place[name] != "score" else "val_loss",
         "pixel_mean": [1.0, 2.0, 3.0],
+        "box_stds": [[0.1, 0.1, 0.1, 0.1], [0.2, 0.2, 0.2, 0.2]],
+        "cascade_ious": [0.55, 0.65],
+        "body_parts": "maps",
         "from": "finetuned@v1.0.0",
     }
     if key == "augment.jpeg_quality":

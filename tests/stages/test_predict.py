@@ -1,6 +1,8 @@
 """The stage `predict` with a stub for the network: which photos it runs on, and what it leaves for later stages."""
 
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +18,8 @@ from fashionseg.stages import predict
 def run(sample, run_stage, monkeypatch, tmp_path):
     """`run(**flags)`: the stage with a detector that finds one shoe in each photo."""
 
-    def detect(detector, decoded, subset, image_ids, batch_size):
-        assert (detector, batch_size) == ("detector of models/finetuned", 8)
+    def detect(detector, decoded, subset, image_ids, batch_size, poses):
+        assert (detector.folder, batch_size, poses) == (Path("models/finetuned"), 8, None)
         calls.append(subset)
         count = len(image_ids)
         return Detections.build(
@@ -32,12 +34,17 @@ def run(sample, run_stage, monkeypatch, tmp_path):
     calls: list[str] = []
     monkeypatch.chdir(sample)
     monkeypatch.setattr(
-        inference, "load_detector", lambda folder, settings, num_devices: f"detector of {folder}"
+        inference,
+        "load_detector",
+        lambda folder, settings, num_devices: SimpleNamespace(
+            folder=folder, network=SimpleNamespace(takes_pose=False)
+        ),
     )
     monkeypatch.setattr(inference, "predict_records", detect)
     paths = {
         "decoded": "data/decoded",
         "splits": "data/splits",
+        "pose": "data/pose",
         "finetuned": "models/finetuned",
         "predictions": tmp_path / "predictions",
     }

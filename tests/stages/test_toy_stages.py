@@ -49,7 +49,7 @@ def toy_project(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(ARCHITECTURES, NAME, build_toy)
     project = tmp_path / "project"
     (project / "data").mkdir(parents=True)
-    for name in ("data/raw", "data/decoded", "data/splits"):
+    for name in ("data/raw", "data/decoded", "data/pose", "data/splits"):
         (project / name).symlink_to(sample / name)
     shutil.copytree(sample / "models/pretrained", project / "models/pretrained")
     monkeypatch.chdir(project)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -28,7 +28,23 @@ class FixedBatches:
         pass
 
 
-def rebatch(photos: Batch, batch_size: int) -> list[Batch]:
+class Batches(Sequence[Batch]):
+    """The same batches each time they are iterated, as arrays of their own each time, as those of the loader are.
+
+    TensorFlow takes an array as it lies in memory where that is aligned, and may write results of the network into it.
+    """
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> Batch:  # type: ignore[override]  # no slices
+        return {name: values.copy() for name, values in self._batches[index].items()}
+
+
+def rebatch(photos: Batch, batch_size: int) -> Batches:
     """One batch of photos as batches of another size, the last one padded as the loader pads it."""
     batches = []
     for start in range(0, len(photos["photo_index"]), batch_size):
@@ -39,4 +55,4 @@ def rebatch(photos: Batch, batch_size: int) -> list[Batch]:
             for name, values in part.items()
         }
         batches.append({name: np.concatenate([part[name], padding[name]]) for name in part})
-    return batches
+    return Batches(batches)

@@ -14,7 +14,12 @@ from programs import run_python
 
 @pytest.mark.parametrize(
     ("architecture", "backend_name"),
-    [("toy", "tensorflow"), ("toy", "jax"), ("mask_rcnn", "tensorflow"), ("mask_rcnn", "jax")],
+    [
+        ("toy", "tensorflow"),
+        ("toy", "jax"),
+        ("mask_rcnn", "tensorflow"),
+        pytest.param("mask_rcnn", "jax", marks=pytest.mark.long),  # a minute of compilation
+    ],
 )
 def test_four_devices_give_what_one_gives(
     architecture: str, backend_name: str, tmp_path: Path, repo: Path

@@ -7,12 +7,26 @@ import numpy as np
 import pytest
 
 from fashionseg.params import Train, load_params
-from fashionseg.training.optimizer import learning_rate_schedule, make_optimizer, uses_l2_loss
+from fashionseg.training.optimizer import WarmupCosine, learning_rate_schedule, make_optimizer, uses_l2_loss
 
 
 @pytest.fixture
 def settings() -> Train:
     return dataclasses.replace(load_params().train, warmup_steps=10, schedule="cosine")
+
+
+@pytest.mark.parametrize(("warmup_steps", "final"), [(10, 0.0), (10, 1.0), (0, 0.0)])
+def test_the_schedule_is_the_cosine_decay_of_keras(warmup_steps: int, final: float) -> None:
+    expected = keras.optimizers.schedules.CosineDecay(
+        0.001 if warmup_steps else 0.1,
+        decay_steps=100,
+        alpha=final,
+        warmup_target=0.1 if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )
+    schedule = WarmupCosine(0.1, warmup_steps, decay_steps=100, final_share=final)
+    for step in range(130):
+        assert rate_at(schedule, step) == pytest.approx(rate_at(expected, step), rel=1e-5, abs=1e-8)
 
 
 def rate_at(schedule: keras.optimizers.schedules.LearningRateSchedule, step: int) -> float:

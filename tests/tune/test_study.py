@@ -200,6 +200,44 @@ def test_trials_that_the_new_space_contains_count(
     assert [trial.state.name for trial in load_study(finished).trials] == ["COMPLETE", "WAITING"]
 
 
+def test_choices_may_come_and_go_around_the_trials(
+    committed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Optuna fixes the choices of a study with its first trial."""
+
+    def set_choices(*choices: float) -> None:
+        space = f"{{choices: [{', '.join(map(str, choices))}]}}"
+        settings = SETTINGS.format(trials=1).replace("{low: 0.0, high: 0.9}", space)
+        (committed / "tune.yaml").write_text(settings)
+
+    set_choices(0.1, 0.2)
+    enqueue(committed, 0.2, 0.1)
+    study = load_study(committed)
+    choices = optuna.distributions.CategoricalDistribution([0.1, 0.2])
+    trial = study.ask({"augment.shift_fraction": choices})
+    trial.report(-1.0, 1)
+    trial.set_user_attr("experiment", "shifts-000")
+    study.tell(trial, 0.3)
+
+    set_choices(0.3, 0.2)  # the trial that waits has 0.1
+    assert main(["tune"]) == 0
+    finished, waiting = load_study(committed).trials
+    assert (finished.number, finished.params, finished.value) == (0, {"augment.shift_fraction": 0.2}, 0.3)
+    assert finished.user_attrs == {"experiment": "shifts-000"}
+    assert finished.intermediate_values == {1: -1.0}
+    assert (waiting.number, waiting.state.name) == (1, "FAIL")
+    assert optuna.get_all_study_names(f"sqlite:///{committed}/.fashionseg/tune.db") == ["shifts"]
+    enqueue(committed, 0.3)  # Optuna takes the new choice
+    new = optuna.distributions.CategoricalDistribution([0.3, 0.2])
+    assert load_study(committed).ask({"augment.shift_fraction": new}).params == {
+        "augment.shift_fraction": 0.3
+    }
+
+    set_choices(0.3, 0.4)
+    assert main(["tune"]) == 2
+    assert "space.augment.shift_fraction changed, trial 0 has 0.2" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("settings", "change", "expected"),
     [

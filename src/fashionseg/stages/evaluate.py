@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fashionseg import tracking
 from fashionseg.console import exit_code, say
+from fashionseg.data.poses import read_poses
 from fashionseg.data.splits import read_groups
 from fashionseg.detections.photos import read_validation_photos
 from fashionseg.detections.thresholds import write_thresholds
@@ -40,6 +41,9 @@ def main() -> None:
     )
     parser.add_argument("--decoded", type=Path, required=True)
     parser.add_argument("--splits", type=Path, required=True)
+    parser.add_argument(
+        "--pose", type=Path, required=True, help="poses of the photos, drawn if there are any"
+    )
     parser.add_argument("--predictions", type=Path, required=True, help="detections on the validation photos")
     parser.add_argument("--heads", type=Path, required=True, help="model folder, for its losses")
     parser.add_argument("--finetuned", type=Path, required=True, help="model folder, for its losses")
@@ -63,7 +67,9 @@ def main() -> None:
         history = join_histories(arguments.heads, arguments.finetuned)
         write_plots(reports / "plots", tables, history, taxonomy)
         shown = choose_photos(image_ids, photos, params.evaluate.pictures)
-        comparisons = compare(shown, image_ids, photos, evaluation, arguments.decoded)
+        poses = read_poses(arguments.pose / "train.npz")
+        shown_poses = poses.of_photos([image_ids[place] for place in shown]) if poses.image_ids else None
+        comparisons = compare(shown, image_ids, photos, evaluation, arguments.decoded, shown_poses)
         pictures = write_pictures(reports / "pictures", comparisons)
         report = Report(
             source=params.download.source,

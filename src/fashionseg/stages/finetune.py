@@ -20,6 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train all layers, starting from the heads.")
     parser.add_argument("--decoded", type=Path, required=True)
     parser.add_argument("--splits", type=Path, required=True)
+    parser.add_argument("--pose", type=Path, required=True)
     parser.add_argument("--heads", type=Path, required=True)
     parser.add_argument("--finetuned", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=PARAMS_FILE)
@@ -43,7 +44,7 @@ def main() -> None:
     run_training(
         Stage("finetune", "all", settings.epochs, settings.learning_rate, epochs_before, epochs_seen),
         params,
-        Folders(arguments.decoded, arguments.splits, initial, arguments.finetuned),
+        Folders(arguments.decoded, arguments.splits, arguments.pose, initial, arguments.finetuned),
         load_trained,
     )
 

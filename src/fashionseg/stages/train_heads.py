@@ -20,6 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the heads on a frozen backbone.")
     parser.add_argument("--decoded", type=Path, required=True)
     parser.add_argument("--splits", type=Path, required=True)
+    parser.add_argument("--pose", type=Path, required=True)
     parser.add_argument("--pretrained", type=Path, required=True)
     parser.add_argument("--heads", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=PARAMS_FILE)
@@ -35,7 +36,7 @@ def main() -> None:
     run_training(
         Stage("train_heads", "heads", settings.epochs, settings.learning_rate),
         params,
-        Folders(arguments.decoded, arguments.splits, arguments.pretrained, arguments.heads),
+        Folders(arguments.decoded, arguments.splits, arguments.pose, arguments.pretrained, arguments.heads),
         load_pretrained,
     )
 

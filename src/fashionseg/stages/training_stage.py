@@ -12,12 +12,14 @@ from fashionseg import tracking
 from fashionseg.backend import shared_between
 from fashionseg.console import say
 from fashionseg.data.loader import TrainingBatches, validation_batches
+from fashionseg.data.poses import poses_of
 from fashionseg.data.splits import read_split
 from fashionseg.history import HISTORY_FILE, SUMMARY_FILE
 from fashionseg.model.api import Network
 from fashionseg.model.folder import save_network
 from fashionseg.model.networks import build_network
 from fashionseg.params import Params, changed, to_dict
+from fashionseg.pose.model_files import IN_MODEL_FOLDER, IN_POSE_FOLDER, copy_pose_model
 from fashionseg.stages.last_training import explain_restart
 from fashionseg.stages.validation_score import scoring_inference, validation_score
 from fashionseg.storage.atomic import atomic_write
@@ -29,7 +31,15 @@ from fashionseg.training.network import set_compute_type
 from fashionseg.training.stage import Stage
 from fashionseg.training.state import TrainingState
 
-CODE = ("data", "detections", "metrics", "model", "ops", "training")  # a state of other code is not resumed
+CODE = (
+    "data",
+    "detections",
+    "metrics",
+    "model",
+    "ops",
+    "pose",
+    "training",
+)  # a state of other code is not resumed
 
 
 @dataclass(frozen=True)
@@ -37,13 +47,14 @@ class Folders:
     """Inputs and output of a training stage; with params.yaml the inputs decide the result, so they key its state.
 
     Attributes:
-        decoded, splits: the data.
+        decoded, splits, pose: the data.
         initial: where the initial weights come from.
         out: the model folder.
     """
 
     decoded: Path
     splits: Path
+    pose: Path
     initial: Path
     out: Path
 
@@ -63,7 +74,7 @@ def run_training(
         "params": deciding_params(params, stage.name),
         "inputs": {
             path.as_posix(): fingerprint({}, [path])
-            for path in (folders.decoded, folders.splits, folders.initial)
+            for path in (folders.decoded, folders.splits, folders.pose, folders.initial)
         },
         "code": fingerprint({}, [], CODE),
     }
@@ -81,6 +92,8 @@ def run_training(
         load_initial(network, folders.initial)
         result = _train(network, stage, params, folders, state)
     save_network(network, params.model, taxonomy.category_names, folders.out)
+    if network.takes_pose:
+        copy_pose_model(folders.pose / IN_POSE_FOLDER, folders.out / IN_MODEL_FOLDER)
     write_history(result.history, folders.out / HISTORY_FILE)
     summary = {
         "stage": stage.name,
@@ -104,6 +117,10 @@ def _train(
     """Trains on the decoded photos; each epoch is logged."""
     decoded, side, batch_size = folders.decoded, params.model.image_size, params.train.batch_size
     training_ids, validation_ids = read_split(folders.splits)
+    training_poses, validation_poses = (
+        poses_of(folders.pose, "train", ids) if network.takes_pose else None
+        for ids in (training_ids, validation_ids)
+    )
 
     def make_batches(start_epoch: int) -> TrainingBatches:
         return TrainingBatches(
@@ -116,18 +133,19 @@ def _train(
             batch_size,
             seed=params.seed + stage.epochs_before + stage.epochs_seen,
             start_epoch=start_epoch,
+            poses=training_poses,
         )
 
     score = None
     if params.train.best_epoch == "score":
-        score = validation_score(network, decoded, validation_ids, batch_size)
+        score = validation_score(network, decoded, validation_ids, batch_size, validation_poses)
     with tracking.stage_run(stage.name, params) as run:
         return train(
             network,
             stage,
             params.train,
             make_batches,
-            validation_batches(decoded, validation_ids, side, params.sampling, batch_size),
+            validation_batches(decoded, validation_ids, side, params.sampling, batch_size, validation_poses),
             state,
             lambda row: run.log_metrics(row, step=row["epoch"]),
             score,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fashionseg.data.poses import Poses
 from fashionseg.data.truths import read_truths
 from fashionseg.detections.inference import make_detector, predict_records
 from fashionseg.detections.photos import pair_photos
@@ -37,13 +38,14 @@ def scoring_inference(sampling: Sampling) -> Inference:
 
 
 def validation_score(
-    network: Network, decoded: Path, image_ids: Sequence[str], batch_size: int
+    network: Network, decoded: Path, image_ids: Sequence[str], batch_size: int, poses: Poses | None = None
 ) -> Callable[[], float]:
     """A function that scores the network as it then is: label category, the best score threshold for all photos.
 
     Args:
         network: built with `scoring_inference`; compiled once, at the first call.
         image_ids: of the validation photos.
+        poses: theirs, for a network that takes them.
         batch_size: photos at once.
 
     Raises:
@@ -53,7 +55,7 @@ def validation_score(
     truths = read_truths(decoded, image_ids)
 
     def score() -> float:
-        detections = predict_records(detector, decoded, "train", image_ids, batch_size)
+        detections = predict_records(detector, decoded, "train", image_ids, batch_size, poses)
         return float(grid_scores(pair_photos(detections, truths), _GRID).mean(axis=1).max())
 
     return score

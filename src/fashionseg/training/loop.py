@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +15,7 @@ import numpy as np
 
 from fashionseg.console import say
 from fashionseg.history import VALIDATION_SCORE
-from fashionseg.model.api import BATCH_KEYS, Network
+from fashionseg.model.api import BATCH_KEYS, POSE_KEYS, Network
 from fashionseg.params import Train
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.training.network import TrainingNetwork
@@ -36,7 +38,10 @@ class EndlessBatches(Protocol):
 
 
 class AllBatches(Protocol):
-    """Every validation photo once, each time it is iterated; see `fashionseg.data.loader.Batches`."""
+    """Every validation photo once, each time it is iterated; see `fashionseg.data.loader.Batches`.
+
+    The arrays of a batch are new each time: TensorFlow may write into those that it was given.
+    """
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Batch]: ...
@@ -116,14 +121,13 @@ def train(
 
     progress = EpochProgress(stage, network.loss_names, steps, settings.batch_size, photos_of_step)
     failures: list[Exception] = []
+    validation_inputs = ValidationInputs(validation, failures)
 
     def end_epoch(epoch: int, logs: dict[str, float]) -> None:
         row = {"epoch": epoch + 1, "stage": stage.name, "learning_rate": float(optimizer.learning_rate)}
         row |= {name: float(logs[name]) for name in ("loss", *network.loss_names)}
         with training.averaged():
-            losses = training.evaluate(
-                _inputs(validation, deque(), failures), steps=len(validation), return_dict=True, verbose=0
-            )
+            losses = training.evaluate(validation_inputs, return_dict=True, verbose=0)
             row |= {f"val_{name}": float(losses[name]) for name in ("loss", *network.loss_names)}
             progress.check_validation(row)
             if score is not None:
@@ -160,7 +164,7 @@ def train(
 def model_inputs(batch: Batch) -> Batch:
     """A loader's batch as `Network.loss_terms` takes it."""
     given = {**batch, "is_photo": batch["photo_index"] >= 0}
-    return {name: given[name] for name in BATCH_KEYS}
+    return {name: given[name] for name in (*BATCH_KEYS, *POSE_KEYS) if name in given}
 
 
 def _inputs(
@@ -174,6 +178,39 @@ def _inputs(
     except Exception as error:
         failures.append(error)
         raise
+
+
+class ValidationInputs(keras.utils.PyDataset):
+    """Inputs for `evaluate`, any number of times; appends the loader's errors to `failures`.
+
+    Keras keeps several times as much memory of each generator that it evaluates as of a `PyDataset`, for the whole
+    training. It asks for the batches in order, so they are iterated, which lets the loader read ahead.
+    """
+
+    def __init__(self, batches: AllBatches, failures: list[Exception]) -> None:
+        super().__init__()
+        self._batches, self._failures = batches, failures
+        self._iterator: Iterator[Batch] = iter(())
+        self._next = 0
+        # Keras begins one more iteration at the end of each evaluation and drops it; TensorFlow reads its first batches
+        # ahead in a thread, maybe while the next evaluation begins.
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> tuple[Batch]:
+        with self._lock:
+            try:
+                if index != self._next or index == 0:
+                    self._iterator = islice(iter(self._batches), index, None)
+                batch = next(self._iterator)
+                self._next = index + 1
+            except Exception as error:
+                self._next = 0  # whatever is asked for next is read anew
+                self._failures.append(error)
+                raise
+        return (model_inputs(batch),)
 
 
 def write_history(history: Sequence[dict[str, Any]], path: Path) -> None:

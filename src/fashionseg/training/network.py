@@ -60,7 +60,10 @@ class TrainingNetwork(keras.Model):
                 f"train.loss_weights: expected the losses of {network.name} ({', '.join(network.loss_names)}), "
                 f"got {', '.join(sorted(unknown))}"
             )
-        self.loss_weights = {name: loss_weights.get(name, 1.0) for name in network.loss_names}
+        self.loss_weights = {
+            name: loss_weights.get(name, 1.0) * network.loss_factors.get(name, 1.0)
+            for name in network.loss_names
+        }
         self.l2_decay = l2_decay
         self.term_means = [TermMean(name) for name in network.loss_names]
         self.statistics = AverageStatistics(network.non_trainable_weights, ema_decay) if ema_decay else None

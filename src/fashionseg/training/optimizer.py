@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,15 +104,54 @@ def uses_l2_loss(train: Train) -> bool:
     return train.optimizer == "sgd" and train.weight_decay > 0.0
 
 
-def learning_rate_schedule(
-    train: Train, learning_rate: float, total_steps: int
-) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Linear warm-up from a hundredth, then constant or a cosine down to zero (Loshchilov & Hutter 2017)."""
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up from a hundredth, then a half cosine down to `final_share` (Loshchilov & Hutter 2017).
+
+    Keras's `CosineDecay` without its `cond`, of which JAX compiles and keeps another one whenever the rate is read
+    outside of a compiled step.
+
+    Args:
+        peak: learning rate after the warm-up.
+        warmup_steps: 0 starts at the peak.
+        decay_steps: from the peak to the final rate, which then stays.
+        final_share: final rate as a share of the peak; 1 keeps the rate constant.
+    """
+
+    def __init__(self, peak: float, warmup_steps: int, decay_steps: int, final_share: float) -> None:
+        super().__init__()
+        self.peak, self.warmup_steps = peak, warmup_steps
+        self.decay_steps, self.final_share = decay_steps, final_share
+
+    def __call__(self, step: Tensor) -> Tensor:
+        step = ops.cast(step, "float32")
+        first = self.peak / 100
+        warming = first + (self.peak - first) * step / max(self.warmup_steps, 1)
+        done = ops.clip((step - self.warmup_steps) / self.decay_steps, 0.0, 1.0)
+        cosine = 0.5 * (1.0 + ops.cos(math.pi * done))
+        decaying = self.peak * (self.final_share + (1.0 - self.final_share) * cosine)
+        return ops.where(step < self.warmup_steps, warming, decaying)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "decay_steps": self.decay_steps,
+            "final_share": self.final_share,
+        }
+
+
+def learning_rate_schedule(train: Train, learning_rate: float, total_steps: int) -> WarmupCosine:
+    """Warm-up, then constant or a cosine down to zero.
+
+    Args:
+        train: the `train` section of params.yaml.
+        learning_rate: after warm-up.
+        total_steps: of the stage; the warm-up takes at most half of them.
+    """
     warmup_steps = min(train.warmup_steps, total_steps // 2)
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=learning_rate / 100 if warmup_steps else learning_rate,
+    return WarmupCosine(
+        learning_rate,
+        warmup_steps,
         decay_steps=max(total_steps - warmup_steps, 1),
-        alpha={"constant": 1.0, "cosine": 0.0}[train.schedule],
-        warmup_target=learning_rate if warmup_steps else None,
-        warmup_steps=warmup_steps,
+        final_share={"constant": 1.0, "cosine": 0.0}[train.schedule],
     )

@@ -40,6 +40,7 @@ class TrainingState:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None  # its row of the history
         self._epoch: Path | None = None  # folder of the last completed epoch
+        _keep_reference_objects()
         epochs = stored_epochs(folder)
         while epochs and (damage := find_damage(epochs[-1], (STATE_FILE, WEIGHTS_FILE, BEST_FILE))):
             _set_aside(epochs.pop(), damage, has_earlier=bool(epochs))
@@ -115,6 +116,21 @@ class TrainingState:
 def stored_epochs(folder: Path) -> list[Path]:
     """Folders of the epochs stored in the folder of a state, the newest last."""
     return sorted(path for path in folder.glob("epoch-*") if path.is_dir())
+
+
+def _keep_reference_objects() -> None:
+    """Spares each `save_weights` a new optimizer, of which TensorFlow keeps some 70 KB for ever.
+
+    To know which attributes hold no weights, Keras makes an object of each base class and means to keep their names,
+    but stores them under another key than it reads (`saving_attr_skipset_`, `saving_attr_skiplist_`; Keras 3.15).
+    """
+    from keras.src.backend.common.global_state import get_global_attribute, set_global_attribute
+    from keras.src.saving.saving_lib import get_attr_skipset
+
+    for kind in ("Layer", "Functional", "Metric", "Optimizer"):
+        key = f"saving_attr_skiplist_{kind}"
+        if get_global_attribute(key) is None:
+            set_global_attribute(key, get_attr_skipset(kind))
 
 
 def _set_aside(epoch: Path, damage: str, has_earlier: bool) -> None:

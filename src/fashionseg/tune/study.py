@@ -18,6 +18,7 @@ from fashionseg.params.yaml_file import one_line
 from fashionseg.project import state_folder
 from fashionseg.storage.file_lock import file_lock
 from fashionseg.tracking.git_refs import require_commit
+from fashionseg.tune.choices import contains, has_other_choices, store_with_choices
 from fashionseg.tune.settings import Choices, Range, Tuning
 from fashionseg.tune.trial import end_orphan, log_file, run_trial
 
@@ -50,6 +51,10 @@ def tune(tuning: Tuning, trials: int, params: dict[str, Any], root: Path) -> opt
                 f"study {tuning.name}: another `fashionseg tune` is running; wait for it or stop it"
             )
         requeue_interrupted(study, root)
+        space = _space(tuning)
+        if has_other_choices(study, space):
+            store_with_choices(study, space, _database())
+            study = open_study(tuning, params)
         failures = 0
         while sum(trial.state in DONE for trial in study.trials) < trials:
             state = _run_next(study, tuning, root)
@@ -66,7 +71,7 @@ def open_study(tuning: Tuning, params: dict[str, Any]) -> optuna.Study:
         UserError: the study has another search space or other fixed parameters, or the file is not readable.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    database = state_folder("tune.db")
+    database = _database()
     database.parent.mkdir(exist_ok=True)
     try:
         study = optuna.create_study(
@@ -107,6 +112,14 @@ def requeue_interrupted(study: optuna.Study, root: Path) -> None:
             study.enqueue_trial(trial.params)
 
 
+def _database() -> Path:
+    return state_folder("tune.db")
+
+
+def _space(tuning: Tuning) -> dict[str, distributions.BaseDistribution]:
+    return {key: _distribution(entry) for key, entry in tuning.space.items()}
+
+
 def _distribution(entry: Range | Choices) -> distributions.BaseDistribution:
     if isinstance(entry, Choices):
         return distributions.CategoricalDistribution(entry.choices)
@@ -116,7 +129,7 @@ def _distribution(entry: Range | Choices) -> distributions.BaseDistribution:
 
 
 def _run_next(study: optuna.Study, tuning: Tuning, root: Path) -> TrialState:
-    trial = study.ask({key: _distribution(entry) for key, entry in tuning.space.items()})
+    trial = study.ask(_space(tuning))
     name = f"{tuning.name}-{trial.number:03d}"
     trial.set_user_attr("experiment", name)
     numbers = (
@@ -159,7 +172,7 @@ def _not_comparable(
 ) -> list[str]:
     """What keeps the finished trials of the study from counting in this search, by key.
 
-    A range may be widened, or narrowed around all trials.
+    A range may be widened, or narrowed around all trials, and choices that no trial has may come and go.
     """
     trials = study.get_trials(deepcopy=False, states=DONE)
     if not trials:
@@ -179,9 +192,7 @@ def _not_comparable(
             is_same_kind = isinstance(new, type(old)) and getattr(old, "log", None) == getattr(
                 new, "log", None
             )
-            # Optuna cannot change the choices of a study.
-            is_fixed = isinstance(old, distributions.CategoricalDistribution) and old != new
             value = trial.params[key]
-            if not is_same_kind or is_fixed or not new._contains(new.to_internal_repr(value)):
+            if not is_same_kind or not contains(new, value):
                 changes.append(f"space.{key} changed, trial {trial.number} has {value}")
     return list(dict.fromkeys(changes))[:MAX_CHANGES]
