@@ -36,7 +36,12 @@ STALE_AFTER = {
     "model.pretrained": ("pretrained", *FROM_TRAINING_ON),
     "model.backbone.name": ("pretrained", *FROM_TRAINING_ON),  # ImageNet has weights for each
     "sampling": FROM_TRAINING_ON,
-    "sampling.max_gt_instances": ("decode", "pose", "split", *FROM_TRAINING_ON),  # counted by the decode report
+    "sampling.max_gt_instances": (
+        "decode",
+        "pose",
+        "split",
+        *FROM_TRAINING_ON,
+    ),  # counted by the decode report
     "inference": ("predict", "evaluate", "submit"),
     "augment": FROM_TRAINING_ON,
     "loader": (),  # worker processes and prefetching change no byte
