@@ -122,13 +122,13 @@ def test_detections_take_the_landmarks(posed: dict[str, np.ndarray], body_parts:
 
 
 @pytest.mark.parametrize("body_parts", ["maps", "roi"])
-def test_a_training_takes_batches_of_a_size_that_is_not_known_before(
+def test_losses_take_batches_of_a_size_that_is_not_known_before(
     posed: dict[str, np.ndarray], body_parts: str
 ) -> None:
     training = TrainingNetwork(build(body_parts), {}, l2_decay=0.0)
-    training.compile(optimizer=keras.optimizers.SGD(0.0))
-    found = training.fit(((posed,) for _ in range(2)), steps_per_epoch=2, shuffle=False, verbose=0)
-    assert np.isfinite(found.history["loss"]).all()
+    training.compile()
+    found = training.evaluate(((posed,) for _ in range(2)), steps=2, return_dict=True, verbose=0)
+    assert np.isfinite(list(found.values())).all()
 
 
 @pytest.mark.parametrize("body_parts", ["maps", "roi"])

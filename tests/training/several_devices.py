@@ -1,8 +1,8 @@
-"""Program run by test_devices.py: a network trained on one and on four virtual CPU devices, and its predictions.
+"""Program run by test_devices.py: a network trained on one and on several virtual CPU devices, and its predictions.
 
-`argv[1]` is `toy` or `mask_rcnn`. Writes `1.npz` and `4.npz` into the folder `argv[2]`: history, weights, detections,
-and the numbers of photos that each device was given. Virtual devices are set up before the backend starts, hence a
-process of its own: one for both trainings, with TensorFlow or JAX.
+`argv[1]` is `toy` or `mask_rcnn`, `argv[2]` the number of devices, up to four. Writes `1.npz` and `N.npz` into the
+folder `argv[3]`: history, weights, detections, and the numbers of photos that each device was given. Virtual devices
+are set up before the backend starts, hence a process of its own: one for both trainings, with TensorFlow or JAX.
 """
 
 import gc
@@ -71,7 +71,7 @@ def make_virtual_devices() -> list[str]:
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
-    # Optimising the graph of four replicas takes longer than running it six times.
+    # Optimising the graph of several replicas takes longer than running it six times.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     return [device.name for device in tf.config.list_logical_devices("CPU")]
 
@@ -173,7 +173,7 @@ def mean_score(detector: Detector, photos: np.ndarray) -> float:
 
 def main() -> None:
     gc.disable()  # a tenth of the time while graphs are traced
-    architecture, folder = sys.argv[1], Path(sys.argv[2])
+    architecture, count, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     names = make_virtual_devices()
     backend.find_gpus = lambda: names
     ARCHITECTURES[NAME] = build_toy
@@ -193,7 +193,7 @@ def main() -> None:
             "train.backbone_rate": 0.5 if architecture == "toy" else 1.0,
         },
     )
-    for num_devices in (1, 4):
+    for num_devices in (1, count):
         run_on(num_devices, params, folder / f"{num_devices}.npz")
 
 
