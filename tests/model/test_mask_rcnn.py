@@ -11,9 +11,11 @@ from keras import ops
 from tools.parity.backend import gradients
 
 from fashionseg.errors import UserError
+from fashionseg.model import mask_rcnn
 from fashionseg.model.build import build_mask_rcnn
 from fashionseg.model.folder import load_network, save_network
 from fashionseg.model.mask_rcnn import MaskRCNN
+from fashionseg.training.network import TrainingNetwork
 
 FROZEN = {"model.batch_norm.backbone": False, "model.batch_norm.heads": False}
 
@@ -85,6 +87,69 @@ def test_masks_do_not_depend_on_the_number_of_mask_head_rows(make_network, batch
     all_rows = ops.sigmoid(network.segment(pyramid, boxes)[..., 2])
     expected = ops.convert_to_numpy(all_rows) * (classes > 0)[..., None, None]
     np.testing.assert_allclose(masks, expected, atol=1e-5)
+
+
+MANY_MASKS = FROZEN | {
+    "sampling.rois_per_image": 60,
+    "sampling.post_nms_top_k": 60,
+    "sampling.positive_fraction": 0.5,
+    "sampling.mask_rois_per_image": 30,
+}
+
+
+def crowded(batch: dict, count: int) -> dict:
+    """The batch with `count` large instances on its first photo and half as many on its second."""
+    boxes, classes = np.zeros((2, 30, 4), np.float32), np.zeros((2, 30), np.int32)
+    corners = np.random.default_rng(1).uniform(0, 30, (2, 30, 2))
+    for image, number in enumerate((count, count // 2)):
+        boxes[image, :number] = np.concatenate([corners, corners + 30], axis=2)[image, :number]
+        classes[image, :number] = 2
+    masks = np.zeros((2, 30, 56, 56), np.uint8)
+    masks[:, :, 9:40, 5:50] = 1
+    return {**batch, "gt_boxes": boxes, "gt_classes": classes, "gt_masks": masks}
+
+
+@pytest.mark.parametrize("quality", [0, 8])
+@pytest.mark.parametrize("count", [0, 3, 12, 30])
+def test_losses_and_gradients_do_not_depend_on_the_number_of_mask_head_rows(
+    make_network, batch, monkeypatch, count, quality
+):
+    """The head runs on 8 rows, 16 or all 30."""
+    network = make_network(MANY_MASKS | {"model.mask_iou_head.channels": quality})
+    batch = crowded(batch, count)
+    weights = network.trainable_variables
+    losses, found = gradients(lambda: losses_of(network, batch), weights)
+    rows = []
+    monkeypatch.setattr(mask_rcnn, "on_real_rows", lambda work, is_real: rows.append(is_real) or work(30))
+    expected_losses, expected = gradients(lambda: losses_of(network, batch), weights)
+    assert count / 2 <= ops.convert_to_numpy(rows[0]).sum(axis=1).max() <= 30
+    assert values(losses) == pytest.approx(values(expected_losses), rel=1e-5)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(one), ops.convert_to_numpy(other), rtol=1e-3, atol=1e-5
+        )
+
+
+def test_a_compiled_training_on_few_mask_head_rows_is_the_one_on_all(make_network, batch, monkeypatch):
+    """As a graph, where the number of rows is chosen in each step: two steps with different numbers."""
+    batches = [
+        {key: ops.convert_to_tensor(value) for key, value in crowded(batch, n).items()} for n in (3, 20)
+    ]
+    found = []
+    for chosen in (mask_rcnn.on_real_rows, lambda work, is_real: work(30)):
+        monkeypatch.setattr(mask_rcnn, "on_real_rows", chosen)
+        training = TrainingNetwork(make_network(MANY_MASKS), {}, l2_decay=0.0)
+        training.compile(optimizer=keras.optimizers.SGD(1e-3))
+        losses = [training.train_on_batch(own, return_dict=True)["loss"] for own in batches]
+        found.append((losses, training.network.get_weights()))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
+    changes = []
+    for one, other, initial in zip(
+        found[0][1], found[1][1], make_network(MANY_MASKS).get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+        changes.append(np.abs(one - initial).max())
+    assert max(changes) > 0.1  # the control: far more than the tolerance
 
 
 def test_logits_of_one_class_match_the_logits_of_all(make_network, batch):

@@ -45,15 +45,14 @@ def _measure(bench: Bench, params: Params, with_sizes: bool) -> list[Row]:
         params.model.image_size,
         params.inference.max_detections,
     )
-    detector = _detector(bench.work / "model", params)
+    folder = bench.work / "model"
+    detector = untrained_detector(folder, params)
     network = build_mask_rcnn(params.model, NUM_CATEGORIES, params.inference)
     floor = LayersAlone(network, params.inference.post_nms_top_k, most)
     floor.compile()
     rng = np.random.default_rng(0)
     small = make_photo(rng, (side, round(side * PHOTO_HW[1] / PHOTO_HW[0])))
-    some = _keeping(
-        load_detector(bench.work / "model", params.inference), DETECTIONS_PER_PHOTO, detector, small
-    )
+    some = _keeping(load_detector(folder, params.inference), DETECTIONS_PER_PHOTO, detector, small)
     images = {"images": np.zeros((1, side, side, 3), np.uint8)}
     functions = {
         "ours": partial(photo_to_rles, detector, small),
@@ -105,7 +104,8 @@ def _measure(bench: Bench, params: Params, with_sizes: bool) -> list[Row]:
     return rows
 
 
-def _detector(folder: Path, params: Params) -> Detector:
+def untrained_detector(folder: Path, params: Params) -> Detector:
+    """A network with its initial weights, stored in `folder` and loaded."""
     names = tuple(str(category) for category in range(NUM_CATEGORIES))
     network = build_mask_rcnn(params.model, NUM_CATEGORIES, params.inference)
     # Untrained, every score would be 1; near 1 / 47 they differ, so that a threshold separates detections.
@@ -113,6 +113,12 @@ def _detector(folder: Path, params: Params) -> Detector:
     logits.kernel.assign(logits.kernel * 1e-4)
     save_network(network, params.model, names, folder)
     return load_detector(folder, params.inference)
+
+
+def detector_with(folder: Path, params: Params, count: int, photo: np.ndarray) -> Detector:
+    """An untrained network with a score threshold that keeps about `count` detections on `photo`."""
+    all_of_them = untrained_detector(folder, params)
+    return _keeping(load_detector(folder, params.inference), count, all_of_them, photo)
 
 
 def _keeping(detector: Detector, count: int, all_of_them: Detector, photo: np.ndarray) -> Detector:

@@ -107,11 +107,11 @@ def _compile(network: Any, params: Params, jit_compile: bool) -> Any:
     return network
 
 
-def make_batch(params: Params, batch_size: int) -> dict[str, np.ndarray]:
-    """A synthetic batch with the loader's keys, 7 instances per photo."""
+def make_batch(params: Params, batch_size: int, instances: int = MASKS_PER_PHOTO) -> dict[str, np.ndarray]:
+    """A synthetic batch with the loader's keys, `instances` per photo."""
     rng = np.random.default_rng(0)
     side, most = params.model.image_size, params.sampling.max_gt_instances
-    count = min(MASKS_PER_PHOTO, most)
+    count = min(instances, most)
     corners = rng.uniform(0, 0.5, (batch_size, count, 2))
     sizes = rng.uniform(0.1, 0.5, (batch_size, count, 2))
     boxes = np.zeros((batch_size, most, 4), np.float32)

@@ -32,8 +32,9 @@ PARTS = {
     "repro": ("tools.bench.start", "measure_repro"),
     "training": ("tools.bench.training", "measure_training"),
     "inference": ("tools.bench.inference", "measure_inference"),
+    "torchvision": ("tools.bench.against_torchvision", "measure_against_torchvision"),
 }
-_WITH_NETWORK = ("training", "inference")
+_WITH_NETWORK = ("training", "inference", "torchvision")
 KEPT = Path("docs/data/bench.json")
 
 

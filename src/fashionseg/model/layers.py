@@ -233,6 +233,13 @@ def relu6(x: Tensor, name: str) -> Tensor:
     return layers.Activation("relu6", name=name)(x)
 
 
+def updates_statistics(part: keras.Model) -> bool:
+    """Whether training changes moving statistics of batch norm in this part."""
+    return any(
+        isinstance(layer, ConvNorm) and layer.uses_batch and layer.norm.trainable for layer in part.layers
+    )
+
+
 def find_layer(part: keras.Model, name: str) -> layers.Layer:
     """The layer of that name, also inside a `ConvNorm`.
 

@@ -6,7 +6,6 @@ images -> backbone -> pyramid -> RPN -> proposals -+-> sampled RoIs -> heads -> 
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import keras
@@ -19,6 +18,7 @@ from fashionseg.model.backbones import Backbone
 from fashionseg.model.backbones.load import load_backbone_weights
 from fashionseg.model.body_parts import LandmarkMaps, roi_geometry
 from fashionseg.model.box_head import BoxHead, run_head
+from fashionseg.model.layers import updates_statistics
 from fashionseg.model.mask_head import MaskHead
 from fashionseg.model.mask_iou import MaskIouHead, mask_areas_of_rois, mask_iou_targets
 from fashionseg.model.proposals import Proposals
@@ -31,12 +31,12 @@ from fashionseg.ops.anchors import normalise_anchors
 from fashionseg.ops.boxes import Tensor, denormalise, is_real, normalise
 from fashionseg.ops.gather import take_rows
 from fashionseg.ops.noise import uniform_noise
+from fashionseg.ops.real_rows import on_real_rows
 from fashionseg.ops.roi_align import multilevel_roi_align
 from fashionseg.params import Sampling
 from fashionseg.storage.backbone_weights import has_backbone_weights
 
 ANCHOR_NOISE, ROI_NOISE = 0, 1  # streams
-_MASK_ROWS = (8, 16, 24, 40, 64)
 
 
 class MaskRCNN(Network):
@@ -164,20 +164,29 @@ class MaskRCNN(Network):
         self, pyramid: list[Tensor], targets: RoiTargets, batch: dict[str, Tensor], training: bool
     ) -> dict[str, LossTerm]:
         """The losses of the heads behind the mask branch: only positives have a mask to learn, and they come first."""
-        first = targets.masks.shape[1]
-        rois, classes = targets.rois_norm[:, :first], targets.classes[:, :first]
-        pooled = self.pool(pyramid, rois, self.mask_head)
-        features, _ = run_head(self.mask_head, pooled, classes > 0, training)
-        logits = self.mask_head.logits_of_class(features, classes)
-        terms = {"mask_loss": losses.mask_loss(classes, targets.masks, logits)}
-        if self.mask_iou_head is not None:
-            frames = normalise(batch["gt_boxes"], self.image_size, self.image_size)
-            areas = mask_areas_of_rois(rois, targets.matched[:, :first], frames, batch["gt_masks"])
-            quality = self.mask_iou_head.quality(pooled, logits, classes, training)
-            terms["mask_iou_loss"] = losses.mask_iou_loss(
-                classes, mask_iou_targets(logits, targets.masks, areas), quality
+        total = targets.masks.shape[1]
+
+        def of_first(rows: int) -> dict[str, LossTerm]:
+            rois, classes, masks = (
+                values[:, :rows] for values in (targets.rois_norm, targets.classes, targets.masks)
             )
-        return terms
+            pooled = self.pool(pyramid, rois, self.mask_head)
+            features, _ = run_head(self.mask_head, pooled, classes > 0, training)
+            logits = self.mask_head.logits_of_class(features, classes)
+            terms = {"mask_loss": losses.mask_loss(classes, masks, logits)}
+            if self.mask_iou_head is not None:
+                frames = normalise(batch["gt_boxes"], self.image_size, self.image_size)
+                areas = mask_areas_of_rois(rois, targets.matched[:, :rows], frames, batch["gt_masks"])
+                quality = self.mask_iou_head.quality(pooled, logits, classes, training)
+                terms["mask_iou_loss"] = losses.mask_iou_loss(
+                    classes, mask_iou_targets(logits, masks, areas), quality
+                )
+            return terms
+
+        heads = [head for head in (self.mask_head, self.mask_iou_head) if head is not None]
+        if training and any(map(updates_statistics, heads)):
+            return of_first(total)  # moving statistics cannot be updated in a branch of the graph
+        return on_real_rows(of_first, targets.classes[:, :total] > 0)
 
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
         """Detections, see `Network.call`."""
@@ -245,11 +254,7 @@ class MaskRCNN(Network):
     def masks(
         self, pyramid: list[Tensor], boxes_norm: Tensor, classes: Tensor, training: bool = False
     ) -> Tensor:
-        """Masks of detections in their boxes: boxes [B, D, 4], classes [B, D] -> [B, D, 28, 28], 0 in the padding.
-
-        Real detections come first and are few in most photos; running the mask head on the padding would be most of
-        the work. Shapes are static, so one of a few lengths is chosen.
-        """
+        """Masks of detections in their boxes: boxes [B, D, 4], classes [B, D] -> [B, D, 28, 28], 0 in the padding."""
         return self._masks_and_quality(pyramid, boxes_norm, classes, training)[0]
 
     def _masks_and_quality(
@@ -257,9 +262,6 @@ class MaskRCNN(Network):
     ) -> tuple[Tensor, Tensor]:
         """`masks`, and the predicted quality of each [B, D]: 1 without a mask-IoU head, 0 in the padding."""
         total = classes.shape[1]
-        lengths = [length for length in _MASK_ROWS if length < total] + [total]
-        longest = ops.max(ops.sum(ops.cast(classes > 0, "int32"), axis=1))
-        index = ops.sum(ops.cast(longest > np.array(lengths[:-1], np.int32), "int32"))
 
         def of_first(rows: int) -> tuple[Tensor, Tensor]:
             own = classes[:, :rows]
@@ -274,7 +276,7 @@ class MaskRCNN(Network):
             missing = (0, total - rows)
             return ops.pad(masks, [(0, 0), missing, (0, 0), (0, 0)]), ops.pad(quality, [(0, 0), missing])
 
-        masks, quality = ops.switch(index, [partial(of_first, rows) for rows in lengths])
+        masks, quality = on_real_rows(of_first, classes > 0)
         return masks, quality
 
     def features(self, inputs: dict[str, Tensor], training: bool = False) -> list[Tensor]:
