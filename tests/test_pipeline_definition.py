@@ -29,6 +29,7 @@ STALE_AFTER = {
     "download": ("download", "decode", "pose", "split", *FROM_TRAINING_ON),
     "download.source": ("source", "download", "decode", "pose", "split", *FROM_TRAINING_ON),
     "download.folder": ("source", "download", "decode", "pose", "split", *FROM_TRAINING_ON),
+    "download.annotations": ("source", "download", "decode", "pose", "split", *FROM_TRAINING_ON),
     "decode": ("decode", "pose", "split", *FROM_TRAINING_ON),
     "pose": ("pose", *FROM_TRAINING_ON),
     "split": ("split", *FROM_TRAINING_ON),

@@ -10,7 +10,7 @@ from tests.fuzz.harness import fuzz, mutations, scratch_folder
 
 from fashionseg.detections.thresholds import read_thresholds
 from fashionseg.errors import UserError
-from fashionseg.taxonomy import LABEL_DESCRIPTIONS, competition_taxonomy, load_taxonomy
+from fashionseg.taxonomy import LABEL_DESCRIPTIONS, load_taxonomy
 
 PATH = scratch_folder() / "file.json"
 LABELS = resources.files("fashionseg").joinpath(LABEL_DESCRIPTIONS).read_bytes()
@@ -26,10 +26,11 @@ VALUES = st.one_of(
 def test_label_descriptions(data: bytes) -> str:
     PATH.write_bytes(data)
     try:
-        assert load_taxonomy(PATH) == competition_taxonomy()
+        taxonomy = load_taxonomy(PATH)
     except UserError as error:
         assert str(error).isprintable()
         return "refused"
+    assert len(taxonomy.category_groups) == len(set(taxonomy.category_names)) > 0
     return "valid"
 
 

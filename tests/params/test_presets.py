@@ -14,6 +14,8 @@ SOURCES = {
     "folder": "folder",
     "folder-long": "folder",
     "folder-gpu": "folder",
+    "coco": "coco",
+    "fashionpedia": "coco",
     "kaggle": "kaggle",
     "kaggle-dgx": "kaggle",
 }
@@ -25,7 +27,11 @@ def values_of(repo: Path, name: str) -> dict:
 
 
 def apply(name: str) -> Params:
-    assert main(["preset", name, *(["download.folder=../photos"] if SOURCES[name] == "folder" else [])]) == 0
+    paths = {
+        "folder": ["download.folder=../photos"],
+        "coco": ["download.folder=../photos", "download.annotations=../coco.json"],
+    }
+    assert main(["preset", name, *paths.get(SOURCES[name], [])]) == 0
     return load_params()
 
 
@@ -47,8 +53,8 @@ def test_every_key_of_the_presets_differs_somewhere(repo: Path) -> None:
     """What is the same everywhere belongs into params.yaml alone."""
     all_values = [values_of(repo, name) for name in PRESETS]
     same = [key for key in all_values[0] if all(values[key] == all_values[0][key] for values in all_values)]
-    # `folder` is null in each, but given on the command line; another preset must not leave that behind.
-    assert same == ["download.folder"]
+    # These are null in each, but given on the command line; another preset must not leave them behind.
+    assert same == ["download.folder", "download.annotations"]
 
 
 def test_the_sample_preset_is_what_is_committed(project: Path) -> None:

@@ -19,6 +19,7 @@ from fashionseg.report.figures import Line, curve_figure, history_figure, losses
 from fashionseg.report.html import number_text
 from fashionseg.report.page import Report, write_report
 from fashionseg.report.pictures import Comparison, write_pictures
+from fashionseg.taxonomy import competition_taxonomy
 from fashionseg.visualize import OutlinedInstance
 
 
@@ -62,7 +63,9 @@ def report(tmp_path: Path) -> Report:
             "counts": {"rows": 2042, "train_photos": 400},
             "faults": [{"file": "train.csv", "row": 7, "reason": "mask <vanished>", "outcome": "dropped"}],
         },
-        pictures=write_pictures(tmp_path / "pictures", [comparison("a.jpg", "score 0.5")]),
+        pictures=write_pictures(
+            tmp_path / "pictures", [comparison("a.jpg", "score 0.5")], competition_taxonomy()
+        ),
     )
 
 
@@ -261,7 +264,9 @@ class TestTables:
 class TestPictures:
     def test_files_are_numbered_in_order(self, tmp_path: Path):
         pictures = write_pictures(
-            tmp_path / "pictures", [comparison("b.jpg"), comparison("a b/c.jpg", "score 1")]
+            tmp_path / "pictures",
+            [comparison("b.jpg"), comparison("a b/c.jpg", "score 1")],
+            competition_taxonomy(),
         )
         assert [picture.path.name for picture in pictures] == ["01_b.png", "02_c.png"]
         assert [picture.title for picture in pictures] == ["b.jpg", "a b/c.jpg · score 1"]
@@ -271,8 +276,10 @@ class TestPictures:
                 assert image.height >= 640
 
     def test_old_pictures_are_removed(self, tmp_path: Path):
-        write_pictures(tmp_path / "pictures", [comparison("old.jpg"), comparison("older.jpg")])
-        write_pictures(tmp_path / "pictures", [])
+        write_pictures(
+            tmp_path / "pictures", [comparison("old.jpg"), comparison("older.jpg")], competition_taxonomy()
+        )
+        write_pictures(tmp_path / "pictures", [], competition_taxonomy())
         assert list((tmp_path / "pictures").iterdir()) == []
 
     def test_photos_are_consumed_one_at_a_time(self, tmp_path: Path):
@@ -285,8 +292,10 @@ class TestPictures:
                 taken.append(name)
                 yield comparison(name)
 
-        assert len(write_pictures(tmp_path / "pictures", comparisons())) == 2
+        assert len(write_pictures(tmp_path / "pictures", comparisons(), competition_taxonomy())) == 2
 
     def test_unsafe_characters_of_a_name_are_replaced(self, tmp_path: Path):
-        (picture,) = write_pictures(tmp_path / "pictures", [comparison("../a:b*é.jpg")])
+        (picture,) = write_pictures(
+            tmp_path / "pictures", [comparison("../a:b*é.jpg")], competition_taxonomy()
+        )
         assert picture.path.name == "01_a_b__.png"

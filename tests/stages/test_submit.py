@@ -42,6 +42,7 @@ def paths(sample, tmp_path, monkeypatch):
         "test": "data/raw/test",
         "predictions": tmp_path / "detections",
         "thresholds": tmp_path / "thresholds.json",
+        "taxonomy": "data/decoded/taxonomy.json",
         "submission": tmp_path / "submission.csv",
     }
 

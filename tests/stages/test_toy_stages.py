@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from fashionseg.cli import main
 from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, read_yaml
 from fashionseg.tracking import StageRun
@@ -295,3 +297,57 @@ def test_a_state_in_bfloat16_is_not_resumed_in_float32(
     printed = capsys.readouterr().out
     assert "train.mixed_precision: auto, here false" in printed
     assert "resuming" not in printed
+
+
+def write_coco(folder: Path, sample: Path) -> None:
+    """20 of the sample's photos and a json with three categories: a box in each photo."""
+    names = sorted(path.name for path in (sample / "data/raw/train").iterdir())[:20]
+    images, annotations = [], []
+    (folder / "photos").mkdir(parents=True)
+    for number, name in enumerate(names):
+        shutil.copy(sample / "data/raw/train" / name, folder / "photos" / name)
+        with Image.open(folder / "photos" / name) as photo:
+            width, height = photo.size
+        images.append({"id": number, "file_name": name, "height": height, "width": width})
+        box = [10, 10, width - 20, 10, width - 20, height - 20, 10, height - 20]
+        annotations.append(
+            {"id": number, "image_id": number, "category_id": 5 + number % 3, "segmentation": [box]}
+        )
+    categories = [{"id": 5 + place, "name": name} for place, name in enumerate(("kimono", "obi", "geta"))]
+    (folder / "instances.json").write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    )
+
+
+@pytest.mark.parametrize("has_test_photo", [False, True])
+def test_own_categories_go_from_a_coco_json_to_pictures(
+    toy_project: Path, run: RunStage, sample: Path, capsys: pytest.CaptureFixture, has_test_photo: bool
+) -> None:
+    for name in ("raw", "decoded", "pose", "splits"):
+        Path("data", name).unlink()
+    write_coco(Path("mine"), sample)
+    photo = next((sample / "data/raw/test").iterdir())
+    if has_test_photo:
+        shutil.copy(photo, "mine/photos/unseen.jpg")
+    source = {
+        "download.source": "coco",
+        "download.folder": str(toy_project / "mine/photos"),
+        "download.annotations": str(toy_project / "mine/instances.json"),
+    }
+    write_params({**CHANGES, **source}, sample)
+    for stage in ("source", "download", "decode", "pose", "split"):
+        run(stage)
+    assert "20 objects on 20 photos" in capsys.readouterr().out
+    for stage in ("train_heads", "finetune", "predict", "evaluate", "submit"):
+        run(stage)
+    description = json.loads(Path("models/finetuned/model.json").read_text())
+    assert description["categories"] == ["kimono", "obi", "geta"]
+    report = Path("reports/report.html").read_text()
+    assert "kimono" in report and "jacket" not in report
+    with Path("reports/submission.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["ImageId"] for row in rows} == ({"unseen.jpg"} if has_test_photo else set())
+    assert {row["ClassId"] for row in rows} <= {"0", "1", "2"}
+    assert main(["predict", str(photo), "--out", "shown"]) == 0
+    predicted = json.loads(Path("shown/predictions.json").read_text())["photos"][0]["instances"]
+    assert {instance["category"] for instance in predicted} <= {"kimono", "obi", "geta"}

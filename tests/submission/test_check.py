@@ -59,7 +59,7 @@ def test_valid_files_pass(tmp_path, content):
         ("a.jpg,1 3,-1", "numbers joined by '_'"),
         ("a.jpg,1 3,10_", "numbers joined by '_'"),
         ("a.jpg,1 3,06", "expected '6', got '06'"),
-        ("a.jpg,1 3," + "1" * 5000, "at most 400 characters"),
+        ("a.jpg,1 3," + "1" * 5000, "at most 268 characters"),
         ("a.jpg,1 3", "expected 3 fields, got 2"),
         ("a.jpg,1 3,6,7", "expected 3 fields, got 4"),
         ("", "got an empty line"),

@@ -24,7 +24,6 @@ from fashionseg.visualize.drawing import display_size
 from fashionseg.visualize.instance import in_drawing_order
 from fashionseg.visualize.panels import draw_instances
 from fashionseg.visualize.tags import Tag, place_tags
-from fashionseg.visualize.text import short_name
 
 GREY = 128
 DRESS, SLEEVE, SHOE = 10, 31, 23
@@ -171,7 +170,7 @@ class TestOutline:
         large = rectangle(DRESS, 100, 100, 0, 0, 90, 90)
         small = rectangle(SHOE, 100, 100, 0, 0, 10, 10)
         part = rectangle(SLEEVE, 100, 100, 0, 0, 50, 50)
-        assert in_drawing_order([part, small, large]) == [large, small, part]
+        assert in_drawing_order([part, small, large], competition_taxonomy()) == [large, small, part]
 
     def test_the_photo_is_not_changed(self):
         photo = grey_photo(800, 600)
@@ -237,8 +236,8 @@ class TestTags:
         assert 1 <= len(placed) < 20
 
     def test_a_tag_names_the_first_word(self):
-        assert short_name(15) == "headband"
-        assert short_name(46) == "category 46"
+        assert competition_taxonomy().short_name(15) == "headband"
+        assert competition_taxonomy().short_name(46) == "category 46"
 
 
 class TestSideBySide:
@@ -252,7 +251,9 @@ class TestSideBySide:
         assert rows[-1] - rows[0] == 639
         panels = [picture[rows[0] : rows[-1] + 1, 12 + k * 492 : 492 + k * 492] for k in range(3)]
         np.testing.assert_array_equal(panels[0], photo)
-        np.testing.assert_array_equal(panels[1], draw_instances(photo, [dress], 640, 480))
+        np.testing.assert_array_equal(
+            panels[1], draw_instances(photo, [dress], 640, 480, competition_taxonomy())
+        )
         np.testing.assert_array_equal(panels[2], photo)
 
     def test_without_a_title_there_is_no_row_for_it(self):

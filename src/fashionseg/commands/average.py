@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     from fashionseg.pose.model_files import IN_MODEL_FOLDER
     from fashionseg.storage.atomic import atomic_directory
     from fashionseg.storage.json_file import write_json
-    from fashionseg.taxonomy import competition_taxonomy
+    from fashionseg.taxonomy import read_taxonomy
     from fashionseg.training.hardware import choose_training
     from fashionseg.training.statistics import estimate_statistics, num_batches
 
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     test_ids = read_photos(decoded, "test")["image_id"].tolist()
     folders = {name: find_model(root, name) for name in arguments.runs}
     network, model, names = average_models(
-        folders, params.inference, params.sampling, competition_taxonomy().category_groups
+        folders, params.inference, params.sampling, read_taxonomy(decoded).category_groups
     )
     if model.batch_norm.backbone or model.batch_norm.heads:
         momentum = model.batch_norm.momentum

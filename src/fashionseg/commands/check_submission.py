@@ -10,6 +10,12 @@ from fashionseg.console import EXIT_FAULT, say
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="submission to check")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="JSON",
+        help="label_descriptions.json of own categories [the competition's]",
+    )
     photos = parser.add_mutually_exclusive_group()
     photos.add_argument("--test-dir", type=Path, metavar="DIR", help="test photos; each needs a row")
     photos.add_argument(
@@ -23,13 +29,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from fashionseg.submission.check import check_submission, list_test_photos
     from fashionseg.submission.read import index_submission
+    from fashionseg.taxonomy import load_taxonomy
 
     test_photos = None
     if arguments.test_dir is not None:
         test_photos = list_test_photos(arguments.test_dir)
     elif arguments.sample_submission is not None:
         test_photos = list(index_submission(arguments.sample_submission).photos)
-    faults = check_submission(arguments.file, test_photos)
+    taxonomy = load_taxonomy(arguments.labels) if arguments.labels else None
+    faults = check_submission(arguments.file, test_photos, taxonomy)
     for fault in faults:
         say(f"{arguments.file}: {fault}")
     if faults:

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     from fashionseg.metrics.bootstrap import compare_settings
     from fashionseg.storage.atomic import atomic_directory
     from fashionseg.storage.json_file import write_json
-    from fashionseg.taxonomy import competition_taxonomy
+    from fashionseg.taxonomy import read_taxonomy
 
     if len(set(arguments.runs)) != len(arguments.runs) or len(arguments.runs) < 2:
         raise UserError(f"expected at least two different runs, got {' '.join(arguments.runs)}")
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     weights: Any = arguments.weights or [1.0] * len(members)
     fitted = None
     if arguments.fit_weights:
-        taxonomy = competition_taxonomy()
+        taxonomy = read_taxonomy(root / "data/decoded")
         fitted = fit_member_weights(members, root / "data/decoded", root / "data/splits", settings, taxonomy)
         weights = {
             name: [round(float(share), 4) for share in row]

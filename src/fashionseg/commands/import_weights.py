@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fashionseg.console import say
 from fashionseg.project import load_project
-from fashionseg.taxonomy import competition_taxonomy
+from fashionseg.taxonomy import TAXONOMY_FILE, competition_taxonomy, read_taxonomy
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,13 +19,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    _, params = load_project()
+    root, params = load_project()
     import keras
 
     from fashionseg.model.folder import save_network
     from fashionseg.model.networks import build_network
 
-    taxonomy = competition_taxonomy()
+    decoded = root / "data/decoded"
+    taxonomy = read_taxonomy(decoded) if (decoded / TAXONOMY_FILE).is_file() else competition_taxonomy()
     keras.utils.set_random_seed(params.seed)  # for layers without weights in the file
     network = build_network(params.model, taxonomy.num_categories, params.inference)
     loaded = network.load_pretrained(arguments.path)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from fashionseg.detections.instances import Thresholds
     from fashionseg.detections.objects import PhotoObject
+    from fashionseg.taxonomy import Taxonomy
 
 PREDICTIONS = "predictions.json"
 WEIGHTS = Path("models/finetuned")  # both in the project's folder
@@ -61,18 +62,19 @@ def run(arguments: argparse.Namespace) -> int:
         return EXIT_FAULT
     from fashionseg.detections.inference import load_detector, predict_photos
     from fashionseg.detections.objects import photo_objects
+    from fashionseg.taxonomy import taxonomy_of_names
 
     entries: list[dict[str, object]] = []
     size = min(params.predict.batch_size, len(jobs))
     is_compiled = len(jobs) >= _MIN_COMPILED
     detector = load_detector(weights, params.inference, params.train.num_devices, is_compiled)
-    names = detector.category_names
+    taxonomy = taxonomy_of_names(detector.category_names)
     decoded = _read(jobs, params.decode.max_megapixels, faults)
     while batch := list(itertools.islice(decoded, size)):
         photos = [(f"{place:08d}", photo) for place, (_, photo, _) in enumerate(batch)]
         found = photo_objects(predict_photos(detector, photos, size), photos, thresholds)
         for (job, photo, changes), objects in zip(batch, found, strict=True):
-            entry = _write_photo(arguments.out, job, photo, objects, names)
+            entry = _write_photo(arguments.out, job, photo, objects, taxonomy)
             entries.append(entry | {"repaired": changes} if changes else entry)
     content = {
         "weights": _text(weights),
@@ -170,7 +172,7 @@ def _read(
 
 
 def _write_photo(
-    out: Path, job: Job, photo: np.ndarray, objects: list[PhotoObject], names: tuple[str, ...]
+    out: Path, job: Job, photo: np.ndarray, objects: list[PhotoObject], taxonomy: Taxonomy
 ) -> dict[str, object]:
     """Writes the picture; returns the photo's entry in predictions.json."""
     from fashionseg.detections.objects import describe
@@ -179,13 +181,13 @@ def _write_photo(
     path, picture = job
     height, width = photo.shape[:2]
     drawn = [OutlinedInstance.from_runs(o.category, o.runs, (height, width), o.score) for o in objects]
-    write_png(out / picture, outline(photo, drawn))
+    write_png(out / picture, outline(photo, drawn, taxonomy=taxonomy))
     return {
         "file": _text(path),
         "picture": _text(Path(picture)),
         "height": height,
         "width": width,
-        "instances": describe(objects, names),
+        "instances": describe(objects, taxonomy.category_names),
     }
 
 

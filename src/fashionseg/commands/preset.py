@@ -25,7 +25,7 @@ from fashionseg.project import find_root
 from fashionseg.storage.atomic import atomic_write
 
 PRESETS = "presets"
-FOLDER = "download.folder"
+PATHS = ("download.folder", "download.annotations")
 BATCH = ("train.num_devices", "train.images_per_device")  # their product is the batch size
 RATES = ("train.heads.learning_rate", "train.finetune.learning_rate")
 COMMENT_COLUMN = 32  # of params.yaml
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     differences = dict(preset)
     for change in arguments.changes if has_preset else [arguments.name, *arguments.changes]:
         key, value = parse_change(change)
-        if key == FOLDER and isinstance(value, str):  # relative to where the user is, not to params.yaml
+        if key in PATHS and isinstance(value, str):  # relative to where the user is, not to params.yaml
             value = str(Path(value).expanduser().resolve())
         differences[key] = value
     before = flatten(read_yaml(root / PARAMS_FILE))

@@ -31,12 +31,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "or the category",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="JSON",
+        help="label_descriptions.json of own categories [the competition's]",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     from fashionseg.submission.score import score_submission
+    from fashionseg.taxonomy import load_taxonomy
 
-    result = score_submission(arguments.truth, arguments.submission, arguments.label)
+    taxonomy = load_taxonomy(arguments.labels) if arguments.labels else None
+    result = score_submission(arguments.truth, arguments.submission, arguments.label, taxonomy)
     if arguments.json:
         say(json.dumps(result.to_dict(), indent=2))
         return

@@ -22,7 +22,7 @@ from fashionseg.params import Evaluate
 from fashionseg.storage.json_file import write_json
 from fashionseg.submission.check import check_submission, list_test_photos
 from fashionseg.submission.write import write_submission
-from fashionseg.taxonomy import competition_taxonomy
+from fashionseg.taxonomy import read_taxonomy
 
 SUBMISSION = "submission.csv"
 
@@ -57,8 +57,9 @@ def score_run(member: Member, root: Path, settings: Evaluate) -> ScoredRun:
     Raises:
         UserError: as `evaluate_member`.
     """
+    decoded = root / "data/decoded"
     photos, evaluation = evaluate_member(
-        member, root / "data/decoded", root / "data/splits", settings, competition_taxonomy()
+        member, decoded, root / "data/splits", settings, read_taxonomy(decoded)
     )
     of_photos = photo_scores(evaluation.out_of_fold[settings.label])
     return ScoredRun(member, evaluation, of_photos, metrics(evaluation, photos, settings.label))
@@ -85,7 +86,13 @@ def write_run(folder: Path, run: ScoredRun, root: Path, settings: Evaluate) -> N
         score_table(run.evaluation, member.validation.photos, settings.label), folder / REPORTS / PHOTO_SCORES
     )
     write_thresholds(thresholds, folder / REPORTS / "thresholds.json")
-    write_submission(member.test, thresholds, _test_photos(member, root), folder / SUBMISSION)
+    write_submission(
+        member.test,
+        thresholds,
+        _test_photos(member, root),
+        folder / SUBMISSION,
+        read_taxonomy(root / "data/decoded"),
+    )
 
 
 def describe_submission(folder: Path, member: Member, root: Path) -> tuple[str, bool]:
@@ -93,7 +100,7 @@ def describe_submission(folder: Path, member: Member, root: Path) -> tuple[str, 
     test_photos = _test_photos(member, root)
     with (folder / SUBMISSION).open(encoding="utf-8", newline="") as file:
         encoded = [row["EncodedPixels"] != "" for row in csv.DictReader(file)]
-    faults = check_submission(folder / SUBMISSION, test_photos)
+    faults = check_submission(folder / SUBMISSION, test_photos, read_taxonomy(root / "data/decoded"))
     return (
         f"{sum(encoded)} objects on {len(test_photos)} test photos ({len(encoded) - sum(encoded)} without objects), "
         f"{'valid' if not faults else faults[0]} -> {folder / SUBMISSION}"

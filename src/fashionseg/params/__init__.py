@@ -163,10 +163,14 @@ def _check_between_keys(params: Params, path: Path) -> None:
             f"{path}: tracking.uri: expected an address without a password, as this file is committed and sent to the "
             "GPU host; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         )
-    if params.download.source == "folder" and not params.download.folder:
-        raise UserError(
-            f"{path}: download.folder: expected a folder because download.source is 'folder', got null"
-        )
+    download = params.download
+    needed = {"folder": ("folder",), "coco": ("folder", "annotations")}.get(download.source, ())
+    for key in needed:
+        if not getattr(download, key):
+            what = {"folder": "a folder", "annotations": "a COCO json"}[key]
+            raise UserError(
+                f"{path}: download.{key}: expected {what} because download.source is '{download.source}', got null"
+            )
     augment = params.augment
     for key, pair in (("scale_range", augment.scale_range), ("jpeg_quality", augment.jpeg_quality)):
         if pair is not None and pair[0] > pair[1]:

@@ -29,10 +29,11 @@ class Sample:
 
 @component
 class Download:
-    source: Literal["sample", "folder", "kaggle"]
+    source: Literal["sample", "folder", "coco", "kaggle"]
     folder: str | None
     competition: Text
     sample: Sample
+    annotations: str | None = None
 
 
 # How a train.csv may differ from Kaggle's encoding.

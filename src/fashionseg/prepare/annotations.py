@@ -8,8 +8,6 @@ from fashionseg.taxonomy import Taxonomy, parse_class_id
 
 # Masks are resized through tables as long as a side of the photo.
 MAX_SIDE = 1_000_000
-# The groups of categories 0-12, the only ones that carry attributes.
-GARMENT_GROUPS = frozenset({"upperbody", "lowerbody", "wholebody"})
 
 
 def parse_size(row: Row) -> tuple[int, int]:
@@ -51,7 +49,7 @@ def repair_class_id(class_id: str, taxonomy: Taxonomy) -> tuple[int, tuple[int, 
         )
     elif known != given:
         reasons.append(f"ClassId: expected ascending attributes without repeats, got {shorten(class_id)}")
-    if known and taxonomy.category_groups[category] not in GARMENT_GROUPS:
+    if known and not taxonomy.takes_attributes(category):
         reasons.append(f"ClassId: category {category} has no attributes, got {shorten(class_id)}")
         known = []
     return category, tuple(known), reasons

@@ -24,7 +24,8 @@ from fashionseg.prepare.faults import Fault, shorten
 from fashionseg.prepare.look import Look
 from fashionseg.prepare.photo_decoder import DecodedPhoto, PhotoDecoder, Task, count_rows
 from fashionseg.storage.atomic import atomic_directory
-from fashionseg.taxonomy import LABEL_DESCRIPTIONS, UNKNOWN_CATEGORY, load_taxonomy
+from fashionseg.storage.json_file import write_json
+from fashionseg.taxonomy import LABEL_DESCRIPTIONS, TAXONOMY_FILE, UNKNOWN_CATEGORY, load_taxonomy
 
 TRAIN_CSV = "train.csv"
 REPORT = "report.json"
@@ -56,6 +57,7 @@ def decode_folder(
     workers = max(1, min(decode.workers or available_cores(), len(tasks) // _PHOTOS_PER_WORKER))
     decoder = PhotoDecoder(raw, index.layout, taxonomy, decode)
     with atomic_directory(decoded) as folder:
+        write_json(folder / TAXONOMY_FILE, taxonomy.to_descriptions())
         output = _Output(folder, decode.photos_per_shard)
         look = Look(taxonomy, max_instances)
         results = ordered_map(decoder, tasks, workers, "set decode.workers lower")

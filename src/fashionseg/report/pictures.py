@@ -20,7 +20,7 @@ from fashionseg.detections.photos import Photo
 from fashionseg.metrics.competition import photo_scores
 from fashionseg.metrics.evaluate import Evaluation
 from fashionseg.storage.atomic import atomic_directory
-from fashionseg.taxonomy import competition_taxonomy, parse_class_id
+from fashionseg.taxonomy import Taxonomy, parse_class_id
 from fashionseg.visualize import OutlinedInstance, jpeg_bytes, side_by_side, write_png
 
 
@@ -64,6 +64,7 @@ def compare(
     photos: Sequence[Photo],
     evaluation: Evaluation,
     decoded: Path,
+    taxonomy: Taxonomy,
     poses: Poses | None = None,
 ) -> Iterator[Comparison]:
     """Truth and prediction of the photos at `shown`, read one at a time.
@@ -72,7 +73,6 @@ def compare(
         poses: of the photos at `shown`, if there are any.
     """
     scores = photo_scores(evaluation.out_of_fold["category"])
-    taxonomy = competition_taxonomy()
     ids = [image_ids[place] for place in shown]
     source = PhotoSource(decoded, "train", record_indices(decoded, "train", ids))
     for number, place in enumerate(shown):
@@ -95,7 +95,7 @@ def compare(
         )
 
 
-def write_pictures(directory: Path, comparisons: Iterable[Comparison]) -> list[Picture]:
+def write_pictures(directory: Path, comparisons: Iterable[Comparison], taxonomy: Taxonomy) -> list[Picture]:
     """Replaces `directory` by `01_<image id>.png`, `02_...`, in the order given; no comparisons leave it empty.
 
     The photos are consumed one at a time, so `comparisons` may be a generator that reads them.
@@ -105,7 +105,12 @@ def write_pictures(directory: Path, comparisons: Iterable[Comparison]) -> list[P
         for number, comparison in enumerate(comparisons, 1):
             title = " · ".join(part for part in (comparison.image_id, comparison.note) if part)
             drawn = side_by_side(
-                comparison.photo, comparison.truths, comparison.predictions, title, comparison.landmarks
+                comparison.photo,
+                comparison.truths,
+                comparison.predictions,
+                title,
+                comparison.landmarks,
+                taxonomy,
             )
             # File systems may refuse other characters.
             stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(comparison.image_id).stem)

@@ -15,6 +15,7 @@ from fashionseg.data.records import PhotoSource
 from fashionseg.data.rle import COMPETITION_SIDE
 from fashionseg.data.tables import read_instances, record_indices
 from fashionseg.storage.atomic import atomic_directory
+from fashionseg.taxonomy import read_taxonomy
 from fashionseg.visualize import OutlinedInstance, outline, write_png
 
 PER_KIND = 4  # pictures
@@ -25,6 +26,7 @@ def write_suspects(directory: Path, decoded: Path, suspects: Sequence[Mapping[st
 
     `README.txt` gives the reason of each picture. Returns the number of pictures.
     """
+    taxonomy = read_taxonomy(decoded)
     drawn: Counter[str] = Counter()
     shown = []
     for suspect in suspects:
@@ -49,7 +51,7 @@ def write_suspects(directory: Path, decoded: Path, suspects: Sequence[Mapping[st
             # File systems may refuse other characters.
             stem = re.sub(r"[^A-Za-z0-9._-]", "_", f"{suspect['kind']}_{Path(suspect['image_id']).stem}")
             name = f"{number + 1:02d}_{stem}.png"
-            write_png(temporary / name, outline(decode_jpeg(photos[number].jpeg), objects))
+            write_png(temporary / name, outline(decode_jpeg(photos[number].jpeg), objects, taxonomy=taxonomy))
             lines.append(f"{name}: {suspect['reason']}\n")
         text = "".join(lines) or "Nothing in the data looks suspicious.\n"
         (temporary / "README.txt").write_text(text, encoding="utf-8")

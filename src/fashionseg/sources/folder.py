@@ -17,6 +17,7 @@ from fashionseg.taxonomy import LABEL_DESCRIPTIONS, load_taxonomy
 TRAIN_CSV, SAMPLE_SUBMISSION = "train.csv", "sample_submission.csv"
 FILES = (TRAIN_CSV, LABEL_DESCRIPTIONS, SAMPLE_SUBMISSION)
 FOLDERS = ("train", "test")
+KEPT_OPEN = ".keep"  # in a folder without photos: DVC tracks no empty folder
 _EXPECTED = f"expected Kaggle's layout: {', '.join([*(f'{name}/' for name in FOLDERS), *FILES])}"
 
 
@@ -78,6 +79,9 @@ def copy_folder(source: Path, target: Path) -> int:
             shutil.copyfile(source / name, target / name)
         for name, _ in track(photos, f"copying {source.name}"):
             shutil.copyfile(source / name, target / name)
+        for name in FOLDERS:
+            if not any((target / name).iterdir()):
+                (target / name / KEPT_OPEN).touch()
     return len(photos)
 
 

@@ -1,6 +1,6 @@
 """Stage `download`: the raw data in Kaggle's layout, and pretrained weights when the model asks for them.
 
-1. Raw data from `download.source`: drawn (`sample`), copied (`folder`) or downloaded (`kaggle`).
+1. Raw data from `download.source`: drawn (`sample`), copied (`folder`), converted (`coco`) or downloaded (`kaggle`).
 2. Weights from `model.pretrained`: none, Matterport's COCO weights, or a file.
 """
 
@@ -15,6 +15,7 @@ from fashionseg.console import exit_code, say
 from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, Download, load_params
 from fashionseg.sample.layout import write_sample
+from fashionseg.sources.coco import read_coco, summary, write_kaggle_layout
 from fashionseg.sources.folder import copy_folder, source_folder
 from fashionseg.sources.kaggle import fetch_competition
 from fashionseg.storage.atomic import atomic_directory
@@ -27,14 +28,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     params = load_params(arguments.params)
     fetch_raw(params.download, arguments.raw)
-    train, test = (len([*(arguments.raw / name).iterdir()]) for name in ("train", "test"))
+    train, test = (
+        sum(not path.name.startswith(".") for path in (arguments.raw / name).iterdir())
+        for name in ("train", "test")
+    )
     say(f"download: {train} train photos, {test} test photos from {params.download.source}")
 
 
 def fetch_raw(download: Download, raw: Path) -> None:
     """Replaces `raw` with the data of the chosen source; on failure `raw` stays as it was."""
-    source = source_folder(download.folder) if download.source == "folder" and download.folder else None
-    if source:
+    source = source_folder(download.folder) if download.folder else Path()
+    if download.source in ("folder", "coco"):
         _refuse_overlap(source, raw)
     with atomic_directory(raw) as folder:
         match download.source:
@@ -42,8 +46,11 @@ def fetch_raw(download: Download, raw: Path) -> None:
                 sample = download.sample
                 write_sample(folder, sample.train_photos, sample.test_photos, sample.seed)
             case "folder":
-                assert source is not None  # checked with the params
                 copy_folder(source, folder)
+            case "coco":
+                assert download.annotations is not None  # checked with the params
+                counts = write_kaggle_layout(read_coco(source_folder(download.annotations)), source, folder)
+                say(f"download: {summary(counts)}")
             case "kaggle":
                 fetch_competition(download.competition, folder)
 

@@ -32,7 +32,7 @@ from fashionseg.report.figures import write_plots
 from fashionseg.report.page import Report, write_report
 from fashionseg.report.pictures import choose_photos, compare, write_pictures
 from fashionseg.storage.json_file import read_json, write_json
-from fashionseg.taxonomy import competition_taxonomy
+from fashionseg.taxonomy import read_taxonomy
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--params", type=Path, default=PARAMS_FILE)
     arguments = parser.parse_args()
     params = load_params(arguments.params)
-    taxonomy = competition_taxonomy()
+    taxonomy = read_taxonomy(arguments.decoded)
     reports = arguments.reports
 
     image_ids, photos = read_validation_photos(arguments.decoded, arguments.splits, arguments.predictions)
@@ -69,8 +69,8 @@ def main() -> None:
         shown = choose_photos(image_ids, photos, params.evaluate.pictures)
         poses = read_poses(arguments.pose / "train.npz")
         shown_poses = poses.of_photos([image_ids[place] for place in shown]) if poses.image_ids else None
-        comparisons = compare(shown, image_ids, photos, evaluation, arguments.decoded, shown_poses)
-        pictures = write_pictures(reports / "pictures", comparisons)
+        comparisons = compare(shown, image_ids, photos, evaluation, arguments.decoded, taxonomy, shown_poses)
+        pictures = write_pictures(reports / "pictures", comparisons, taxonomy)
         report = Report(
             source=params.download.source,
             metrics=figures,

@@ -1,7 +1,8 @@
 """Stage `source`: the state of the raw data's source, looked at in every run, so that `download` notices a change.
 
 1. `download.source` is `folder`: check layout and labels, then write a digest of names, sizes and times of its files.
-2. The drawn sample and Kaggle's archive do not change: only the name of the source is written.
+2. It is `coco`: the same digest of its photos and of the json.
+3. The drawn sample and Kaggle's archive do not change: only the name of the source is written.
 
 Where the folder is missing (the GPU host, an unplugged disk) but was looked at before, the earlier digest stays, and
 the stages work with the photos that were copied.
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from fashionseg.console import exit_code, say
 from fashionseg.params import PARAMS_FILE, Download, load_params
+from fashionseg.sources.coco import coco_digest
 from fashionseg.sources.folder import check_folder, listing_digest, source_folder
 from fashionseg.storage.atomic import atomic_write
 
@@ -42,13 +44,17 @@ def describe_source(download: Download, earlier: Path) -> dict[str, str]:
     Raises:
         UserError: the folder is missing and was never looked at, not in Kaggle's layout, or of other categories.
     """
-    if download.source != "folder" or download.folder is None:
+    if download.source not in ("folder", "coco") or download.folder is None:
         return {"source": download.source}
     state = {"source": download.source, "folder": download.folder}
+    if download.annotations is not None and download.source == "coco":
+        state["annotations"] = download.annotations
     folder = source_folder(download.folder)
     if not folder.exists() and (known := _read(earlier)).items() >= state.items():
         say(f"source: {folder} is not there; data/raw stays as it was copied from it")
         return known
+    if "annotations" in state:
+        return state | {"digest": coco_digest(folder, source_folder(state["annotations"]))}
     check_folder(folder)
     return state | {"digest": listing_digest(folder)}
 

@@ -17,6 +17,7 @@ from fashionseg.detections.store import read_detections
 from fashionseg.detections.thresholds import read_thresholds
 from fashionseg.submission.check import check_submission, list_test_photos
 from fashionseg.submission.write import write_submission
+from fashionseg.taxonomy import load_taxonomy
 
 
 def main() -> None:
@@ -26,14 +27,18 @@ def main() -> None:
     parser.add_argument("--test", type=Path, required=True, help="folder of the test photos")
     parser.add_argument("--predictions", type=Path, required=True, help="detections on the test photos")
     parser.add_argument("--thresholds", type=Path, required=True)
+    parser.add_argument("--taxonomy", type=Path, required=True, help="as `decode` writes it")
     parser.add_argument("--submission", type=Path, required=True, help="csv to write")
     arguments = parser.parse_args()
 
     thresholds = read_thresholds(arguments.thresholds)
-    test_photos = list_test_photos(arguments.test)
+    test_photos = list_test_photos(arguments.test, may_be_none=True)
     detections = read_detections(arguments.predictions)
-    num_objects, num_empty = write_submission(detections, thresholds, test_photos, arguments.submission)
-    faults = check_submission(arguments.submission, test_photos)
+    taxonomy = load_taxonomy(arguments.taxonomy)
+    num_objects, num_empty = write_submission(
+        detections, thresholds, test_photos, arguments.submission, taxonomy
+    )
+    faults = check_submission(arguments.submission, test_photos, taxonomy) if test_photos else []
     # This project wrote the file, so a fault is a bug and not a user's mistake.
     assert not faults, f"{arguments.submission}: {faults[0]}"
     missing = len(test_photos) - len(detections.photos)

@@ -24,7 +24,7 @@ from fashionseg.stages.last_training import explain_restart
 from fashionseg.stages.validation_score import scoring_inference, validation_score
 from fashionseg.storage.atomic import atomic_write
 from fashionseg.storage.fingerprint import fingerprint, resume_folder
-from fashionseg.taxonomy import competition_taxonomy
+from fashionseg.taxonomy import read_taxonomy
 from fashionseg.training.hardware import choose_training
 from fashionseg.training.loop import TrainingResult, train, write_history
 from fashionseg.training.network import set_compute_type
@@ -69,7 +69,7 @@ def run_training(
     """
     params = changed(params, train=choose_training(params.train))
     set_compute_type(params.train.mixed_precision is True)
-    taxonomy = competition_taxonomy()
+    taxonomy = read_taxonomy(folders.decoded)
     parts = {
         "params": deciding_params(params, stage.name),
         "inputs": {

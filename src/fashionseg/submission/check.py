@@ -14,24 +14,31 @@ from fashionseg.parallel import map_photos
 from fashionseg.prepare.csv_index import CsvIndex, Layout, Row, Span, is_plain_text, read_rows
 from fashionseg.prepare.faults import Fault, shorten
 from fashionseg.submission.read import index_submission
-from fashionseg.taxonomy import competition_taxonomy, format_class_id, parse_class_id
-
-_MAX_CLASS_ID = 400  # characters; all 92 attributes have fewer
+from fashionseg.taxonomy import Taxonomy, competition_taxonomy, format_class_id, parse_class_id
 
 
-def check_submission(path: Path, test_photos: Iterable[str] | None = None) -> list[Fault]:
-    """All faults by row; none for a valid file. Without `test_photos` any ImageId is taken.
+def check_submission(
+    path: Path, test_photos: Iterable[str] | None = None, taxonomy: Taxonomy | None = None
+) -> list[Fault]:
+    """All faults by row; none for a valid file.
+
+    Args:
+        path: of the file.
+        test_photos: each needs a row; None: any ImageId is taken.
+        taxonomy: of its ClassIds; None: the competition's.
 
     Raises:
         UserError: the file is missing or cannot be read.
     """
-    return check_index(index_submission(path), test_photos)
+    return check_index(index_submission(path), test_photos, taxonomy)
 
 
-def check_index(index: CsvIndex, test_photos: Iterable[str] | None = None) -> list[Fault]:
+def check_index(
+    index: CsvIndex, test_photos: Iterable[str] | None = None, taxonomy: Taxonomy | None = None
+) -> list[Fault]:
     """As `check_submission`, of a file already indexed."""
     faults = list(index.faults)
-    check = partial(_check_photo, layout=index.layout)
+    check = partial(_check_photo, layout=index.layout, taxonomy=taxonomy or competition_taxonomy())
     for of_photo in map_photos(check, list(index.photos.values()), "check"):
         faults += of_photo
     if test_photos is not None and index.photos:
@@ -39,11 +46,11 @@ def check_index(index: CsvIndex, test_photos: Iterable[str] | None = None) -> li
     return sorted(faults, key=lambda fault: (fault.row is None, fault.row, fault.reason))
 
 
-def list_test_photos(folder: Path) -> list[str]:
+def list_test_photos(folder: Path, may_be_none: bool = False) -> list[str]:
     """The file names in a folder of test photos; hidden ones left out, and those that no submission can hold.
 
     Raises:
-        UserError: no such folder, or an empty one.
+        UserError: no such folder, or an empty one unless `may_be_none`.
     """
     try:
         names = sorted(
@@ -53,7 +60,7 @@ def list_test_photos(folder: Path) -> list[str]:
         )
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{folder}: no such folder") from None
-    if not names:
+    if not names and not may_be_none:
         raise UserError(f"{folder}: expected test photos, found none")
     return names
 
@@ -69,12 +76,12 @@ def _compare_photos(index: CsvIndex, test_photos: set[str]) -> list[Fault]:
     return faults + [_refused(file, f"no row for the test photo {shorten(image_id)}") for image_id in missing]
 
 
-def _check_photo(spans: tuple[Span, ...], layout: Layout) -> list[Fault]:
+def _check_photo(spans: tuple[Span, ...], layout: Layout, taxonomy: Taxonomy) -> list[Fault]:
     rows, file = list(read_rows(layout, spans)), layout.path.name
     faults: list[Fault] = []
     masks: dict[str, list[tuple[Row, Runs]]] = {}
     for row in rows:
-        if reason := _class_id_fault(row.class_id):
+        if reason := _class_id_fault(row.class_id, taxonomy):
             faults.append(_refused(file, reason, row.line))
         if row.encoded_pixels == "" and len(rows) == 1:
             continue  # a photo in which nothing was found; the winner of the competition wrote it so
@@ -93,11 +100,13 @@ def _refused(file: str, reason: str, row: int | None = None) -> Fault:
     return Fault(file, reason, "refused", row=row)
 
 
-def _class_id_fault(class_id: str) -> str | None:
-    if len(class_id) > _MAX_CLASS_ID:
-        return f"ClassId: expected at most {_MAX_CLASS_ID} characters, got {len(class_id)}"
+def _class_id_fault(class_id: str, taxonomy: Taxonomy) -> str | None:
+    # The longest has all attributes.
+    most = len(format_class_id(taxonomy.num_categories, tuple(range(taxonomy.num_attributes))))
+    if len(class_id) > most:
+        return f"ClassId: expected at most {most} characters, got {len(class_id)}"
     try:
-        category, attributes = parse_class_id(class_id, competition_taxonomy())
+        category, attributes = parse_class_id(class_id, taxonomy)
     except ValueError as error:
         return str(error)
     plain = format_class_id(category, attributes)

@@ -30,7 +30,7 @@ from fashionseg.prepare.annotations import parse_size, repair_class_id
 from fashionseg.prepare.csv_index import Layout, Span, index_annotations, read_rows
 from fashionseg.submission.check import check_index
 from fashionseg.submission.read import index_submission
-from fashionseg.taxonomy import competition_taxonomy, format_class_id
+from fashionseg.taxonomy import Taxonomy, competition_taxonomy, format_class_id
 
 Work = tuple[tuple[Span, ...], tuple[Span, ...]]  # rows of a photo in the truth and in the submission
 
@@ -54,20 +54,26 @@ class SubmissionScore:
         return {**values.pop("scores"), **values}
 
 
-def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionScore:
+def score_submission(
+    truth: Path, submission: Path, label: Label, taxonomy: Taxonomy | None = None
+) -> SubmissionScore:
     """The score of a file.
+
+    Args:
+        taxonomy: of both files; None: the competition's.
 
     Raises:
         UserError: a file is missing or malformed, a row of the truth is unusable, the submission has a fault that
             the competition would refuse, or the two files have no photo in common.
     """
+    taxonomy = taxonomy or competition_taxonomy()
     truth_index = index_annotations(truth)
     if fault := next((fault for fault in truth_index.faults if fault.outcome != "ignored"), None):
         raise UserError(f"{truth}: {fault}")
     if not truth_index.photos:
         raise UserError(f"{truth}: expected rows, got none")
     index = index_submission(submission)
-    if faults := check_index(index):
+    if faults := check_index(index, taxonomy=taxonomy):
         more = f" ({len(faults)} faults; see `fashionseg check-submission`)" if len(faults) > 1 else ""
         raise UserError(f"{submission}: {faults[0]}{more}")
     photos = sorted(truth_index.photos)
@@ -76,7 +82,15 @@ def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionS
         raise UserError(f"{submission}: expected photos of {truth} such as {photos[0]!r}, found none")
     work: list[Work] = [(truth_index.photos[photo], index.photos.get(photo, ())) for photo in photos]
     results = map_photos(
-        partial(_match_rows, truth=truth_index.layout, submission=index.layout, label=label), work, "score"
+        partial(
+            _match_rows,
+            truth=truth_index.layout,
+            submission=index.layout,
+            label=label,
+            taxonomy=taxonomy,
+        ),
+        work,
+        "score",
     )
     table = match_table([matches for matches, _ in results])
     num_predictions, num_truths = table.counts[:, :2].sum(axis=0).tolist()
@@ -92,10 +106,12 @@ def score_submission(truth: Path, submission: Path, label: Label) -> SubmissionS
     )
 
 
-def _match_rows(work: Work, truth: Layout, submission: Layout, label: Label) -> tuple[PhotoMatches, int]:
+def _match_rows(
+    work: Work, truth: Layout, submission: Layout, label: Label, taxonomy: Taxonomy
+) -> tuple[PhotoMatches, int]:
     """The matches of one photo, and the number of its truths without a pixel at 512 x 512."""
     truth_spans, spans = work
-    truth_labels, truth_masks, vanished = _read_truths(truth, truth_spans, label)
+    truth_labels, truth_masks, vanished = _read_truths(truth, truth_spans, label, taxonomy)
     labels, masks = [], []
     for row in read_rows(submission, spans):
         labels.append(row.class_id.split("_")[0] if label == "category" else row.class_id)
@@ -104,13 +120,15 @@ def _match_rows(work: Work, truth: Layout, submission: Layout, label: Label) -> 
     return match_photo(labels, masks, truth_labels, truth_masks), vanished
 
 
-def _read_truths(layout: Layout, spans: Sequence[Span], label: Label) -> tuple[list[str], list[BitMask], int]:
+def _read_truths(
+    layout: Layout, spans: Sequence[Span], label: Label, taxonomy: Taxonomy
+) -> tuple[list[str], list[BitMask], int]:
     """Labels and masks of one photo, and the number of masks without a pixel at 512 x 512."""
     labels, masks, vanished = [], [], 0
     for row in read_rows(layout, spans):
         try:
             hw = parse_size(row)
-            category, attributes, _ = repair_class_id(row.class_id, competition_taxonomy())
+            category, attributes, _ = repair_class_id(row.class_id, taxonomy)
             runs = repair_rle(row.encoded_pixels, *hw)  # as the stage `decode` reads them
         except ValueError as error:
             raise UserError(f"{layout.path}: row {row.line}: {error}") from None

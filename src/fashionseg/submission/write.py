@@ -18,16 +18,23 @@ from fashionseg.detections.store import Detections, PhotoDetections
 from fashionseg.errors import UserError
 from fashionseg.parallel import map_photos
 from fashionseg.storage.atomic import atomic_write
-from fashionseg.taxonomy import format_class_id
+from fashionseg.taxonomy import Taxonomy, competition_taxonomy, format_class_id
 
 HEADER = ("ImageId", "EncodedPixels", "ClassId")
-PLACEHOLDER = ("1 1", "23")
+_PLACEHOLDER_CATEGORY = 23  # the competition's; the last category where there are fewer
 
 
 def write_submission(
-    detections: Detections, thresholds: Thresholds, test_photos: Sequence[str], path: Path
+    detections: Detections,
+    thresholds: Thresholds,
+    test_photos: Sequence[str],
+    path: Path,
+    taxonomy: Taxonomy | None = None,
 ) -> tuple[int, int]:
     """Writes the rows of all `test_photos`, by id and falling score.
+
+    Args:
+        taxonomy: of the detections; None: the competition's.
 
     Returns:
         The number of objects, and of photos predicted on without an object.
@@ -42,12 +49,14 @@ def write_submission(
             f"expected detections on test photos, got {len(strange)} other photos, first {strange[0]!r}"
         )
     found = map_photos(partial(_photo_rows, thresholds=thresholds), detections.of_photos(), "masks")
+    last = (taxonomy or competition_taxonomy()).num_categories - 1
+    placeholder = ("1 1", str(min(_PLACEHOLDER_CATEGORY, last)))
     rows = dict(zip(detections.photos, found, strict=True))
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEADER)
         for photo in sorted(test_photos):
-            writer.writerows((photo, *row) for row in rows.get(photo) or [PLACEHOLDER])
+            writer.writerows((photo, *row) for row in rows.get(photo) or [placeholder])
     return sum(map(len, found)), sum(not of_photo for of_photo in found)
 
 

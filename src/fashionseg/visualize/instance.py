@@ -8,9 +8,7 @@ import cv2
 import numpy as np
 
 from fashionseg.data.rle import runs_to_mask
-from fashionseg.taxonomy import competition_taxonomy
-
-_PART_GROUPS = frozenset({"garment parts", "closures", "decorations"})  # these lie inside garments
+from fashionseg.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +60,6 @@ class OutlinedInstance:
         """
         return cls.from_mask(category, runs_to_mask(runs, frame_hw), score, attributes)
 
-    @property
-    def is_part(self) -> bool:
-        groups = competition_taxonomy().category_groups
-        return self.category < len(groups) and groups[self.category] in _PART_GROUPS
-
     def raster(self, height: int, width: int, smoothing: float = 0.0) -> tuple[np.ndarray, int, int]:
         """The mask on a picture of `height` x `width` pixels: (bool crop, its top row, its left column).
 
@@ -89,11 +82,14 @@ class OutlinedInstance:
         return (crop if crop.any() else np.ones_like(crop)), top, left
 
 
-def in_drawing_order(instances: list[OutlinedInstance]) -> list[OutlinedInstance]:
+def in_drawing_order(instances: list[OutlinedInstance], taxonomy: Taxonomy) -> list[OutlinedInstance]:
     """Large before small and garments before the parts that lie on them, so that nothing is hidden."""
 
     def area(instance: OutlinedInstance) -> float:
         y1, x1, y2, x2 = instance.box
         return float(instance.mask.mean()) * (y2 - y1) * (x2 - x1)
 
-    return sorted(instances, key=lambda instance: (instance.is_part, -area(instance), instance.category))
+    def place(instance: OutlinedInstance) -> tuple[bool, float, int]:
+        return taxonomy.is_part(instance.category), -area(instance), instance.category
+
+    return sorted(instances, key=place)

@@ -9,33 +9,42 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from fashionseg.storage.atomic import atomic_write
+from fashionseg.taxonomy import Taxonomy, competition_taxonomy
 from fashionseg.visualize.colours import category_colour
 from fashionseg.visualize.drawing import display_size, paint, resize_photo
 from fashionseg.visualize.instance import OutlinedInstance, in_drawing_order
 from fashionseg.visualize.legend import PAGE, TEXT, legend
 from fashionseg.visualize.skeleton import draw_skeleton
 from fashionseg.visualize.tags import Tag, draw_tags
-from fashionseg.visualize.text import fitted, font, short_name
+from fashionseg.visualize.text import fitted, font
 
 LEAST_HEIGHT = 640  # pixels; smaller photos are shown enlarged
 LONGEST_SIDE = 2048  # of one outlined photo
 LONGEST_PANEL_SIDE = 800
 
 
-def outline(photo: np.ndarray, instances: list[OutlinedInstance], with_legend: bool = True) -> np.ndarray:
+def outline(
+    photo: np.ndarray,
+    instances: list[OutlinedInstance],
+    with_legend: bool = True,
+    taxonomy: Taxonomy | None = None,
+) -> np.ndarray:
     """The photo with every instance outlined, lightly filled and named, and a legend below.
 
     Args:
         photo: uint8 [H, W, 3], RGB.
         instances: drawn large before small, parts above their garments; may be empty.
+        taxonomy: of their categories; None: the competition's.
 
     Returns:
         uint8 [H', W', 3]: at least 640 high where a longest side of 2048 allows it.
     """
-    picture = draw_instances(photo, instances, *_size(photo, LONGEST_SIDE))
+    taxonomy = taxonomy or competition_taxonomy()
+    picture = draw_instances(photo, instances, *_size(photo, LONGEST_SIDE), taxonomy)
     if not with_legend:
         return picture
-    return np.concatenate([picture, legend(instances, picture.shape[1], _legend_height(*picture.shape[:2]))])
+    text_height = _legend_height(*picture.shape[:2])
+    return np.concatenate([picture, legend(instances, picture.shape[1], taxonomy, text_height)])
 
 
 def side_by_side(
@@ -44,16 +53,18 @@ def side_by_side(
     predictions: list[OutlinedInstance],
     title: str = "",
     landmarks: np.ndarray | None = None,
+    taxonomy: Taxonomy | None = None,
 ) -> np.ndarray:
     """Photo | ground truth | prediction with captions, a title and one shared legend; arrays as in `outline`.
 
     `landmarks` [33, 3] (see `skeleton`) are drawn over truth and prediction.
     """
+    taxonomy = taxonomy or competition_taxonomy()
     size = _size(photo, LONGEST_PANEL_SIDE)
     columns = [
         ("photo", resize_photo(photo, *size)),
-        (_caption("ground truth", truths), draw_instances(photo, truths, *size)),
-        (_caption("prediction", predictions), draw_instances(photo, predictions, *size)),
+        (_caption("ground truth", truths), draw_instances(photo, truths, *size, taxonomy)),
+        (_caption("prediction", predictions), draw_instances(photo, predictions, *size, taxonomy)),
     ]
     if landmarks is not None and landmarks.any():
         columns[1:] = [
@@ -64,13 +75,13 @@ def side_by_side(
     space = np.full((panels[0].shape[0], gap, 3), PAGE, np.uint8)
     row = np.concatenate([space, *(part for panel in panels for part in (panel, space))], axis=1)
     width = row.shape[1]
-    below = legend([*truths, *predictions], width, _legend_height(*size))
+    below = legend([*truths, *predictions], width, taxonomy, _legend_height(*size))
     above = [_text_row(title, 20, width, bold=True, margin=gap)] if title else []
     return np.concatenate([*above, row, below])
 
 
 def draw_instances(
-    photo: np.ndarray, instances: list[OutlinedInstance], height: int, width: int
+    photo: np.ndarray, instances: list[OutlinedInstance], height: int, width: int, taxonomy: Taxonomy
 ) -> np.ndarray:
     """The photo at `height` x `width` pixels with its instances and their tags, uint8 [height, width, 3]."""
     picture = resize_photo(photo, height, width)
@@ -79,10 +90,11 @@ def draw_instances(
     smoothing = 0.5 * enlarged if enlarged > 1.5 else 0.0
     unit = _unit(height, width)
     tags = []
-    for instance in in_drawing_order(instances):
+    for instance in in_drawing_order(instances, taxonomy):
         crop, top, left = instance.raster(height, width, smoothing)
-        paint(picture, crop, top, left, instance.category, instance.is_part, unit)
-        text = short_name(instance.category)
+        is_part = taxonomy.is_part(instance.category)
+        paint(picture, crop, top, left, instance.category, is_part, unit)
+        text = taxonomy.short_name(instance.category)
         if instance.score is not None:
             text += f" {instance.score:.2f}"
         tags.append(Tag(text, category_colour(instance.category), crop, top, left))

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
-from fashionseg.taxonomy import competition_taxonomy
-
 
 @cache
 def font(pixels: int, bold: bool = False) -> ImageFont.FreeTypeFont:
@@ -18,23 +16,6 @@ def font(pixels: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", name)
     return ImageFont.truetype(str(path), pixels, layout_engine=ImageFont.Layout.BASIC)
-
-
-def category_name(category: int) -> str:
-    """`shirt, blouse`; for a category outside the competition's list its number."""
-    names = competition_taxonomy().category_names
-    return names[category] if category < len(names) else f"category {category}"
-
-
-def short_name(category: int) -> str:
-    """The first word of the name for a tag: `headband, head covering, hair accessory` -> `headband`."""
-    return category_name(category).split(",")[0]
-
-
-def attribute_names(attributes: tuple[int, ...]) -> str:
-    """`above-the-hip (length) · symmetrical`."""
-    names = competition_taxonomy().attribute_names
-    return " · ".join(names[a] if a < len(names) else f"attribute {a}" for a in attributes)
 
 
 def fitted(draw: ImageDraw.ImageDraw, text: str, face: ImageFont.FreeTypeFont, width: int) -> str:
