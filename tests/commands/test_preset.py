@@ -105,13 +105,13 @@ def test_twice_is_once(project: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_without_a_name_the_presets_are_listed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preset"]) == 0
-    assert capsys.readouterr().out == "Presets: folder, folder-gpu, folder-long, kaggle, kaggle-dgx, sample\n"
+    assert capsys.readouterr().out == "Presets: coco, fashionpedia, folder, folder-gpu, folder-long, kaggle, kaggle-dgx, sample\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["dgx"], "preset 'dgx': there is no such preset. Presets: folder, folder-gpu, folder-long,"),
+        (["dgx"], "preset 'dgx': there is no such preset. Presets: coco, fashionpedia, folder,"),
         (["folder"], "params.yaml: download.folder: expected a folder because download.source is 'folder', got null"),
         (["sample", "train.heads.epoch=3"], "no such key in params.yaml; did you mean train.heads.epochs?"),
         (["sample", "folds=3"], "folds: no such key in params.yaml; did you mean split.folds or evaluate.folds?"),

@@ -48,8 +48,7 @@ class SelectDetections(layers.Layer):
         Returns:
             boxes_norm [B, D, 4], classes int32 [B, D], scores [B, D]; zero-padded.
         """
-        classes = ops.argmax(class_scores, axis=2)
-        scores = ops.max(class_scores, axis=2)
+        scores, classes = (best[..., 0] for best in ops.top_k(class_scores, k=1))
         num_rois, num_boxes = deltas.shape[1:3]
         of_roi = ops.reshape(deltas, (-1, num_rois * num_boxes, 4))
         if num_boxes > 1:
