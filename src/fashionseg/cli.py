@@ -35,6 +35,7 @@ COMMANDS = {
     "cross-validate": "run the folds of a cross-validation, each a DVC experiment",
     "register": "register the trained model in MLflow, and promote it to champion if it is better",
     "serve": "serve a registered model over HTTP on 127.0.0.1",
+    "export": "write a trained model to one file that runs without TensorFlow",
     "import-weights": "convert a weight file in Matterport's layout to a model folder",
     "export-weights": "convert a model folder to a weight file in Matterport's layout",
 }

@@ -105,7 +105,10 @@ def test_twice_is_once(project: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_without_a_name_the_presets_are_listed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preset"]) == 0
-    assert capsys.readouterr().out == "Presets: coco, fashionpedia, folder, folder-gpu, folder-long, kaggle, kaggle-dgx, sample\n"
+    assert (
+        capsys.readouterr().out
+        == "Presets: coco, fashionpedia, folder, folder-gpu, folder-long, kaggle, kaggle-dgx, sample\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -81,4 +81,7 @@ def test_each_key_is_explained(repo: Path) -> None:
 
 def test_presets_that_differ_are_named(repo: Path) -> None:
     row = next(line for line in params_tables(repo).splitlines() if code("decode.long_side") in line)
-    assert "`160`<br>coco: `400`<br>fashionpedia: `640`<br>folder-gpu: `640`<br>folder-long: `576`<br>folder: `400`<br>kaggle-dgx: `512`" in row
+    assert (
+        "`160`<br>coco: `400`<br>fashionpedia: `640`<br>folder-gpu: `640`<br>folder-long: `576`<br>folder: `400`"
+        "<br>kaggle-dgx: `512`" in row
+    )

@@ -50,7 +50,7 @@ def test_a_rate_as_dvc_writes_it_is_a_number(project: Path) -> None:
             "model.batch_norm.backbone: input should be a valid boolean, got 1",
         ),
         ("  image_size: 160", "  image_size: 150", "image_size: input should be a multiple of 32, got 150"),
-        ("source: sample ", "source: web ", "source: input should be 'sample', 'folder', 'coco' or 'kaggle', got 'web'"),
+        ("source: sample ", "source: web ", "should be 'sample', 'folder', 'coco' or 'kaggle', got 'web'"),
         ("source: sample ", "source: folder ", "download.folder: expected a folder"),
         ("scale_range: [0.9, 1.1]", "scale_range: [1.1, 0.9]", "scale_range: expected [low, high], got [1.1, 0.9]"),
         ("jpeg_quality: null", "jpeg_quality: [95, 40]", "augment.jpeg_quality: expected [low, high], got [95, 40]"),

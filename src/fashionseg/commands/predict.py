@@ -42,7 +42,12 @@ Faults = list[dict[str, str]]  # file and reason of each photo that could not be
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo, or folder of photos")
-    parser.add_argument("--weights", type=Path, metavar="DIR", help=f"model folder [{WEIGHTS}]")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="DIR",
+        help=f"model folder, or file of `fashionseg export` [{WEIGHTS}]",
+    )
     parser.add_argument("--out", type=Path, default=Path("predictions"), metavar="DIR", help="[%(default)s]")
     parser.add_argument(
         "--thresholds", type=Path, metavar="FILE", help=f"[{THRESHOLDS} if it exists, else 0.5 for all]"
@@ -50,10 +55,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from fashionseg.exported.file import SUFFIX
+
     root, params = load_project()
-    thresholds = choose_thresholds(arguments.thresholds, root / THRESHOLDS)
     weights = arguments.weights or root / WEIGHTS
-    if not weights.is_dir():
+    is_exported = weights.suffix == SUFFIX and weights.is_file()
+    if not is_exported and not weights.is_dir():
         raise UserError(f"{weights}: no such folder; train first (`make repro`) or give --weights")
     faults: Faults = []
     jobs = name_pictures(list_photos(arguments.photos, faults), arguments.out)
@@ -62,12 +69,20 @@ def run(arguments: argparse.Namespace) -> int:
         return EXIT_FAULT
     from fashionseg.detections.inference import load_detector, predict_photos
     from fashionseg.detections.objects import photo_objects
+    from fashionseg.detections.thresholds import read_thresholds
     from fashionseg.taxonomy import taxonomy_of_names
 
     entries: list[dict[str, object]] = []
     size = min(params.predict.batch_size, len(jobs))
-    is_compiled = len(jobs) >= _MIN_COMPILED
-    detector = load_detector(weights, params.inference, params.train.num_devices, is_compiled)
+    if is_exported:
+        from fashionseg.exported.runtime import load_exported
+
+        detector, about = load_exported(weights)
+        thresholds = read_thresholds(arguments.thresholds) if arguments.thresholds else about.thresholds
+    else:
+        thresholds = choose_thresholds(arguments.thresholds, root / THRESHOLDS)
+        is_compiled = len(jobs) >= _MIN_COMPILED
+        detector = load_detector(weights, params.inference, params.train.num_devices, is_compiled)
     taxonomy = taxonomy_of_names(detector.category_names)
     decoded = _read(jobs, params.decode.max_megapixels, faults)
     while batch := list(itertools.islice(decoded, size)):

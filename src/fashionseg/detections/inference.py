@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -32,6 +32,18 @@ Forward = Callable[[Batch], dict[str, np.ndarray]]
 FindPose = Callable[[np.ndarray], Pose | None]
 
 
+class DetectorNetwork(Protocol):
+    """What a detector asks of its network, which need not be one of Keras."""
+
+    @property
+    def image_size(self) -> int:
+        """S, side of the square input in pixels."""
+
+    @property
+    def takes_pose(self) -> bool:
+        """Whether `POSE_KEYS` are inputs too."""
+
+
 @dataclass(frozen=True)
 class Detector:
     """A trained network and its compiled forward pass.
@@ -47,7 +59,7 @@ class Detector:
         at_other_sizes: by input size, `run` of networks with the same weights; detections at all sizes are fused.
     """
 
-    network: Network
+    network: DetectorNetwork
     category_names: tuple[str, ...]
     run: Forward
     num_devices: int = 1

@@ -103,9 +103,9 @@ def _samples(low: Tensor, high: Tensor, size: Tensor, bins: int) -> tuple[Tensor
         int32, int32, float32, bool, all [B, R, bins].
     """
     last = ops.cast(size - 1, "float32")
-    # A tensor as divisor: XLA would multiply by the rounded reciprocal of a constant, and that one rounding decides
-    # whether the last sample of a RoI at the border lies inside.
-    step = (high - low) * last / ops.full_like(last, bins - 1)
+    # A divisor that no compiler knows: XLA and LiteRT would multiply by the rounded reciprocal of a constant, and that
+    # one rounding decides whether the last sample of a RoI at the border lies inside.
+    step = (high - low) * last / ops.where(last >= 0.0, float(bins - 1), 1.0)
     position = (low * last)[..., None] + ops.arange(bins, dtype="float32") * step[..., None]
     inside = ops.logical_and(position >= 0.0, position <= last[..., None])
     position = ops.clip(position, 0.0, last[..., None])
