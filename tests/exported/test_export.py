@@ -126,7 +126,7 @@ def small_inputs() -> Callable[..., dict]:
 def without_packages(code: str, *words: object, cwd: Path) -> subprocess.CompletedProcess:
     """Runs Python code in a process where neither TensorFlow nor Keras can be imported."""
     blocked = "".join(f"sys.modules[{name!r}] = None; " for name in ("tensorflow", "keras", "jax", "torch"))
-    command = [sys.executable, "-c", f"import sys; {blocked}{code}", *map(str, words)]
+    command = [sys.executable, "-c", f"import sys; {blocked}\n{code}", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
@@ -142,6 +142,21 @@ def test_predict_needs_no_tensorflow(exported: Path, project: Path) -> None:
     assert content["thresholds"]["score"] == THRESHOLDS.score
     found = [instance for photo in content["photos"] for instance in photo["instances"]]
     assert found and {instance["category"] for instance in found} <= set(NAMES)
+
+
+def test_the_server_needs_no_tensorflow(exported: Path, project: Path) -> None:
+    photo = cv2.imencode(".png", photos()[0][1])[1].tobytes()
+    code = """
+from pathlib import Path
+from fashionseg.commands.serve import _exported
+detect, version = _exported(Path(sys.argv[1]))
+print(version, detect(Path("photo.png").read_bytes()), "mlflow" in sys.modules)
+"""
+    (project / "photo.png").write_bytes(photo)
+    done = without_packages(code, exported, cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("model.tflite {'height': 90, 'width': 60, 'instances': [{'category_id': ")
+    assert done.stdout.rstrip().endswith("False")
 
 
 def test_the_example_of_the_docs_runs_as_it_is(exported: Path, tmp_path: Path) -> None:

@@ -49,18 +49,9 @@ class PhotoModel(PythonModel):
         Raises:
             PhotoError: not a photo, damaged, or too many pixels.
         """
-        from fashionseg.detections.inference import predict_photos
-        from fashionseg.detections.objects import describe, photo_objects
-        from fashionseg.prepare.photo_header import read_header
-        from fashionseg.prepare.photos import decode_with_changes
+        from fashionseg.detections.photo_bytes import detect_in_bytes
 
-        photo, changes = decode_with_changes(data, read_header(data, self.max_megapixels))
-        photos = [("photo", photo)]
-        (objects,) = photo_objects(predict_photos(self.detector, photos, 1), photos, self.thresholds)
-        height, width = photo.shape[:2]
-        instances = describe(objects, self.detector.category_names)
-        answer: dict[str, Any] = {"height": height, "width": width, "instances": instances}
-        return answer | {"repaired": changes} if changes else answer
+        return detect_in_bytes(self.detector, self.thresholds, data, self.max_megapixels)
 
 
 set_model(PhotoModel())
