@@ -317,13 +317,14 @@ def test_every_parameter_that_a_stage_names_exists(stage: Stage) -> None:
 
 # --- the same through DVC ------------------------------------------------------------------------------------------
 
-# Raw data has photos for training and for the test; every other folder a single file. The source does not change.
+# Raw data has photos for training and for the test, decoded photos a taxonomy. The source does not change.
 STUB = """
 import pathlib, sys
 stage, *outs = sys.argv[1:]
 params = pathlib.Path("params.yaml").read_text() if stage != "source" else ""
 for out in map(pathlib.Path, outs):
-    places = ("train/a.jpg", "train/b.jpg", "test/c.jpg") if out.name == "raw" else ("content",)
+    photos, tables = ("train/a.jpg", "train/b.jpg", "test/c.jpg"), ("content", "taxonomy.json")
+    places = {"raw": photos, "decoded": tables}.get(out.name, ("content",))
     for file in [out] if out.suffix else [out / place for place in places]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(params if out.suffix != ".json" else "{}" + params.replace("\\n", " "))

@@ -98,6 +98,8 @@ def _write_pipeline(folder: Path, num_photos: int, num_test_photos: int) -> None
         "    folders = {out / 'train': num_photos, out / 'test': num_test_photos} if is_raw else {out: 1}\n"
         "    for folder, count in folders.items():\n"
         "        folder.mkdir(parents=True, exist_ok=True)\n"
+        "        if not is_raw:\n"
+        "            (folder / 'taxonomy.json').write_text(str(folder))\n"
         "        for number in range(count):\n"
         "            (folder / f'{number}.jpg').write_text(f'{folder}{number}' * 9)\n"
     )
