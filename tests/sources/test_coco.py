@@ -16,8 +16,15 @@ from fashionseg.data.rle import mask_to_runs, parse_rle, runs_to_mask
 from fashionseg.errors import UserError
 from fashionseg.params import load_params
 from fashionseg.prepare.decode import decode_folder
-from fashionseg.sources.coco import coco_digest, decode_segmentation, read_coco, write_kaggle_layout
+from fashionseg.sources.coco import (
+    coco_digest,
+    decode_segmentation,
+    read_coco,
+    read_split_coco,
+    write_kaggle_layout,
+)
 from fashionseg.taxonomy import Taxonomy, competition_taxonomy, load_taxonomy, read_taxonomy
+from programs import run_python
 
 HEIGHT, WIDTH = 40, 30
 SQUARE = [[5, 4, 15, 4, 15, 14, 5, 14]]
@@ -282,12 +289,59 @@ def test_names_that_occur_twice_get_their_id(tmp_path: Path) -> None:
 def test_the_digest_changes_with_a_photo_and_with_the_json(tmp_path: Path) -> None:
     path = write(tmp_path, content())
     photos = tmp_path / "photos"
-    digests = [coco_digest(photos, path), coco_digest(photos, path)]
+    digests = [coco_digest(photos, [path]), coco_digest(photos, [path])]
     assert len(set(digests)) == 1
     (photos / "new/e.jpg").write_bytes(b"a photo")
-    digests.append(coco_digest(photos, path))
+    digests.append(coco_digest(photos, [path]))
     path.write_text(json.dumps(content() | {"info": {}}))
-    digests.append(coco_digest(photos, path))
+    digests.append(coco_digest(photos, [path]))
     assert len(set(digests)) == 3
     with pytest.raises(UserError, match=r"nowhere: no such folder"):
-        coco_digest(tmp_path / "nowhere", path)
+        coco_digest(tmp_path / "nowhere", [path])
+
+
+def test_a_json_for_each_side_is_the_split(tmp_path: Path) -> None:
+    """Both number their images and annotations from their own beginning."""
+    training, validation = content(), content()
+    training["images"], validation["images"] = (
+        training["images"][:1],
+        [
+            {"id": 10, "file_name": "c.png", "height": HEIGHT, "width": WIDTH},
+            {"id": 4, "file_name": "lost.png", "height": HEIGHT, "width": WIDTH},
+        ],
+    )
+    training["annotations"], validation["annotations"] = (
+        training["annotations"][:2],
+        [annotation(1, 10, 7, SQUARE), annotation(2, 4, 7, SQUARE), annotation(3, 99, 7, SQUARE)],
+    )
+    paths = [tmp_path / "train.json", tmp_path / "validation.json"]
+    for path, values in zip(paths, (training, validation), strict=True):
+        write(tmp_path, values).rename(path)
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    counts = write_kaggle_layout(read_split_coco(paths), tmp_path / "photos", raw)
+    assert counts == {"train_photos": 2, "test_photos": 2, "objects": 3, "dropped": 2}
+    assert (raw / "validation.txt").read_text().split() == ["c.png"]
+    params = load_params(Path(__file__).parents[2] / "params.yaml")
+    decode_folder(raw, tmp_path / "decoded", params.decode)
+    main_of_split(tmp_path)
+    assert (tmp_path / "splits/validation.txt").read_text().split() == ["c.png"]
+    assert (tmp_path / "splits/train.txt").read_text().split() == ["shop_a.jpg"]
+    validation["categories"].pop()
+    paths[1].write_text(json.dumps(validation))
+    with pytest.raises(UserError, match=r"validation.json: expected the categories and attributes of"):
+        read_split_coco(paths)
+
+
+def main_of_split(folder: Path) -> None:
+    """The stage `split` on `decoded`."""
+    stage = "fashionseg.stages.split"
+    words = [
+        "--decoded",
+        "decoded",
+        "--splits",
+        "splits",
+        "--params",
+        Path(__file__).parents[2] / "params.yaml",
+    ]
+    run_python("-m", stage, *words, cwd=folder)

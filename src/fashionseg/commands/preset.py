@@ -49,8 +49,8 @@ def run(arguments: argparse.Namespace) -> None:
     differences = dict(preset)
     for change in arguments.changes if has_preset else [arguments.name, *arguments.changes]:
         key, value = parse_change(change)
-        if key in PATHS and isinstance(value, str):  # relative to where the user is, not to params.yaml
-            value = str(Path(value).expanduser().resolve())
+        if key in PATHS:  # relative to where the user is, not to params.yaml
+            value = [_absolute(path) for path in value] if isinstance(value, list) else _absolute(value)
         differences[key] = value
     before = flatten(read_yaml(root / PARAMS_FILE))
     changed = merge(root / PARAMS_FILE, differences)
@@ -60,6 +60,10 @@ def run(arguments: argparse.Namespace) -> None:
     # A preset's rates are meant for its batch, those of params.yaml for the one there.
     if hint := describe_batch(before | preset, before | differences):
         say(hint)
+
+
+def _absolute(path: Any) -> Any:
+    return str(Path(path).expanduser().resolve()) if isinstance(path, str) else path
 
 
 def describe_batch(reference: dict[str, Any], values: dict[str, Any]) -> str | None:

@@ -33,7 +33,13 @@ class Download:
     folder: str | None
     competition: Text
     sample: Sample
-    annotations: str | None = None
+    annotations: Text | tuple[Text, Text] | None = None
+
+    @property
+    def annotation_files(self) -> tuple[str, ...]:
+        """The jsons of source `coco`: of all photos, or of those for training and those for validation."""
+        given = self.annotations or ()
+        return (given,) if isinstance(given, str) else given
 
 
 # How a train.csv may differ from Kaggle's encoding.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from fashionseg import console, params
 from fashionseg.data.records import ShardWriter
+from fashionseg.data.splits import VALIDATION_IDS
 from fashionseg.data.tables import InstanceTable, write_photos
 from fashionseg.errors import UserError
 from fashionseg.parallel import available_cores, ordered_map
@@ -58,6 +60,8 @@ def decode_folder(
     decoder = PhotoDecoder(raw, index.layout, taxonomy, decode)
     with atomic_directory(decoded) as folder:
         write_json(folder / TAXONOMY_FILE, taxonomy.to_descriptions())
+        if (raw / VALIDATION_IDS).is_file():  # the source has a split of its own
+            shutil.copyfile(raw / VALIDATION_IDS, folder / VALIDATION_IDS)
         output = _Output(folder, decode.photos_per_shard)
         look = Look(taxonomy, max_instances)
         results = ordered_map(decoder, tasks, workers, "set decode.workers lower")

@@ -5,7 +5,7 @@ Photos are sorted, then shuffled with the seed, so that nothing depends on the o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ def split_photos(
     seed: int,
     folds: int | None = None,
     fold: int = 0,
+    given: Set[str] | None = None,
 ) -> PhotoSplit:
     """Splits N photos.
 
@@ -47,6 +48,7 @@ def split_photos(
         near_duplicate_bits: photos whose hashes differ in at most this many bits stay together; -1: off.
         folds: number of folds of a cross-validation, each photo being in exactly one; None: no cross-validation.
         fold: the fold that is the validation side, from 0.
+        given: the validation side where the data says so; photos that are not among `image_ids` do not matter.
 
     Raises:
         UserError: one side would be empty.
@@ -54,6 +56,14 @@ def split_photos(
     order = np.argsort(np.array(image_ids))
     ids, dhashes, presence = np.array(image_ids)[order], dhashes[order], presence[order]
     groups = near_duplicate_groups(dhashes, near_duplicate_bits)
+    if given is not None:
+        in_given = np.array([image_id in given for image_id in ids.tolist()], bool)
+        if in_given.all() or not in_given.any():
+            raise UserError(
+                f"split: the validation set of the data has {in_given.sum()} of {len(ids)} usable photos, "
+                "which leaves one side empty"
+            )
+        return PhotoSplit(tuple(ids[~in_given].tolist()), tuple(ids[in_given].tolist()), groups)
     num_groups = int(groups.max()) + 1 if len(groups) else 0
     if num_groups < 2:
         raise UserError(

@@ -13,8 +13,8 @@ import math
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 
 from fashionseg.console import track
 from fashionseg.data.rle import format_rle, mask_to_runs
+from fashionseg.data.splits import VALIDATION_IDS, write_ids
 from fashionseg.errors import UserError
 from fashionseg.parallel import map_photos
 from fashionseg.sources.folder import KEPT_OPEN, SAMPLE_SUBMISSION, TRAIN_CSV
@@ -77,6 +78,7 @@ class CocoData:
         images: those of usable entries, in the order of the file.
         annotations: of each image by its id, in the order of the file.
         dropped: entries that were left out.
+        for_validation: ids of images; empty where the json does not say.
     """
 
     taxonomy: Taxonomy
@@ -85,6 +87,7 @@ class CocoData:
     images: tuple[Image, ...]
     annotations: dict[int | str, list[Entry]]
     dropped: tuple[Dropped, ...]
+    for_validation: frozenset[int | str] = frozenset()
 
 
 def read_coco(path: Path) -> CocoData:
@@ -133,11 +136,36 @@ def read_coco(path: Path) -> CocoData:
     )
 
 
+def read_split_coco(paths: Sequence[Path]) -> CocoData:
+    """One json, or one of the training and one of the validation photos: the second's images are `for_validation`.
+
+    Raises:
+        UserError: as `read_coco`, or the two differ in categories or attributes.
+    """
+    training, *others = (read_coco(path) for path in paths)
+    for path, other in zip(paths[1:], others, strict=True):
+        for kind in ("category_ids", "attribute_ids", "taxonomy"):
+            if getattr(other, kind) != getattr(training, kind):
+                raise UserError(f"{path}: expected the categories and attributes of {paths[0]}, got others")
+        # Both files number their images from their own beginning.
+        renumbered = tuple(replace(image, id=f"validation {image.id}") for image in other.images)
+        training = replace(
+            training,
+            images=training.images + renumbered,
+            annotations=training.annotations
+            | {f"validation {image}": entries for image, entries in other.annotations.items()},
+            dropped=training.dropped
+            + tuple(replace(fault, what=f"validation {fault.what}") for fault in other.dropped),
+            for_validation=frozenset(image.id for image in renumbered),
+        )
+    return training
+
+
 def write_kaggle_layout(coco: CocoData, photos: Path, target: Path) -> dict[str, int]:
     """Writes Kaggle's layout into the existing empty folder `target`.
 
     Images of the json become train photos; photos in the folder that it does not list become test photos. Folders in
-    file names become part of the name.
+    file names become part of the name. Photos for validation, if the jsons say so, are named in `validation.txt`.
 
     Args:
         photos: the folder that the file names begin in.
@@ -185,22 +213,29 @@ def write_kaggle_layout(coco: CocoData, photos: Path, target: Path) -> dict[str,
                 shutil.copyfile(path, target / subset / names[path])
         if not others:
             (target / "test" / KEPT_OPEN).touch()
+        if coco.for_validation:
+            write_ids(
+                target / VALIDATION_IDS, sorted(names[files[i]] for i in coco.for_validation if i in files)
+            )
         counts = {"train_photos": len(files), "test_photos": len(others), "objects": num_objects}
         write_json(target / REPORT, {"counts": counts, **_report(coco, dropped)})
     return {**counts, "dropped": len(dropped)}
 
 
-def coco_digest(photos: Path, annotations: Path) -> str:
-    """32 hexadecimal digits of names, sizes and modification times of the photos and of the json.
+def coco_digest(photos: Path, annotations: Sequence[Path]) -> str:
+    """32 hexadecimal digits of names, sizes and modification times of the photos and of the jsons.
 
     Raises:
         UserError: one of them is missing.
     """
-    for path, kind in ((photos, "folder"), (annotations, "file")):
+    for path, kind in ((photos, "folder"), *((path, "file") for path in annotations)):
         if not path.exists():
             raise UserError(f"{path}: no such {kind}")
     named = [(path.relative_to(photos).as_posix(), path.stat()) for path in _photos_in(photos)]
-    lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in [*named, ("", annotations.stat())]]
+    lines = [
+        f"{name} {stat.st_size} {stat.st_mtime_ns}"
+        for name, stat in [*named, *(("", path.stat()) for path in annotations)]
+    ]
     return hashlib.blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 

@@ -15,7 +15,7 @@ from fashionseg.console import exit_code, say
 from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, Download, load_params
 from fashionseg.sample.layout import write_sample
-from fashionseg.sources.coco import read_coco, summary, write_kaggle_layout
+from fashionseg.sources.coco import read_split_coco, summary, write_kaggle_layout
 from fashionseg.sources.folder import copy_folder, source_folder
 from fashionseg.sources.kaggle import fetch_competition
 from fashionseg.storage.atomic import atomic_directory
@@ -48,9 +48,8 @@ def fetch_raw(download: Download, raw: Path) -> None:
             case "folder":
                 copy_folder(source, folder)
             case "coco":
-                assert download.annotations is not None  # checked with the params
-                counts = write_kaggle_layout(read_coco(source_folder(download.annotations)), source, folder)
-                say(f"download: {summary(counts)}")
+                files = [source_folder(file) for file in download.annotation_files]
+                say(f"download: {summary(write_kaggle_layout(read_split_coco(files), source, folder))}")
             case "kaggle":
                 fetch_competition(download.competition, folder)
 

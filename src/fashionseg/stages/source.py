@@ -47,14 +47,15 @@ def describe_source(download: Download, earlier: Path) -> dict[str, str]:
     if download.source not in ("folder", "coco") or download.folder is None:
         return {"source": download.source}
     state = {"source": download.source, "folder": download.folder}
-    if download.annotations is not None and download.source == "coco":
-        state["annotations"] = download.annotations
+    files = download.annotation_files if download.source == "coco" else ()
+    if files:
+        state["annotations"] = " ".join(files)
     folder = source_folder(download.folder)
     if not folder.exists() and (known := _read(earlier)).items() >= state.items():
         say(f"source: {folder} is not there; data/raw stays as it was copied from it")
         return known
-    if "annotations" in state:
-        return state | {"digest": coco_digest(folder, source_folder(state["annotations"]))}
+    if files:
+        return state | {"digest": coco_digest(folder, [source_folder(file) for file in files])}
     check_folder(folder)
     return state | {"digest": listing_digest(folder)}
 

@@ -1,7 +1,8 @@
 """Stage `split`: which photos train and which validate.
 
 1. Read the photo and instance tables.
-2. Group near-duplicate photos, stratify the groups over categories: one split, or a fold of a cross-validation.
+2. Group near-duplicate photos, stratify the groups over categories: one split, or a fold of a cross-validation. Where
+   the source has a split of its own, take that.
 3. Write train.txt, validation.txt (sorted ids), groups.json, and summary.json with the counts of both sides.
 """
 
@@ -15,8 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from fashionseg.console import exit_code, say
-from fashionseg.data.splits import GROUPS, SUMMARY, TRAIN_IDS, VALIDATION_IDS, write_groups, write_ids
+from fashionseg.data.splits import (
+    GROUPS,
+    SUMMARY,
+    TRAIN_IDS,
+    VALIDATION_IDS,
+    read_ids,
+    write_groups,
+    write_ids,
+)
 from fashionseg.data.tables import read_instances, read_photos
+from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, load_params
 from fashionseg.prepare.split import split_photos, summarize
 from fashionseg.storage.atomic import atomic_directory
@@ -38,6 +48,7 @@ def main() -> None:
     position = {image_id: number for number, image_id in enumerate(photos["image_id"])}
     presence = np.zeros((len(photos), int(categories.max()) + 1), bool)
     presence[[position[image_id] for image_id in instances["image_id"]], categories] = True
+    given = _given_validation(arguments.decoded, params.split.folds)
     split = split_photos(
         photos["image_id"].tolist(),
         photos["dhash"].to_numpy(),
@@ -47,6 +58,7 @@ def main() -> None:
         params.split.seed,
         params.split.folds,
         params.split.fold,
+        given,
     )
     summary = summarize(split, instances["image_id"].tolist(), categories)
     with atomic_directory(arguments.splits) as folder:
@@ -58,6 +70,18 @@ def main() -> None:
         f"split: {len(split.train)} photos to train, {len(split.validation)} to validate; "
         f"{summary['near_duplicates']['photos']} near-duplicates in {summary['near_duplicates']['groups']} groups"
     )
+
+
+def _given_validation(decoded: Path, folds: int | None) -> frozenset[str] | None:
+    """The photos that the source validates on, if it says so."""
+    path = decoded / VALIDATION_IDS
+    if not path.is_file():
+        return None
+    if folds is not None:
+        raise UserError(
+            f"split.folds: expected null, as the data has a validation set of its own, got {folds}"
+        )
+    return frozenset(read_ids(path, "decode"))
 
 
 if __name__ == "__main__":
