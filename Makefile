@@ -12,7 +12,7 @@ LOCK := requirements/cpu.lock
 STAMP := .venv/ready-$(shell cat $(LOCK) requirements/uv.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pose-model repro check test test-all quick-tests remaining-tests parity lint format ui resolve tune seeds cross-validation remote register serve reproducible kill-test soak exp-report bench bench-gpu bench-street lock clean
+.PHONY: help setup pose-model repro check test test-all quick-tests remaining-tests parity lint format ui resolve tune seeds cross-validation remote register serve reproducible kill-test soak browse exp-report bench bench-gpu bench-street lock clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -108,6 +108,9 @@ fuzz: $(STAMP)  ## fuzz all file readers and the HTTP endpoint with broken input
 
 audit: $(STAMP)  ## write .fashionseg/sbom.json, and check the locked packages for known vulnerabilities
 	@python -m tools audit
+
+browse: $(STAMP)  ## write offline pages to look at the data set: photos with outlines, filtered by typing
+	@fashionseg browse
 
 exp-report: $(STAMP)  ## write an offline HTML page that compares runs; RUNS="name name"
 	@fashionseg exp-report $(RUNS)

@@ -18,6 +18,7 @@ from fashionseg.console import exit_code
 COMMANDS = {
     "preset": "merge a preset and key=value changes into params.yaml",
     "predict": "outline the garments in photos",
+    "browse": "write pages to look at the data set",
     "convert": "convert between COCO json, Kaggle's layout and predictions",
     "score": "compute the competition score of a submission file",
     "check-submission": "check a submission file against the competition's rules",

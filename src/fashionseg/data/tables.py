@@ -113,7 +113,12 @@ def unpack_runs(column: pa.ChunkedArray, path: Path) -> tuple[Runs, ...]:
     values = column.to_pylist()
     if any(len(value) % 8 for value in values):
         raise UserError(f"{path}: runs_512: expected pairs of int32; run the stage decode")
-    return tuple(np.frombuffer(value, "<i4").reshape(-1, 2) for value in values)
+    return tuple(map(unpack_runs_of, values))
+
+
+def unpack_runs_of(packed: bytes) -> Runs:
+    """The inverse of `pack_runs`."""
+    return np.frombuffer(packed, "<i4").reshape(-1, 2)
 
 
 def write_photos(folder: Path, rows: list[dict[str, Any]]) -> None:

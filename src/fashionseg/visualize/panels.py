@@ -101,6 +101,18 @@ def draw_instances(
     return draw_tags(picture, tags, _text_height(height, width))
 
 
+def draw_outlines(
+    photo: np.ndarray, instances: list[OutlinedInstance], longest_side: int, taxonomy: Taxonomy
+) -> np.ndarray:
+    """A small picture without tags: the photo, shrunk to `longest_side` pixels, with its instances outlined."""
+    height, width = display_size(photo.shape[0], photo.shape[1], 1, longest_side)
+    picture = resize_photo(photo, height, width)
+    for instance in in_drawing_order(instances, taxonomy):
+        crop, top, left = instance.raster(height, width)
+        paint(picture, crop, top, left, instance.category, taxonomy.is_part(instance.category), 1)
+    return picture
+
+
 def write_png(path: Path, picture: np.ndarray) -> None:
     """Writes uint8 [H, W, 3] as a PNG without metadata: same pixels, same bytes."""
     with atomic_write(path) as temporary:
