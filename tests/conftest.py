@@ -30,7 +30,7 @@ TIERS = {"slow", "remote", "reference", "long"}
 TIER_OF_FIXTURE = {"host": "remote", "reference_directory": "reference"}
 # Folders where every test without a marker of its own is slow, in the order in which they start: the longest first, so
 # that parallel workers end together.
-SLOW_FOLDERS = ("training", "tools", "faults", "stages", "fuzz", "sample")
+SLOW_FOLDERS = ("training", "exported", "tools", "faults", "stages", "fuzz", "sample")
 
 pytest_plugins = ["drawn_photos", "mlflow_stores"]
 

@@ -35,7 +35,6 @@ REPO = Path(__file__).parents[2]
 FOLDERS = REPO / "tests/model/folders"  # networks whose scores differ by more than rounding
 NAMES = ("hat", "shoe", "dress", "belt", "sleeve")
 THRESHOLDS = Thresholds(0.01, 0.5, 0.45, 3, (0, 1, 2, 4), 0.8, (0, 3))
-pytestmark = pytest.mark.slow
 
 
 def photos() -> list[tuple[str, np.ndarray]]:
@@ -88,7 +87,7 @@ def with_body_parts(params: Params) -> Network:
     return network
 
 
-@pytest.mark.parametrize("make", [cascade, with_body_parts])
+@pytest.mark.parametrize("make", [cascade, pytest.param(with_body_parts, marks=pytest.mark.long)])
 def test_each_architecture_is_converted(
     make: Callable[[Params], Network], small_inputs: Callable[..., dict]
 ) -> None:
