@@ -9,6 +9,12 @@ from functools import partial
 import keras
 import numpy as np
 
+from fashionseg.detections.inference import Detector
+from fashionseg.detections.instances import Thresholds
+from fashionseg.exported.convert import to_litert
+from fashionseg.exported.file import About, write_exported
+from fashionseg.exported.runtime import load_exported
+from fashionseg.model.api import Network
 from fashionseg.params import Params, changed
 from tools.bench.inference import detector_with, photo_to_rles
 from tools.bench.inputs import DETECTIONS_PER_PHOTO, make_photo
@@ -20,6 +26,7 @@ from tools.bench.training import compiled_step, make_batch
 _BATCH = 2
 _SIDES = (512, 256)
 _TARGET = 1.15
+_EXPORTED = "exported-"  # in names of work
 _LIMIT_SECONDS = 120.0  # per row
 # Torchvision's layers: its RPN has as many channels as the pyramid; ground-truth boxes are RoIs too, as there.
 _SAME_LAYERS = {"model.backbone.name": "resnet50", "model.rpn.channels": 256, "sampling.includes_gt": True}
@@ -54,14 +61,18 @@ def _rows_of_side(bench: Bench, side: int) -> list[Row]:
     if side == max(_SIDES):
         for count in (DETECTIONS_PER_PHOTO, params.inference.max_detections):
             on = f"resnet50, {side} px, one photo to {DETECTIONS_PER_PHOTO} masks of {count} detections"
-            ours[f"masks-{count}"] = _detection(bench, params, photo, count), 1, on
+            detector = _detector(bench, params, photo, count)
+            ours[f"masks-{count}"] = partial(photo_to_rles, detector, photo), 1, on
+        # The last one, with all detections: an exported file works on the padding too.
+        file = partial(photo_to_rles, _exported(bench, detector), photo)
+        ours[f"{_EXPORTED}masks-{count}"] = file, 1, on
     if not has_torchvision():
         rows = [comparison(bench, name, side, work, None, "quoted") for name, work in ours.items()]
     else:
         with TorchvisionProcess(bench.work / "torchvision", params, batches, photo) as peer:
             versions = peer.run("versions")
             rows = [
-                comparison(bench, name, side, work, partial(peer.run, name), versions)
+                comparison(bench, name, side, work, partial(peer.run, name.removeprefix(_EXPORTED)), versions)
                 for name, work in ours.items()
             ]
     keras.utils.clear_session(free_memory=True)
@@ -69,9 +80,22 @@ def _rows_of_side(bench: Bench, side: int) -> list[Row]:
     return rows
 
 
-def _detection(bench: Bench, params: Params, photo: np.ndarray, count: int) -> Callable[[], object]:
+def _detector(bench: Bench, params: Params, photo: np.ndarray, count: int) -> Detector:
     untrained = changed(params, {"inference.score_threshold": 0.0})
-    return partial(photo_to_rles, detector_with(bench.work / "model", untrained, count, photo), photo)
+    return detector_with(bench.work / "model", untrained, count, photo)
+
+
+def _exported(bench: Bench, detector: Detector) -> Detector:
+    """The same detector as a file of `fashionseg export`."""
+    network = detector.network
+    assert isinstance(network, Network)
+    thresholds = Thresholds(score=0.0, nms=0.5, mask=0.5, min_area=1)
+    about = About(
+        detector.category_names, network.image_size, False, 0.0, False, thresholds, precision="float32"
+    )
+    path = bench.work / "model.tflite"
+    write_exported(path, to_litert(network, "float32"), about)
+    return load_exported(path)[0]
 
 
 def comparison(
@@ -96,7 +120,7 @@ def comparison(
     seconds = in_turns(functions, bench.repeats, limit_seconds=_LIMIT_SECONDS)
     best = min(seconds["ours"]) / photos
     if peer is None:
-        theirs = _QUOTED[name, side]
+        theirs = _QUOTED[name.removeprefix(_EXPORTED), side]
         note = f"{best:.2f} s per photo; torchvision's {theirs} s is quoted"
     else:
         theirs = min(seconds["torchvision"]) / photos
@@ -105,6 +129,8 @@ def comparison(
             f"{spread(seconds['torchvision'], 1 / photos)}"
         )
     what = "training step" if name in _INSTANCES else "inference"
+    if name.startswith(_EXPORTED):
+        what = "inference of an exported file"
     return Row(
         f"{what}, against torchvision", on, theirs / best, "x", _TARGET, lower_is_better=False, note=note
     )
