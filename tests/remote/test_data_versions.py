@@ -25,7 +25,7 @@ STUB = """
 import pathlib, sys
 params = pathlib.Path("params.yaml").read_text()
 for out in map(pathlib.Path, sys.argv[1:]):
-    inside = "test/content" if out.name == "raw" else "content"
+    inside = {"raw": "test/content", "decoded": "taxonomy.json"}.get(out.name, "content")
     file = out if out.suffix else out / inside
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(str(out) + params if out.suffix != ".json" else "{}" + params.replace("\\n", " "))

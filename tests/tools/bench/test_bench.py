@@ -163,7 +163,7 @@ def test_the_command_measures_the_parts_asked_for(
     assert "training step" not in said
     assert json.loads((tmp_path / "results.json").read_text())["rows"][0]["name"].startswith("decode masks: ")
     assert not (tmp_path / "work").exists()
-    assert len(PARTS) == 10
+    assert len(PARTS) == 11
 
 
 def test_only_a_whole_run_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
