@@ -5,21 +5,18 @@ A missing dependency leaves stale results that nothing shows; a needless one ret
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tools.__main__ import main
-from tools.dvc_deps import MOST, ImportGraph, code_deps, has_effect, rewrite, stage_module
+from tools.dvc_deps import MOST, ImportGraph, code_deps, has_effect, rewrite
 
 from fashionseg.params import flatten, read_yaml
+from pipeline import REPO, STAGES, Stage, covers, is_below, stale_after
 
-REPO = Path(__file__).resolve().parent.parent
 GRAPH = ImportGraph(REPO / "src")
 
 FROM_TRAINING_ON = ("train_heads", "finetune", "predict", "evaluate", "submit")
@@ -55,46 +52,7 @@ STALE_AFTER = {
 }
 
 
-@dataclass(frozen=True)
-class Stage:
-    name: str
-    cmd: str
-    deps: tuple[str, ...]
-    params: tuple[str, ...]
-    outs: tuple[str, ...]
-
-    @property
-    def module(self) -> str:
-        return stage_module(self.cmd)
-
-
-def names(entries: list) -> tuple[str, ...]:
-    """`[a, {b: {cache: false}}]` -> `("a", "b")`."""
-    return tuple(entry if isinstance(entry, str) else next(iter(entry)) for entry in entries)
-
-
-def read_stages() -> dict[str, Stage]:
-    stages = read_yaml(REPO / "dvc.yaml")["stages"]
-    return {
-        name: Stage(
-            name,
-            stage["cmd"],
-            names(stage.get("deps", [])),
-            names(stage.get("params", [])),
-            tuple(path for kind in ("outs", "metrics", "plots") for path in names(stage.get(kind, []))),
-        )
-        for name, stage in stages.items()
-    }
-
-
-STAGES = read_stages()
-
-
 # --- code ----------------------------------------------------------------------------------------------------------
-
-
-def covers(dependency: str, path: str) -> bool:
-    return path == dependency or path.startswith(f"{dependency}/")
 
 
 def code_of(stage: Stage) -> set[str]:
@@ -258,28 +216,6 @@ def test_paths_in_cmd_are_dependencies_or_outputs(stage: Stage) -> None:
 # --- parameters ----------------------------------------------------------------------------------------------------
 
 
-def is_below(key: str, section: str) -> bool:
-    return key == section or key.startswith(f"{section}.")
-
-
-def stale_after(key: str) -> set[str]:
-    """Stages that a change of `key` makes stale: those that name it, and all that depend on their outputs."""
-    stale: set[str] = set()
-    for stage in STAGES.values():
-        if any(is_below(key, section) for section in stage.params):
-            stale |= {stage.name, *downstream(stage)}
-    return stale
-
-
-def downstream(stage: Stage) -> set[str]:
-    following = [
-        other
-        for other in STAGES.values()
-        if any(covers(out, path) or covers(path, out) for out in stage.outs for path in other.deps)
-    ]
-    return {other.name for other in following}.union(*(downstream(other) for other in following))
-
-
 @pytest.mark.parametrize("key", flatten(read_yaml(REPO / "params.yaml")))
 def test_each_parameter_makes_stale_what_it_decides_and_nothing_else(key: str) -> None:
     section = max((section for section in STALE_AFTER if is_below(key, section)), key=len)
@@ -313,94 +249,3 @@ def test_each_stage_names_the_parameters_it_reads(stage: Stage) -> None:
 def test_every_parameter_that_a_stage_names_exists(stage: Stage) -> None:
     keys = list(flatten(read_yaml(REPO / "params.yaml")))
     assert [section for section in stage.params if not any(is_below(key, section) for key in keys)] == []
-
-
-# --- the same through DVC ------------------------------------------------------------------------------------------
-
-# Raw data has photos for training and for the test, decoded photos a taxonomy. The source does not change.
-STUB = """
-import pathlib, sys
-stage, *outs = sys.argv[1:]
-params = pathlib.Path("params.yaml").read_text() if stage != "source" else ""
-for out in map(pathlib.Path, outs):
-    photos, tables = ("train/a.jpg", "train/b.jpg", "test/c.jpg"), ("content", "taxonomy.json")
-    places = {"raw": photos, "decoded": tables}.get(out.name, ("content",))
-    for file in [out] if out.suffix else [out / place for place in places]:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(params if out.suffix != ".json" else "{}" + params.replace("\\n", " "))
-with open("ran", "a") as ran:
-    ran.write(stage + " ")
-"""
-
-
-def dvc(*words: str) -> str:
-    ended = subprocess.run([sys.executable, "-m", "dvc", *words], check=True, capture_output=True, text=True)
-    return ended.stdout
-
-
-def stages_run_by_repro() -> list[str]:
-    """Without `source`, which runs every time."""
-    Path("ran").write_text("")
-    dvc("repro")
-    return sorted(set(Path("ran").read_text().split()) - {"source"})
-
-
-@pytest.fixture
-def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our graph, with stages that only write their outputs, in the current folder; all of them have run."""
-    stages = read_yaml(REPO / "dvc.yaml")["stages"]
-    for name, stage in stages.items():
-        stage["cmd"] = f"{sys.executable} stub.py {name} {' '.join(STAGES[name].outs)}"
-        stage["deps"] = [path for path in STAGES[name].deps if not path.startswith("src/")]
-    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": stages}))
-    (tmp_path / "stub.py").write_text(STUB)
-    shutil.copy(REPO / "params.yaml", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    dvc("init", "--no-scm", "-q")
-    assert stages_run_by_repro() == sorted(STAGES.keys() - {"source"})
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("graph")
-def test_dvc_runs_just_the_stale_stages() -> None:
-    assert stages_run_by_repro() == []
-    for change in (
-        "evaluate.folds=4",
-        "model.backbone.name=efficientnet_lite0",
-        "train.finetune.epochs=3",
-        "train.heads.epochs=7",
-        "tracking.experiment=other",
-    ):
-        key = change.partition("=")[0]
-        text = Path("params.yaml").read_text()
-        subprocess.run(
-            [sys.executable, "-m", "fashionseg.cli", "preset", change], check=True, capture_output=True
-        )
-        assert Path("params.yaml").read_text() != text
-        assert stages_run_by_repro() == sorted(stale_after(key)), change
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("graph")
-@pytest.mark.parametrize(
-    ("folder", "readers"), [("train", ["decode"]), ("test", ["decode", "submit"])], ids=["train", "test"]
-)
-def test_a_photo_changed_added_or_removed_is_noticed(folder: str, readers: list[str]) -> None:
-    """By the stage that made it and by those that read it: `submit` wants the names of the test photos alone."""
-    photo = next((Path("data/raw") / folder).iterdir())
-    content = photo.read_bytes()
-    added = photo.with_name("added.jpg")
-
-    def stale() -> list[str]:
-        return sorted(json.loads(dvc("status", "--json")).keys() - {"source"})
-
-    photo.write_bytes(b"changed")
-    assert stale() == sorted(["download", *readers])
-    photo.unlink()
-    assert stale() == sorted(["download", *readers])
-    photo.write_bytes(content)
-    assert stale() == []
-    added.write_bytes(b"new")
-    assert stale() == sorted(["download", *readers])
-    dvc("commit", "--force", "download")  # as if it had downloaded one photo more
-    assert stages_run_by_repro() == readers

@@ -30,7 +30,7 @@ _PENDING_PER_WORKER = 8
 _MIN_PHOTOS = 400
 _CHUNK = 64
 # One process per core; CPU affinity is the only setting.
-_TO_SAVE_MEMORY = "run it again on fewer cores, as in `taskset -c 0 COMMAND`"
+TO_SAVE_MEMORY = "run it again on fewer cores, as in `taskset -c 0 COMMAND`"
 
 
 def lacks_memory(error: BaseException) -> bool:
@@ -144,7 +144,7 @@ def map_photos(
         workers = available_cores() if len(items) >= _MIN_PHOTOS else 1
     chunks = [list(items[start : start + _CHUNK]) for start in range(0, len(items), _CHUNK)]
     of_chunk = partial(_map_chunk, function)
-    results = track(ordered_map(of_chunk, chunks, workers, _TO_SAVE_MEMORY), description, total=len(chunks))
+    results = track(ordered_map(of_chunk, chunks, workers, TO_SAVE_MEMORY), description, total=len(chunks))
     return [result for chunk in results for result in chunk]
 
 

@@ -106,7 +106,7 @@ def test_predictions_become_annotations_with_a_score(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere.json", "out"], "--photos: expected the folder"),
+        (["bad.json", "out"], "--photos: expected the folder"),
         (["nowhere.json", "out", "--photos", "."], "nowhere.json: no such file"),
         (["bad.json", "out", "--photos", "."], "bad.json: images: expected a list"),
         (["predictions.json", "out.json"], "predictions.json: not a file of `fashionseg predict`"),

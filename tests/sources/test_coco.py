@@ -12,17 +12,13 @@ import numpy as np
 import pytest
 from pycocotools import mask as reference
 
+from fashionseg.data.coco_masks import decode_segmentation
 from fashionseg.data.rle import mask_to_runs, parse_rle, runs_to_mask
 from fashionseg.errors import UserError
 from fashionseg.params import load_params
 from fashionseg.prepare.decode import decode_folder
-from fashionseg.sources.coco import (
-    coco_digest,
-    decode_segmentation,
-    read_coco,
-    read_split_coco,
-    write_kaggle_layout,
-)
+from fashionseg.sources.coco import coco_digest, write_kaggle_layout
+from fashionseg.sources.coco_json import read_coco, read_split_coco
 from fashionseg.taxonomy import Taxonomy, competition_taxonomy, load_taxonomy, read_taxonomy
 from programs import run_python
 

@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+from typing import Any
 
 from fashionseg.console import EXIT_FAULT, say
 from fashionseg.errors import UserError
@@ -32,22 +32,22 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"{out}: expected a name that is not taken, got one that exists")
     if source.is_dir():
         return _from_kaggle(source, out)
-    try:
-        is_predictions = "photos" in json.loads(source.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, RecursionError):
-        is_predictions = False  # the reader of COCO's json says what is wrong
-    if is_predictions:
-        return _from_predictions(source, out)
-    return _from_coco(source, arguments.photos, out)
+    from fashionseg.sources.coco_json import load_json
+
+    content = load_json(source)
+    if isinstance(content, dict) and "photos" in content:
+        return _from_predictions(content, source, out)
+    return _from_coco(content, source, arguments.photos, out)
 
 
-def _from_coco(source: Path, photos: Path | None, out: Path) -> int:
-    from fashionseg.sources.coco import read_coco, summary, write_kaggle_layout
+def _from_coco(content: Any, source: Path, photos: Path | None, out: Path) -> int:
+    from fashionseg.sources.coco import summary, write_kaggle_layout
+    from fashionseg.sources.coco_json import parse_coco
     from fashionseg.storage.atomic import atomic_directory
 
     if photos is None:
         raise UserError("--photos: expected the folder of the photos of the json")
-    coco = read_coco(source)
+    coco = parse_coco(content, source)
     with atomic_directory(out) as folder:
         counts = write_kaggle_layout(coco, photos, folder)
     say(f"{summary(counts)} -> {out}")
@@ -67,11 +67,11 @@ def _from_kaggle(source: Path, out: Path) -> int:
     return EXIT_FAULT if left_out else 0
 
 
-def _from_predictions(source: Path, out: Path) -> int:
+def _from_predictions(predictions: Any, source: Path, out: Path) -> int:
     from fashionseg.prepare.coco_export import predictions_to_coco
     from fashionseg.storage.json_file import write_json
 
-    content = predictions_to_coco(json.loads(source.read_text(encoding="utf-8")), source)
+    content = predictions_to_coco(predictions, source)
     write_json(out, content)
     say(f"{len(content['annotations'])} objects on {len(content['images'])} photos -> {out}")
     return 0

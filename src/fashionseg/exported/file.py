@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fashionseg.detections.instances import Thresholds
+from fashionseg.detections.thresholds import thresholds_from
 from fashionseg.errors import UserError
 from fashionseg.storage.atomic import atomic_write
 
@@ -65,34 +66,24 @@ def read_about(path: Path) -> About:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    # NotImplementedError: zipfile's, of a compression it does not know
     except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, NotImplementedError) as error:
         raise UserError(f"{path}: not a file of `fashionseg export`, or damaged: {error}") from None
     try:
         return _parse(values, path)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"{path}: {ABOUT} in it is damaged: {error!r}") from None
 
 
 def _parse(values: dict[str, Any], path: Path) -> About:
     if values["format"] != _FORMAT:
         raise UserError(f"{path}: expected format {_FORMAT}, got {values['format']!r}; update fashionseg")
-    given = values["thresholds"]
-    categories = given["categories"]
-    thresholds = Thresholds(
-        float(given["score"]),
-        float(given["nms"]),
-        float(given["mask"]),
-        int(given["min_area"]),
-        None if categories is None else tuple(int(category) for category in categories),
-        float(given["garment_nms"]),
-        tuple(int(category) for category in given["garments"]),
-    )
     return About(
         tuple(str(name) for name in values["categories"]),
         int(values["image_size"]),
         bool(values["takes_pose"]),
         float(values["mask_quality"]),
         bool(values["flip"]),
-        thresholds,
+        thresholds_from(values["thresholds"]),
         str(values["precision"]),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fashionseg.detections.instances import box_ious
 from fashionseg.detections.store import Detections, PhotoDetections
 
 SCORE_TOLERANCE = 1e-3
@@ -70,22 +71,15 @@ def compare_detections(first: Detections, second: Detections, score_threshold: f
 
 def _partners(one: PhotoDetections, other: PhotoDetections) -> list[tuple[int, int]]:
     """Rows of the same category and place, each row once, by falling score of the first."""
-    pairs, free = [], set(range(len(other)))
-    for row, (category, box) in enumerate(zip(one.categories, one.boxes_norm, strict=True)):
-        candidates = [place for place in free if other.categories[place] == category]
-        overlaps = [_box_iou(box, other.boxes_norm[place]) for place in candidates]
-        if overlaps and max(overlaps) >= _SAME_BOX:
-            partner = candidates[int(np.argmax(overlaps))]
-            free.remove(partner)
+    pairs = []
+    same = one.categories[:, None] == other.categories[None, :]
+    overlaps = np.where(same, box_ious(one.boxes_norm, other.boxes_norm), 0.0)
+    for row, of_row in enumerate(overlaps):
+        if len(of_row) and of_row.max() >= _SAME_BOX:
+            partner = int(of_row.argmax())
+            overlaps[:, partner] = 0.0
             pairs.append((row, partner))
     return pairs
-
-
-def _box_iou(one: np.ndarray, other: np.ndarray) -> float:
-    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    shared = float(np.prod(np.maximum(sides, 0.0)))
-    union = float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])) - shared
-    return shared / union if union > 0.0 else 1.0
 
 
 def _mask_iou(one: np.ndarray, other: np.ndarray) -> float:

@@ -142,7 +142,7 @@ class Look:
         return notes
 
     def _name(self, category: int) -> str:
-        return self._taxonomy.category_names[category].split(",")[0]
+        return self._taxonomy.short_name(category)
 
     def _beside(
         self,

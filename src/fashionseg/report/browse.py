@@ -23,7 +23,7 @@ from fashionseg.data.rle import COMPETITION_SIDE
 from fashionseg.data.splits import read_split
 from fashionseg.data.tables import read_instances, read_photos, unpack_runs_of
 from fashionseg.errors import UserError
-from fashionseg.parallel import available_cores, ordered_map
+from fashionseg.parallel import TO_SAVE_MEMORY, available_cores, ordered_map
 from fashionseg.report.html import write_page
 from fashionseg.storage.atomic import atomic_directory
 from fashionseg.storage.json_file import read_json
@@ -34,7 +34,6 @@ from fashionseg.visualize.panels import draw_outlines
 SIDE = 360  # pixels of a thumbnail's longest side
 PER_SHARD = 100
 SHARDS, PHOTOS = "shards", "photos.js"
-_TO_SAVE_MEMORY = "close other programs"
 
 Objects = list[tuple[int, bytes]]  # category and runs in the competition's frame
 Work = tuple[str, int, Objects]  # subset, record, objects
@@ -82,7 +81,7 @@ def write_browser(folder: Path, decoded: Path, splits: Path | None) -> int:
         ]
         write = partial(_write_shard, folder=temporary / SHARDS, decoded=decoded, taxonomy=taxonomy)
         workers = min(available_cores(), len(shards))
-        for _ in track(ordered_map(write, shards, workers, _TO_SAVE_MEMORY), "thumbnails", len(shards)):
+        for _ in track(ordered_map(write, shards, workers, TO_SAVE_MEMORY), "thumbnails", len(shards)):
             pass
         (temporary / PHOTOS).write_text(f"const PHOTOS={_script(entries)}\n", encoding="ascii")
         counts = np.bincount(table["category"], minlength=taxonomy.num_categories)

@@ -15,7 +15,8 @@ from fashionseg.console import exit_code, say
 from fashionseg.errors import UserError
 from fashionseg.params import PARAMS_FILE, Download, load_params
 from fashionseg.sample.layout import write_sample
-from fashionseg.sources.coco import read_split_coco, summary, write_kaggle_layout
+from fashionseg.sources.coco import summary, write_kaggle_layout
+from fashionseg.sources.coco_json import read_split_coco
 from fashionseg.sources.folder import copy_folder, source_folder
 from fashionseg.sources.kaggle import fetch_competition
 from fashionseg.storage.atomic import atomic_directory
@@ -37,28 +38,29 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def fetch_raw(download: Download, raw: Path) -> None:
     """Replaces `raw` with the data of the chosen source; on failure `raw` stays as it was."""
-    source = source_folder(download.folder) if download.folder else Path()
-    if download.source in ("folder", "coco"):
-        _refuse_overlap(source, raw)
     with atomic_directory(raw) as folder:
         match download.source:
             case "sample":
                 sample = download.sample
                 write_sample(folder, sample.train_photos, sample.test_photos, sample.seed)
             case "folder":
-                copy_folder(source, folder)
+                copy_folder(_photos_of(download, raw), folder)
             case "coco":
-                files = [source_folder(file) for file in download.annotation_files]
-                say(f"download: {summary(write_kaggle_layout(read_split_coco(files), source, folder))}")
+                photos = _photos_of(download, raw)
+                coco = read_split_coco([source_folder(file) for file in download.annotation_files])
+                say(f"download: {summary(write_kaggle_layout(coco, photos, folder))}")
             case "kaggle":
                 fetch_competition(download.competition, folder)
 
 
-def _refuse_overlap(source: Path, raw: Path) -> None:
-    """The output replaces `raw`, so the source must not be in it or around it."""
+def _photos_of(download: Download, raw: Path) -> Path:
+    """The user's folder. The output replaces `raw`, so the folder must not be in it or around it."""
+    assert download.folder is not None  # checked with the params
+    source = source_folder(download.folder)
     inner, outer = source.resolve(), raw.resolve()
     if inner == outer or outer in inner.parents or inner in outer.parents:
         raise UserError(f"download.folder: expected a folder apart from the output {raw}, got {source}")
+    return source
 
 
 if __name__ == "__main__":

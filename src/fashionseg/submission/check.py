@@ -38,7 +38,8 @@ def check_index(
 ) -> list[Fault]:
     """As `check_submission`, of a file already indexed."""
     faults = list(index.faults)
-    check = partial(_check_photo, layout=index.layout, taxonomy=taxonomy or competition_taxonomy())
+    taxonomy = taxonomy or competition_taxonomy()
+    check = partial(_check_photo, layout=index.layout, taxonomy=taxonomy, longest=_longest_class_id(taxonomy))
     for of_photo in map_photos(check, list(index.photos.values()), "check"):
         faults += of_photo
     if test_photos is not None and index.photos:
@@ -76,12 +77,17 @@ def _compare_photos(index: CsvIndex, test_photos: set[str]) -> list[Fault]:
     return faults + [_refused(file, f"no row for the test photo {shorten(image_id)}") for image_id in missing]
 
 
-def _check_photo(spans: tuple[Span, ...], layout: Layout, taxonomy: Taxonomy) -> list[Fault]:
+def _longest_class_id(taxonomy: Taxonomy) -> int:
+    """Characters of the one with all attributes."""
+    return len(format_class_id(taxonomy.num_categories, tuple(range(taxonomy.num_attributes))))
+
+
+def _check_photo(spans: tuple[Span, ...], layout: Layout, taxonomy: Taxonomy, longest: int) -> list[Fault]:
     rows, file = list(read_rows(layout, spans)), layout.path.name
     faults: list[Fault] = []
     masks: dict[str, list[tuple[Row, Runs]]] = {}
     for row in rows:
-        if reason := _class_id_fault(row.class_id, taxonomy):
+        if reason := _class_id_fault(row.class_id, taxonomy, longest):
             faults.append(_refused(file, reason, row.line))
         if row.encoded_pixels == "" and len(rows) == 1:
             continue  # a photo in which nothing was found; the winner of the competition wrote it so
@@ -100,11 +106,9 @@ def _refused(file: str, reason: str, row: int | None = None) -> Fault:
     return Fault(file, reason, "refused", row=row)
 
 
-def _class_id_fault(class_id: str, taxonomy: Taxonomy) -> str | None:
-    # The longest has all attributes.
-    most = len(format_class_id(taxonomy.num_categories, tuple(range(taxonomy.num_attributes))))
-    if len(class_id) > most:
-        return f"ClassId: expected at most {most} characters, got {len(class_id)}"
+def _class_id_fault(class_id: str, taxonomy: Taxonomy, longest: int) -> str | None:
+    if len(class_id) > longest:
+        return f"ClassId: expected at most {longest} characters, got {len(class_id)}"
     try:
         category, attributes = parse_class_id(class_id, taxonomy)
     except ValueError as error:
