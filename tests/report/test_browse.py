@@ -79,16 +79,7 @@ def test_without_decoded_photos_it_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 @pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ("", 4),
-        ("n>1", 1),
-        ("shoe n=1", 2),
-        ("test", 1),
-        ("!", None),
-        ("tall", 1),
-        ("%22shirt,%20blouse%22", 0),
-    ],
+    ("words", "expected"), [("", 4), ("shoe n=1", 2), ("!", None), ("%22shirt,%20blouse%22", 0)]
 )
 def test_typing_finds_photos_in_a_browser(pages: Path, words: str, expected: int) -> None:
     if expected is None:
